@@ -1,0 +1,126 @@
+use std::fmt;
+
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+
+use super::KeyError;
+use crate::Secret;
+
+/// The keys that a verifier accepts; each is bound to one algorithm, whatever a token's header says.
+#[derive(Clone)]
+pub struct KeySet(Vec<Key>);
+
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
+}
+
+impl KeySet {
+    /// The most keys that a set may have.
+    const MAX_KEYS: usize = 64;
+
+    /// A set without keys: every token is refused as [`UnknownKey`](super::AuthError::UnknownKey) until keys arrive.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A shared secret, for HS256.
+    ///
+    /// # Errors
+    /// When the secret is shorter than 32 bytes.
+    pub fn hs256(secret: &Secret<String>) -> Result<Self, KeyError> {
+        let bytes = secret.expose().as_bytes();
+        if bytes.len() < 32 {
+            return Err(KeyError(format!("an HS256 secret needs at least 32 bytes, got {}", bytes.len())));
+        }
+        Ok(Self(vec![Key { id: None, algorithm: Algorithm::HS256, decoding: DecodingKey::from_secret(bytes) }]))
+    }
+
+    /// The public signing keys of a JWKS document (RFC 7517).
+    ///
+    /// Symmetric keys, keys for encryption and keys without an id are left out: a published key must not become a
+    /// shared secret, and a token must name its key.
+    ///
+    /// # Errors
+    /// When the document is not a JWKS, holds over 64 keys, or no usable one.
+    pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
+        #[derive(serde::Deserialize)]
+        struct Document {
+            keys: Vec<serde_json::Value>,
+        }
+        let document: Document =
+            serde_json::from_slice(json).map_err(|error| KeyError(format!("not a JWKS: {error}")))?;
+        if document.keys.len() > Self::MAX_KEYS {
+            return Err(KeyError(format!(
+                "a JWKS of {} keys: at most {} are taken",
+                document.keys.len(),
+                Self::MAX_KEYS
+            )));
+        }
+        // A key of a kind unknown to us must not hide the others.
+        let keys: Vec<_> =
+            document.keys.into_iter().filter_map(|jwk| Key::from_jwk(&serde_json::from_value(jwk).ok()?)).collect();
+        if keys.is_empty() {
+            return Err(KeyError("the JWKS has no public signing key with an id".into()));
+        }
+        Ok(Self(keys))
+    }
+
+    pub(super) fn find(&self, id: Option<&str>) -> Option<&Key> {
+        match id {
+            Some(id) => self.0.iter().find(|key| key.id.as_deref() == Some(id)).or_else(|| self.only_anonymous()),
+            None => self.only_anonymous(),
+        }
+    }
+
+    /// A shared secret carries no id and serves whatever id a token names.
+    fn only_anonymous(&self) -> Option<&Key> {
+        match self.0.as_slice() {
+            [key] if key.id.is_none() => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl Key {
+    fn from_jwk(jwk: &Jwk) -> Option<Self> {
+        let common = &jwk.common;
+        if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+            return None;
+        }
+        if common.key_operations.as_ref().is_some_and(|operations| !operations.contains(&KeyOperations::Verify)) {
+            return None;
+        }
+        let algorithm = match (&jwk.algorithm, common.key_algorithm) {
+            (AlgorithmParameters::RSA(_), None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
+            (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS384)) => Algorithm::RS384,
+            (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS512)) => Algorithm::RS512,
+            (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS256)) => Algorithm::PS256,
+            (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
+                if ec.curve == EllipticCurve::P256 =>
+            {
+                Algorithm::ES256
+            }
+            (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES384))
+                if ec.curve == EllipticCurve::P384 =>
+            {
+                Algorithm::ES384
+            }
+            (AlgorithmParameters::OctetKeyPair(_), None | Some(KeyAlgorithm::EdDSA)) => Algorithm::EdDSA,
+            _ => return None,
+        };
+        let id = Some(common.key_id.clone()?);
+        Some(Self { id, algorithm, decoding: DecodingKey::from_jwk(jwk).ok()? })
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| (key.id.as_deref(), key.algorithm))).finish()
+    }
+}

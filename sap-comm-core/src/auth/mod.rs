@@ -1,0 +1,15 @@
+//! Tokens and keys: who a caller is.
+
+mod api_key;
+mod claims;
+mod error;
+mod keys;
+mod signer;
+mod verifier;
+
+pub use api_key::{ApiKey, ApiKeyRecord, ApiKeySet};
+pub use claims::{Audience, Claims};
+pub use error::{AuthError, KeyError};
+pub use keys::KeySet;
+pub use signer::JwtSigner;
+pub use verifier::{JwtVerifier, JwtVerifierBuilder};

@@ -1,0 +1,133 @@
+//! Configuration from environment variables, into any struct that deserializes.
+
+use config::{Config, Environment};
+use serde::de::DeserializeOwned;
+
+pub mod duration;
+
+/// A configuration that cannot be used; names the variable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// An error about the variable or option `key`.
+    pub fn new(key: &str, reason: impl std::fmt::Display) -> Self {
+        Self(format!("{key}: {reason}"))
+    }
+}
+
+/// Reads `T` from the variables that begin with `SAP_`; a double underscore separates levels, a comma list items.
+///
+/// `SAP_GATEWAY__MAX_BODY=1048576` fills `gateway.max_body`. Durations are read as `30s` where the field says
+/// `#[serde(with = "sap_comm_core::config::duration")]`. Put `#[serde(deny_unknown_fields)]` on every struct, so that a
+/// misspelt variable is an error.
+///
+/// # Errors
+/// When a required variable is missing, one has the wrong type, or one is unknown; the variable is named.
+pub fn from_env<T: DeserializeOwned>() -> Result<T, ConfigError> {
+    from_pairs(
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))),
+    )
+}
+
+/// Like [`from_env`], from the pairs given.
+///
+/// # Errors
+/// As [`from_env`].
+pub fn from_pairs<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, String)>) -> Result<T, ConfigError> {
+    let environment = Environment::with_prefix(PREFIX)
+        .prefix_separator("_")
+        .separator("__")
+        .source(Some(pairs.into_iter().collect()));
+    Config::builder()
+        .add_source(environment)
+        .build()
+        .and_then(Config::try_deserialize)
+        .map_err(|error| ConfigError(in_words_of_the_environment(&error)))
+}
+
+const PREFIX: &str = "SAP";
+
+/// Names variables instead of keys: `gateway.max_body` is `SAP_GATEWAY__MAX_BODY`.
+fn in_words_of_the_environment(error: &config::ConfigError) -> String {
+    use config::ConfigError as E;
+    let variable = |key: &str| format!("{PREFIX}_{}", key.replace('.', "__").to_ascii_uppercase());
+    match error {
+        E::NotFound(key) => format!("{} is missing", variable(key)),
+        E::Type { unexpected, expected, key: Some(key), .. } => {
+            format!("{}: expected {expected}, got {unexpected}", variable(key))
+        }
+        E::At { error, key: Some(key), .. } => format!("{}: {}", variable(key), in_words_of_the_environment(error)),
+        E::At { error, .. } => in_words_of_the_environment(error),
+        E::Message(message) => rename_field(message, "unknown field", variable)
+            .or_else(|| rename_field(message, "missing field", variable))
+            .unwrap_or_else(|| message.clone()),
+        other => other.to_string(),
+    }
+}
+
+/// Turns serde's ``missing field `x` `` into a message about the variable.
+fn rename_field(message: &str, what: &str, variable: impl Fn(&str) -> String) -> Option<String> {
+    let rest = message.strip_prefix(what)?.strip_prefix(" `")?;
+    let (field, rest) = rest.split_once('`')?;
+    let known = rest.strip_prefix(", ").map(|expected| format!(" ({expected})")).unwrap_or_default();
+    match what {
+        "missing field" => Some(format!("{} is missing", variable(field))),
+        _ => Some(format!("{} is not known{known}", variable(field))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Options {
+        broker: String,
+        #[serde(default)]
+        gateway: Gateway,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq, Default)]
+    #[serde(deny_unknown_fields, default)]
+    struct Gateway {
+        max_body: u64,
+        #[serde(with = "duration")]
+        timeout: Duration,
+    }
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
+        from_pairs(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn nested_values_and_durations_are_read() {
+        let options = load(&[
+            ("SAP_BROKER", "memory://"),
+            ("SAP_GATEWAY__MAX_BODY", "1024"),
+            ("SAP_GATEWAY__TIMEOUT", "30s"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(options.gateway, Gateway { max_body: 1024, timeout: Duration::from_secs(30) });
+    }
+
+    #[test]
+    fn what_is_missing_wrong_or_unknown_is_named() {
+        for (pairs, name) in [
+            (&[][..], "SAP_BROKER"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__MAX_BODY", "lots")], "SAP_GATEWAY__MAX_BODY"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__TIMEOUT", "soon")], "SAP_GATEWAY__TIMEOUT"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_BROKR", "x")], "SAP_BROKR"),
+        ] {
+            let error = load(pairs).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

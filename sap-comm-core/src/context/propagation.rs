@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::{Context, TraceContext, header};
+use crate::Principal;
+
+/// The longest timeout taken from a header: a day.
+const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
+
+impl Context {
+    /// Writes the context as headers, for any transport: `set(name, value)` is called for each.
+    ///
+    /// The principal is written too; leave out [`header::TRUSTED_ONLY`] towards peers outside the system.
+    pub fn inject(&self, mut set: impl FnMut(&'static str, String)) {
+        set(header::REQUEST_ID, self.request_id().to_owned());
+        set(header::CORRELATION_ID, self.correlation_id().to_owned());
+        set(header::TRACEPARENT, self.trace().traceparent());
+        if let Some(state) = self.trace().tracestate() {
+            set(header::TRACESTATE, state.to_owned());
+        }
+        if let Some(remaining) = self.remaining() {
+            set(header::TIMEOUT_MS, remaining.as_millis().to_string());
+        }
+        if self.attempt() > 1 {
+            set(header::ATTEMPT, self.attempt().to_string());
+        }
+        if let Some(principal) = self.principal()
+            && let Ok(json) = serde_json::to_vec(&**principal)
+        {
+            set(header::PRINCIPAL, BASE64_URL_SAFE_NO_PAD.encode(json));
+        }
+    }
+
+    /// Reads a context from headers: the ids and the trace, as a new span. Anything invalid is left out.
+    ///
+    /// Neither deadline, attempt nor principal is read: an outside caller could forge them. See
+    /// [`Context::extract_trusted`].
+    pub fn extract<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
+        let mut context = Self::root();
+        let correlation_id = get(header::CORRELATION_ID).filter(|id| header::is_id(id));
+        if let Some(id) = get(header::REQUEST_ID).filter(|id| header::is_id(id)) {
+            context = context.with_request_id(id);
+            if correlation_id.is_none() {
+                context = context.with_correlation_id(id);
+            }
+        }
+        if let Some(id) = correlation_id {
+            context = context.with_correlation_id(id);
+        }
+        if let Some(parent) = get(header::TRACEPARENT).and_then(TraceContext::parse) {
+            let parent = match get(header::TRACESTATE) {
+                Some(state) => parent.with_tracestate(state),
+                None => parent,
+            };
+            context = context.with_trace(parent.child());
+        }
+        context
+    }
+
+    /// Reads a context from the headers of an authenticated peer: deadline, attempt and principal too.
+    pub fn extract_trusted<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
+        let mut context = Self::extract(&mut get);
+        if let Some(millis) = get(header::TIMEOUT_MS).and_then(|text| text.parse().ok()) {
+            context = context.with_timeout(Duration::from_millis(millis).min(MAX_TIMEOUT));
+        }
+        if let Some(attempt) = get(header::ATTEMPT).and_then(|text| text.parse().ok()) {
+            context = context.with_attempt(attempt);
+        }
+        if let Some(principal) = get(header::PRINCIPAL).and_then(decode_principal) {
+            context = context.with_principal(principal);
+        }
+        context
+    }
+}
+
+fn decode_principal(text: &str) -> Option<Principal> {
+    let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn headers(context: &Context) -> HashMap<&'static str, String> {
+        let mut headers = HashMap::new();
+        context.inject(|name, value| {
+            headers.insert(name, value);
+        });
+        headers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_context_crosses_a_hop() {
+        let context = Context::root()
+            .with_correlation_id("req_cause")
+            .with_timeout(Duration::from_secs(3))
+            .with_attempt(2)
+            .with_principal(Principal::user("usr_1", ["admin"]));
+        let headers = headers(&context);
+        let arrived = Context::extract_trusted(|name| headers.get(name).map(String::as_str));
+        assert_eq!(arrived.request_id(), context.request_id());
+        assert_eq!(arrived.correlation_id(), "req_cause");
+        assert_eq!(arrived.trace().trace_id(), context.trace().trace_id());
+        assert_ne!(arrived.trace().span_id(), context.trace().span_id());
+        assert_eq!(arrived.remaining(), Some(Duration::from_secs(3)));
+        assert_eq!(arrived.attempt(), 2);
+        assert_eq!(arrived.principal(), context.principal());
+    }
+
+    #[test]
+    fn an_outsider_forges_nothing() {
+        let headers = headers(&Context::root().with_principal(Principal::user("root", ["admin"])).with_attempt(9));
+        let arrived = Context::extract(|name| headers.get(name).map(String::as_str));
+        assert_eq!((arrived.principal(), arrived.attempt(), arrived.deadline()), (None, 1, None));
+    }
+
+    #[test]
+    fn rubbish_is_left_out() {
+        let arrived = Context::extract_trusted(|_| Some("\u{fffd} rubbish"));
+        assert_eq!((arrived.principal(), arrived.attempt(), arrived.deadline()), (None, 1, None));
+        assert!(arrived.request_id().starts_with("req_"));
+    }
+}

@@ -1,0 +1,137 @@
+use std::fmt;
+
+use uuid::Uuid;
+
+/// W3C trace context, level 1.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    trace_id: u128,
+    span_id: u64,
+    sampled: bool,
+    state: Option<Box<str>>,
+}
+
+impl TraceContext {
+    /// A new, sampled trace.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { trace_id: random(), span_id: random_span(), sampled: true, state: None }
+    }
+
+    /// Reads a `traceparent`; `None` for anything that the recommendation calls invalid.
+    #[must_use]
+    pub fn parse(traceparent: &str) -> Option<Self> {
+        let text = traceparent.trim_matches([' ', '\t']);
+        let mut parts = text.split('-');
+        let version = hex(parts.next()?, 2)?;
+        let trace_id = hex(parts.next()?, 32)?;
+        let span_id = u64::try_from(hex(parts.next()?, 16)?).ok()?;
+        let flags = hex(parts.next()?, 2)?;
+        let extra = parts.next().is_some();
+        if version == 0xff || (version == 0 && extra) || trace_id == 0 || span_id == 0 {
+            return None;
+        }
+        Some(Self { trace_id, span_id, sampled: flags & 1 == 1, state: None })
+    }
+
+    /// The same trace with a new span, which the current one is parent of.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { span_id: random_span(), ..self.clone() }
+    }
+
+    /// Keeps a `tracestate`, unless it is over 512 bytes, has over 32 members, or is not printable ASCII.
+    #[must_use]
+    pub fn with_tracestate(mut self, state: &str) -> Self {
+        let valid = !state.is_empty()
+            && state.len() <= 512
+            && state.split(',').count() <= 32
+            && state.bytes().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e));
+        self.state = valid.then(|| state.into());
+        self
+    }
+
+    /// The `traceparent` header.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    }
+
+    /// The `tracestate` header.
+    #[must_use]
+    pub fn tracestate(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// The trace id: 32 hexadecimal digits.
+    #[must_use]
+    pub fn trace_id(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
+    /// The span id: 16 hexadecimal digits.
+    #[must_use]
+    pub fn span_id(&self) -> String {
+        format!("{:016x}", self.span_id)
+    }
+
+    /// Whether the trace is recorded.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
+    }
+}
+
+impl fmt::Debug for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.traceparent())
+    }
+}
+
+/// Lower-case hexadecimal of exactly `digits` digits.
+fn hex(text: &str, digits: usize) -> Option<u128> {
+    let valid = text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if valid { u128::from_str_radix(text, 16).ok() } else { None }
+}
+
+fn random() -> u128 {
+    Uuid::new_v4().as_u128()
+}
+
+/// The high half of a version 4 UUID has twelve fixed bits at most and is never zero.
+fn random_span() -> u64 {
+    Uuid::new_v4().as_u64_pair().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recommendation_example_goes_through() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::parse(text).unwrap();
+        assert_eq!(trace.traceparent(), text);
+        assert_eq!(trace.child().trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert!(trace.is_sampled());
+    }
+
+    #[test]
+    fn invalid_parents_are_refused() {
+        for text in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "0é-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(TraceContext::parse(text), None, "{text}");
+        }
+        let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more";
+        assert!(TraceContext::parse(later).is_some());
+    }
+}

@@ -1,0 +1,197 @@
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess},
+    ser::SerializeMap,
+};
+use serde_json::value::RawValue;
+
+use super::{DecodeError, EventPayload, Extensions};
+use crate::{Context, Timestamp, id};
+
+/// An event in the envelope that every service shares, whatever its language.
+///
+/// Its JSON has the specification's fields in the specification's order; fields that this version does not know are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event<T> {
+    /// Unique id; the same event delivered twice has the same id.
+    pub id: String,
+    /// The type and routing key, such as `user.created`.
+    pub event_type: String,
+    /// The service that made the event.
+    pub source: String,
+    /// When the event was made.
+    pub timestamp: Timestamp,
+    /// Ties the event to the request that caused it.
+    pub correlation_id: String,
+    /// The payload.
+    pub data: T,
+    /// Version of the payload, and the user who caused the event.
+    pub metadata: Metadata,
+    /// Unknown top-level fields, kept on the way through.
+    pub extensions: Extensions,
+}
+
+/// The `metadata` of an event.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Metadata {
+    /// Version of the payload, `major.minor`.
+    pub version: String,
+    /// The user who caused the event.
+    pub user_id: Option<String>,
+    /// Unknown metadata fields, kept on the way through.
+    pub extensions: Extensions,
+}
+
+impl<T: EventPayload> Event<T> {
+    /// Makes an event, caused by the current [`Context`]: its correlation id and its user are taken over.
+    pub fn new(source: impl Into<String>, data: T) -> Self {
+        let context = Context::current();
+        Self {
+            id: id::event(),
+            event_type: T::TYPE.to_owned(),
+            source: source.into(),
+            timestamp: Timestamp::now(),
+            correlation_id: context.correlation_id().to_owned(),
+            data,
+            metadata: Metadata {
+                version: T::VERSION.to_owned(),
+                user_id: context.principal().map(|principal| principal.id.clone()),
+                extensions: Extensions::default(),
+            },
+            extensions: Extensions::default(),
+        }
+    }
+}
+
+impl<T: Serialize> Event<T> {
+    /// The JSON of the whole event.
+    ///
+    /// # Errors
+    /// When the payload's own `Serialize` fails.
+    pub fn to_json(&self) -> Result<Vec<u8>, DecodeError> {
+        serde_json::to_vec(self).map_err(|error| DecodeError::Encode { reason: error.to_string() })
+    }
+}
+
+impl<T: Serialize> Serialize for Event<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("type", &self.event_type)?;
+        map.serialize_entry("source", &self.source)?;
+        map.serialize_entry("timestamp", &self.timestamp)?;
+        map.serialize_entry("correlationId", &self.correlation_id)?;
+        map.serialize_entry("data", &self.data)?;
+        map.serialize_entry("metadata", &self.metadata)?;
+        for (name, value) in self.extensions.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", &self.version)?;
+        if let Some(user_id) = &self.user_id {
+            map.serialize_entry("userId", user_id)?;
+        }
+        for (name, value) in self.extensions.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Reads a field once; a second time is an error that names it.
+fn once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
+    slot: &mut Option<V>,
+    name: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if slot.is_some() {
+        return Err(de::Error::duplicate_field(name));
+    }
+    *slot = Some(map.next_value()?);
+    Ok(())
+}
+
+fn required<V, E: de::Error>(slot: Option<V>, name: &'static str) -> Result<V, E> {
+    slot.ok_or_else(|| E::missing_field(name))
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Event<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Event<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut id, mut event_type, mut source, mut timestamp) = (None, None, None, None);
+                let (mut correlation_id, mut data, mut metadata) = (None, None, None);
+                let mut extensions = Extensions::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "id" => once(&mut id, "id", &mut map)?,
+                        "type" => once(&mut event_type, "type", &mut map)?,
+                        "source" => once(&mut source, "source", &mut map)?,
+                        "timestamp" => once(&mut timestamp, "timestamp", &mut map)?,
+                        "correlationId" => once(&mut correlation_id, "correlationId", &mut map)?,
+                        "data" => once(&mut data, "data", &mut map)?,
+                        "metadata" => once(&mut metadata, "metadata", &mut map)?,
+                        _ => extensions.push(key, map.next_value::<Box<RawValue>>()?),
+                    }
+                }
+                Ok(Event {
+                    id: required(id, "id")?,
+                    event_type: required(event_type, "type")?,
+                    source: required(source, "source")?,
+                    timestamp: required(timestamp, "timestamp")?,
+                    correlation_id: required(correlation_id, "correlationId")?,
+                    data: required(data, "data")?,
+                    metadata: required(metadata, "metadata")?,
+                    extensions,
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Visitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Metadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the metadata object of an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut version, mut user_id) = (None, None::<Option<String>>);
+                let mut extensions = Extensions::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "version" => once(&mut version, "metadata.version", &mut map)?,
+                        "userId" => once(&mut user_id, "metadata.userId", &mut map)?,
+                        _ => extensions.push(key, map.next_value::<Box<RawValue>>()?),
+                    }
+                }
+                Ok(Metadata { version: required(version, "metadata.version")?, user_id: user_id.flatten(), extensions })
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}

@@ -1,0 +1,36 @@
+//! Names of span and metric attributes, after OpenTelemetry's semantic conventions.
+
+/// `service.name`.
+pub const SERVICE_NAME: &str = "service.name";
+/// The trace id of W3C trace context, 32 hexadecimal digits.
+pub const TRACE_ID: &str = "trace_id";
+/// The request id of the error envelope.
+pub const REQUEST_ID: &str = "request_id";
+/// The correlation id of an event.
+pub const CORRELATION_ID: &str = "correlation_id";
+/// `http.request.method`.
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+/// `http.response.status_code`.
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// `http.route`.
+pub const HTTP_ROUTE: &str = "http.route";
+/// `url.path`.
+pub const URL_PATH: &str = "url.path";
+/// `client.address`.
+pub const CLIENT_ADDRESS: &str = "client.address";
+/// `messaging.system`, `rabbitmq` or `memory`.
+pub const MESSAGING_SYSTEM: &str = "messaging.system";
+/// `messaging.destination.name`, the exchange or queue.
+pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
+/// `messaging.operation.type`: `send`, `receive`, `process` or `settle`.
+pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
+/// `messaging.message.id`.
+pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+/// `messaging.consumer.group.name`.
+pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
+/// `messaging.rabbitmq.destination.routing_key`.
+pub const MESSAGING_RABBITMQ_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
+/// `error.type`.
+pub const ERROR_TYPE: &str = "error.type";
+/// `user.id`.
+pub const USER_ID: &str = "user.id";

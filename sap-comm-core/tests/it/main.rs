@@ -1,0 +1,4 @@
+//! Behaviour of the vocabulary, seen from outside.
+
+mod event_json;
+mod tokens;
