@@ -1,0 +1,79 @@
+//! A certificate authority for one test.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+
+use crate::TestkitError;
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key, PKCS #8.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+/// A certificate authority that signs servers and clients.
+#[derive(Debug)]
+pub struct TestCa {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+impl TestCa {
+    /// A new authority, trusted by nobody yet.
+    pub fn new() -> Result<Self, TestkitError> {
+        let key = KeyPair::generate().map_err(error)?;
+        let mut params = named("sap-comm test authority", &[])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(error)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// The authority's certificate, PEM: what a client trusts.
+    pub fn pem(&self) -> &str {
+        &self.certificate
+    }
+
+    /// A server's identity for these host names and addresses.
+    pub fn server(&self, names: &[&str]) -> Result<Identity, TestkitError> {
+        self.sign(names.first().copied().unwrap_or("server"), names, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A client's identity for mutual TLS.
+    pub fn client(&self, name: &str) -> Result<Identity, TestkitError> {
+        self.sign(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(&self, name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Result<Identity, TestkitError> {
+        let key = KeyPair::generate().map_err(error)?;
+        let mut params = named(name, names)?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(error)?.pem();
+        Ok(Identity { certificate, key: key.serialize_pem() })
+    }
+}
+
+fn named(name: &str, names: &[&str]) -> Result<CertificateParams, TestkitError> {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(error)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands the error over")]
+fn error(error: rcgen::Error) -> TestkitError {
+    TestkitError::Certificate(error.to_string())
+}
