@@ -5,10 +5,13 @@ use serde::{Deserialize, Serialize};
 /// Which page of a collection is asked for: `?page=1&limit=10`, counted from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct PageQuery {
     /// The page, from 1.
+    #[cfg_attr(feature = "openapi", param(required = false, minimum = 1, default = 1))]
     pub page: u32,
     /// Items a page, from 1 to [`PageQuery::MAX_LIMIT`].
+    #[cfg_attr(feature = "openapi", param(required = false, minimum = 1, maximum = 100, default = 10))]
     pub limit: u32,
 }
 
@@ -46,6 +49,7 @@ impl PageQuery {
 
 /// One page of a collection: `{"data": […], "pagination": {…}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// The items of this page.
     pub data: Vec<T>,
@@ -56,6 +60,7 @@ pub struct Page<T> {
 /// Where a page stands in its collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pagination {
     /// The page, from 1.
     pub page: u32,

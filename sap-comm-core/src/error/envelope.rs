@@ -186,6 +186,7 @@ impl std::error::Error for ApiError {
 
 /// The one shape of an error on every wire: `{"error": {code, message, details, timestamp, requestId}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorEnvelope {
     /// The error.
     pub error: ErrorBody,
@@ -194,15 +195,19 @@ pub struct ErrorEnvelope {
 /// What an [`ErrorEnvelope`] holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// The code, in SCREAMING_SNAKE_CASE.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "USER_NOT_FOUND"))]
     pub code: ErrorCode,
     /// For people.
     pub message: String,
     /// Facts about the error, such as the invalid fields.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub details: Map<String, Value>,
     /// When it happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub timestamp: Timestamp,
     /// Finds the request in the logs.
     pub request_id: String,
