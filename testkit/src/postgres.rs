@@ -56,7 +56,14 @@ impl Postgres {
         let port_text = port.to_string();
         let server = home.guard(
             "sh",
-            ["-c".as_ref(), LAUNCH.as_ref(), "postgres".as_ref(), programs.as_os_str(), dir.as_os_str(), port_text.as_ref()],
+            [
+                "-c".as_ref(),
+                LAUNCH.as_ref(),
+                "postgres".as_ref(),
+                programs.as_os_str(),
+                dir.as_os_str(),
+                port_text.as_ref(),
+            ],
         )?;
         let postgres = Self { server, programs, port, databases: AtomicU32::new(0) };
         postgres.restart().await?;
@@ -88,7 +95,8 @@ impl Postgres {
     /// Runs SQL in a database through `psql` and returns its rows, fields parted by `|`.
     pub async fn execute(&self, database: &str, sql: &str) -> Result<String, TestkitError> {
         let url = self.url(database);
-        let args = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", sql];
+        let args =
+            ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", sql];
         self.server.run(self.programs.join("psql"), args, COMMAND_LIMIT).await.map(|rows| rows.trim_end().to_owned())
     }
 

@@ -36,9 +36,7 @@ impl Orders {
             .process_group(0)
             .spawn()?;
         match (shell.stdin.take(), shell.stdout.take()) {
-            (Some(orders), Some(answers)) => {
-                Ok(Self { shell, orders: Some(orders), answers: BufReader::new(answers) })
-            }
+            (Some(orders), Some(answers)) => Ok(Self { shell, orders: Some(orders), answers: BufReader::new(answers) }),
             _ => Err(io::Error::other("the guard has no pipes")),
         }
     }

@@ -1,6 +1,10 @@
 //! What an operator does to a node: vhosts, alarms, connections, clusters.
 
-use std::{ffi::OsStr, fmt::Write, sync::atomic::Ordering, time::Duration};
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use super::RabbitNode;
 use crate::TestkitError;
@@ -33,19 +37,26 @@ impl RabbitNode {
     ///
     /// It takes milliseconds, where `rabbitmqctl` takes a good part of a second.
     pub async fn eval(&self, expressions: &str) -> Result<String, TestkitError> {
+        // Two calls under one name at once would shut each other out.
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let name = format!("testkit{}-{}", std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed));
         let address = format!("127.0.0.1:{}", self.identity.dist_port);
         // As a list of bytes, since erl_call has rules of its own for quotes.
         let text = format!("{}.\n", expressions.trim_end_matches('.'));
         let call = format!("erl_eval eval_str [{}]", charlist(&text));
-        let args = ["-address", &address, "-c", &self.identity.erlang.cookie, "-a", &call];
-        let output = self.server.run(&self.erl_call, args.map(OsStr::new), COMMAND_LIMIT).await?;
-        output.trim().strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}')).map(str::to_owned).ok_or_else(
-            || TestkitError::Command {
-                command: format!("eval {text}"),
-                status: "error".to_owned(),
-                output: output.clone(),
-            },
-        )
+        let args = ["-h", &name, "-address", &address, "-c", &self.identity.erlang.cookie, "-a", &call];
+        let failed = |status: &str, output: &str| TestkitError::Command {
+            command: format!("eval {expressions}"),
+            status: status.to_owned(),
+            output: output.to_owned(),
+        };
+        let output = match self.server.run(&self.erl_call, args, COMMAND_LIMIT).await {
+            Ok(output) => output,
+            Err(TestkitError::Command { status, output, .. }) => return Err(failed(&status, &output)),
+            Err(error) => return Err(error),
+        };
+        let value = output.trim().strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        value.map(str::to_owned).ok_or_else(|| failed("error", &output))
     }
 
     /// How many messages are in a queue, unacknowledged ones included; `None` when there is no such queue.
@@ -90,8 +101,11 @@ impl RabbitNode {
 
     /// Closes the client connections of one vhost, given by name or URI.
     pub async fn close_connections_of(&self, vhost: &str) -> Result<u64, TestkitError> {
-        self.close(&format!("rabbit_networking:connection_info(C, [vhost]) =:= [{{vhost, {}}}]", binary(vhost_name(vhost))))
-            .await
+        self.close(&format!(
+            "rabbit_networking:connection_info(C, [vhost]) =:= [{{vhost, {}}}]",
+            binary(vhost_name(vhost))
+        ))
+        .await
     }
 
     /// How many client connections the node has.

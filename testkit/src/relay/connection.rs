@@ -11,7 +11,8 @@ use super::{
 
 /// Relays until both ways have ended, one fails, or a reset is ordered. A failure resets both sides.
 pub(super) async fn relay(mut client: TcpStream, target: &str, mut faults: watch::Receiver<Faults>) {
-    let resets = faults.borrow().resets;
+    // Orders that are given from here on are this connection's, those before were for others.
+    let before = *faults.borrow_and_update();
     let (to_target, to_client) = (faults.clone(), faults.clone());
     let mut upstream = None;
     let relayed = async {
@@ -21,13 +22,13 @@ pub(super) async fn relay(mut client: TcpStream, target: &str, mut faults: watch
         let (client_reads, client_writes) = client.split();
         let (upstream_reads, upstream_writes) = upstream.split();
         tokio::try_join!(
-            pump(client_reads, upstream_writes, Way::ToTarget, to_target),
-            pump(upstream_reads, client_writes, Way::ToClient, to_client),
+            pump(client_reads, upstream_writes, Way::ToTarget, to_target, before),
+            pump(upstream_reads, client_writes, Way::ToClient, to_client, before),
         )
     };
     let healthy = tokio::select! {
         outcome = relayed => outcome.is_ok(),
-        _ = faults.wait_for(|faults| faults.resets != resets) => false,
+        _ = faults.wait_for(|faults| faults.resets != before.resets) => false,
     };
     if !healthy {
         // A side that has gone already cannot be reset again.

@@ -26,9 +26,12 @@ pub(super) async fn pump(
     writer: WriteHalf<'_>,
     way: Way,
     faults: watch::Receiver<Faults>,
+    before: Faults,
 ) -> io::Result<()> {
+    let half_closes = before.of(way).half_closes;
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    tokio::try_join!(read(reader, sender, way, faults.clone()), write(writer, receiver, way, faults)).map(drop)
+    tokio::try_join!(read(reader, sender, way, faults.clone()), write(writer, receiver, way, faults, half_closes))
+        .map(drop)
 }
 
 async fn read(
@@ -60,8 +63,8 @@ async fn write(
     mut chunks: mpsc::Receiver<Chunk>,
     way: Way,
     mut faults: watch::Receiver<Faults>,
+    half_closes: u64,
 ) -> io::Result<()> {
-    let half_closes = faults.borrow_and_update().of(way).half_closes;
     let mut open = true;
     loop {
         if open && faults.borrow_and_update().of(way).half_closes != half_closes {

@@ -97,7 +97,10 @@ async fn a_server_that_ends_before_it_is_ready_shows_its_log() {
     let server = Home::new("quitter").unwrap().guard("sh", ["-c", "echo no licence >&2; exit 3"]).unwrap();
     server.start().await.unwrap();
     let error = server.ready(Duration::from_secs(10), || async { false }).await.unwrap_err();
-    assert!(matches!(&error, TestkitError::Exited { server, log } if server == "quitter" && log == "no licence"), "{error}");
+    assert!(
+        matches!(&error, TestkitError::Exited { server, log } if server == "quitter" && log == "no licence"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

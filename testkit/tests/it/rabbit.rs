@@ -123,11 +123,15 @@ async fn a_tls_node_is_trusted_through_its_authority_and_asks_for_a_client_certi
     let connect_with = |identity: Option<OwnedIdentity>, trusted: bool| {
         let chain = trusted.then(|| node.ca_pem().unwrap().to_owned());
         let config = OwnedTLSConfig { identity, cert_chain: chain };
-        Connection::connect_with_config(&uri, ConnectionProperties::default(), config)
+        let runtime = lapin::runtime::default_runtime().unwrap();
+        Connection::connect_with_config(&uri, ConnectionProperties::default(), config, runtime)
     };
     let client = node.client_identity("tester").unwrap().unwrap();
     let identity = || {
-        Some(OwnedIdentity::PKCS8 { pem: client.certificate.clone().into_bytes(), key: client.key.clone().into_bytes() })
+        Some(OwnedIdentity::PKCS8 {
+            pem: client.certificate.clone().into_bytes(),
+            key: client.key.clone().into_bytes(),
+        })
     };
     let connection = connect_with(identity(), true).await.unwrap();
     publish(&with_queue(&connection, "secure").await, "secure").await.unwrap();
@@ -141,7 +145,7 @@ async fn nodes_join_into_a_cluster() {
     let (one, other) = tokio::join!(RabbitNode::start(), RabbitNode::start());
     let (one, other) = (one.unwrap(), other.unwrap());
     other.join(&one).await.unwrap();
-    assert_eq!(one.eval("length(rabbit_nodes:list_running())").await.unwrap(), "2");
+    assert_eq!(one.eval("length([node() | nodes()])").await.unwrap(), "2");
     let uri = one.new_vhost().await.unwrap();
     let vhost = uri.rsplit('/').next().unwrap();
     let connection = Arc::new(connect(&other.uri().replace("%2f", vhost)).await.unwrap());

@@ -165,6 +165,9 @@ async fn a_reset_by_one_side_reaches_the_other() {
 async fn uris_lead_through_the_relay() {
     let relay = Relay::start("127.0.0.1:5672").await.unwrap();
     let port = relay.port();
-    assert_eq!(relay.through("amqp://guest:guest@127.0.0.1:5672/%2f"), format!("amqp://guest:guest@127.0.0.1:{port}/%2f"));
+    assert_eq!(
+        relay.through("amqp://guest:guest@127.0.0.1:5672/%2f"),
+        format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
+    );
     assert_eq!(relay.through("amqps://localhost:5672"), format!("amqps://localhost:{port}"));
 }
