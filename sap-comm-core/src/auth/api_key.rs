@@ -112,6 +112,16 @@ impl ApiKeySet {
         self.0.store(Arc::new(keys));
     }
 
+    /// Adds keys, or replaces those of the same prefix, for every clone.
+    pub fn extend(&self, records: impl IntoIterator<Item = ApiKeyRecord>) {
+        let records: Vec<_> = records.into_iter().collect();
+        self.0.rcu(|keys| {
+            let mut keys = HashMap::clone(keys);
+            keys.extend(records.iter().map(|record| (record.prefix.clone(), record.clone())));
+            keys
+        });
+    }
+
     /// Who holds the key.
     ///
     /// # Errors

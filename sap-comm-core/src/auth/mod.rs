@@ -4,6 +4,7 @@ mod api_key;
 mod claims;
 mod error;
 mod keys;
+mod opaque;
 mod signer;
 mod verifier;
 
@@ -11,5 +12,6 @@ pub use api_key::{ApiKey, ApiKeyRecord, ApiKeySet};
 pub use claims::{Audience, Claims};
 pub use error::{AuthError, KeyError};
 pub use keys::KeySet;
+pub use opaque::OpaqueToken;
 pub use signer::JwtSigner;
 pub use verifier::{JwtVerifier, JwtVerifierBuilder};

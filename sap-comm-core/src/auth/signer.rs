@@ -24,9 +24,17 @@ impl JwtSigner {
     /// # Errors
     /// When the system has no randomness.
     pub fn es256_generate() -> Result<Self, KeyError> {
+        Self::es256_pkcs8(Self::es256_new_key()?.expose())
+    }
+
+    /// Makes an ES256 key to keep: its PKCS #8 DER document.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn es256_new_key() -> Result<Secret<Vec<u8>>, KeyError> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError("the system could not make an ES256 key".into()))?;
-        Self::es256_pkcs8(document.as_ref())
+        Ok(Secret::new(document.as_ref().to_vec()))
     }
 
     /// Signs with an ES256 key from its PKCS #8 DER document.
