@@ -1,0 +1,105 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sap_comm_core::Endpoint;
+use tokio::time::Instant;
+
+use super::{candidate::Candidate, published::Shared};
+
+/// How a call to an endpoint ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The endpoint answered, this long after the pick.
+    Success(Duration),
+    /// The endpoint could not be reached, timed out, or answered that it cannot serve.
+    Failure,
+}
+
+/// An endpoint picked for one call; counts as in flight until dropped.
+///
+/// Report how the call ended. When it is dropped without a report, the call was given up, and the time until then
+/// counts if it was longer than the endpoint's usual latency.
+#[must_use = "the call counts as over when this is dropped"]
+pub struct Picked {
+    shared: Arc<Shared>,
+    candidate: Arc<Candidate>,
+    since: Instant,
+    reported: AtomicBool,
+}
+
+impl Picked {
+    pub(super) fn new(shared: Arc<Shared>, candidate: Arc<Candidate>) -> Self {
+        candidate.record().in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { shared, candidate, since: Instant::now(), reported: AtomicBool::new(false) }
+    }
+
+    /// Where to send the call.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.candidate.endpoint()
+    }
+
+    /// The time since the pick.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Says how the call ended; a second report is ignored.
+    pub fn report(&self, outcome: Outcome) {
+        if self.reported.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (record, config) = (self.candidate.record(), self.shared.config());
+        let now = self.shared.clock().now();
+        match outcome {
+            Outcome::Success(latency) => {
+                record.successes.fetch_add(1, Ordering::Relaxed);
+                record.latency.observe(latency, now, config.latency_decay());
+                record.outlier.success(now);
+            }
+            Outcome::Failure => {
+                record.failures.fetch_add(1, Ordering::Relaxed);
+                let penalty = config.failure_penalty().max(self.elapsed());
+                record.latency.observe(penalty, now, config.latency_decay());
+                if record.outlier.failure(now, config) {
+                    let until = record.outlier.ejected_until();
+                    tracing::warn!(
+                        service = self.shared.service(),
+                        endpoint = %self.endpoint(),
+                        ejected_for_ms = until.saturating_sub(now),
+                        "endpoint ejected: it keeps failing",
+                    );
+                }
+                self.shared.hint_refresh();
+            }
+        }
+    }
+}
+
+impl Drop for Picked {
+    fn drop(&mut self) {
+        let record = self.candidate.record();
+        record.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let elapsed = self.since.elapsed();
+        if !*self.reported.get_mut() && elapsed.as_secs_f64() > record.latency.last() {
+            let (now, decay) = (self.shared.clock().now(), self.shared.config().latency_decay());
+            record.latency.observe(elapsed, now, decay);
+        }
+    }
+}
+
+impl fmt::Debug for Picked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Picked")
+            .field("service", &self.shared.service())
+            .field("endpoint", self.endpoint())
+            .finish_non_exhaustive()
+    }
+}
