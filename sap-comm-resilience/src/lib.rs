@@ -1,1 +1,48 @@
-//! x
+//! Resilience for calls between services: circuit breaker, retry, timeout and deadline, bulkhead, rate limit, hedge,
+//! fallback.
+//!
+//! Each strategy is a folder with the same set of files, and comes as a plain call, `strategy.call(async || …)`, and as
+//! a tower layer, `strategy.layer()`. A [`Pipeline`] stacks them. Time is tokio's, so that tests may pause it.
+
+mod bulkhead;
+mod circuit_breaker;
+mod classify;
+mod clock;
+mod config;
+mod deadline;
+mod name;
+mod pipeline;
+mod random;
+mod rate_limit;
+mod retry;
+mod service;
+mod sync;
+mod timeout;
+
+pub use bulkhead::{
+    Bulkhead, BulkheadBuilder, BulkheadConfig, BulkheadError, BulkheadFull, BulkheadFuture, BulkheadLayer,
+    BulkheadService, Slot,
+};
+pub use circuit_breaker::{
+    BreakerError, BreakerFuture, BreakerLayer, BreakerRegistry, BreakerService, Cause, CircuitBreaker,
+    CircuitBreakerBuilder, CircuitBreakerConfig, Comparison, Events, OpossumBuilder, OwnedPermit, Permit, Rejected,
+    Snapshot, State, Transition, TripPolicy, TripReason,
+};
+#[cfg(feature = "failsafe")]
+pub use circuit_breaker::{FailsafePolicy, WindowPolicy};
+pub use classify::{Classify, HttpStatus, Outcome, Standard, parse_retry_after};
+pub use config::ConfigError;
+pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, DeadlineLayer, DeadlineService};
+pub use name::Name;
+pub use pipeline::{Bound, Lint, Pipeline, PipelineBuilder, PipelineError};
+pub use rate_limit::{
+    RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitError, RateLimitFuture, RateLimitLayer, RateLimitService,
+    RateLimited,
+};
+pub use retry::{
+    AllIdempotent, Backoff, HttpReplay, Jitter, Replay, Retry, RetryBudget, RetryBuilder, RetryConfig, RetryEvent,
+    RetryFuture, RetryLayer, RetryService, ScheduleKind, UpstreamRetries,
+};
+#[cfg(feature = "backoff")]
+pub use retry::{BackoffCrate, ScheduleBackoff};
+pub use timeout::{Elapsed, Timeout, TimeoutError, TimeoutFuture, TimeoutLayer, TimeoutService};

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use crate::{
+    Name,
+    classify::{Outcome, OwnError, View, note},
+};
+
+/// The breaker let no call through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("circuit breaker {name} is open; retry after {}", humantime::format_duration(*.retry_after))]
+#[non_exhaustive]
+pub struct Rejected {
+    /// The breaker.
+    pub name: Name,
+    /// When a call has a chance again.
+    pub retry_after: Duration,
+}
+
+/// What a call through a breaker fails with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BreakerError<E> {
+    /// The breaker let no call through.
+    #[error("the call was not made")]
+    Open(#[source] Rejected),
+    /// The call went through and failed.
+    #[error(transparent)]
+    Inner(E),
+}
+
+impl<E: 'static> BreakerError<E> {
+    pub(crate) fn open(rejected: Rejected) -> Self {
+        note(Self::Open(rejected))
+    }
+
+    pub(crate) fn inner(error: E) -> Self {
+        note(Self::Inner(error))
+    }
+}
+
+impl<E> BreakerError<E> {
+    /// The call's own error, if it went through.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::Inner(error) => Some(error),
+            Self::Open(_) => None,
+        }
+    }
+
+    /// The rejection, if the call did not go through.
+    pub fn rejected(&self) -> Option<&Rejected> {
+        match self {
+            Self::Open(rejected) => Some(rejected),
+            Self::Inner(_) => None,
+        }
+    }
+}
+
+impl<E: 'static> OwnError for BreakerError<E> {
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Open(_) => View::Own(Outcome::Rejected),
+            Self::Inner(error) => View::Inner(error),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::Stream;
+use serde::Serialize;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{State, TripReason};
+use crate::Name;
+
+/// Why a breaker changed its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A rule opened it.
+    Tripped(TripReason),
+    /// The reset timeout is over.
+    ResetTimeout,
+    /// A probe failed.
+    ProbeFailed,
+    /// Enough probes succeeded.
+    Recovered,
+    /// Somebody isolated or closed it by hand.
+    Manual,
+}
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The breaker.
+    pub name: Name,
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub cause: Cause,
+    /// Counts the transitions: tells the order of two events.
+    pub generation: u64,
+}
+
+/// A stream of a breaker's transitions, from the moment it was taken.
+///
+/// A reader that falls behind by more than 64 transitions misses the oldest.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Transition>,
+}
+
+impl Events {
+    /// The next transition; `None` once the breaker is gone. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Transition> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(transition) => return Some(transition),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "breaker transitions were missed"),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// The next transition that has already happened.
+    pub fn try_recv(&mut self) -> Option<Transition> {
+        loop {
+            match self.receiver.try_recv() {
+                Ok(transition) => return Some(transition),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The transitions as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = Transition> + Send {
+        futures_util::stream::unfold(self, |mut events| async { events.recv().await.map(|event| (event, events)) })
+    }
+}
+
+const CAPACITY: usize = 64;
+
+pub(super) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
+
+/// Tells everybody who listens. Never called with a lock held.
+pub(crate) struct Announcer {
+    sender: broadcast::Sender<Transition>,
+    listeners: Vec<Listener>,
+}
+
+impl Announcer {
+    pub(crate) fn new(listeners: Vec<Listener>) -> Self {
+        Self { sender: broadcast::Sender::new(CAPACITY), listeners }
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events { receiver: self.sender.subscribe() }
+    }
+
+    pub(crate) fn announce(&self, transition: Transition) {
+        let Transition { name, from, to, cause, .. } = &transition;
+        tracing::info!(breaker = %name, ?from, ?to, ?cause, "circuit breaker changed state");
+        for listener in &self.listeners {
+            if catch_unwind(AssertUnwindSafe(|| listener(&transition))).is_err() {
+                tracing::error!(breaker = %transition.name, "a listener panicked");
+            }
+        }
+        // Nobody listens: nothing is lost.
+        let _ = self.sender.send(transition);
+    }
+}
+
+impl std::fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Announcer").field("listeners", &self.listeners.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{BreakerError, OwnedPermit, Rejected};
+use crate::{classify::Classify, service::ReadyCall};
+
+pin_project! {
+    /// A request on its way through a breaker.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct BreakerFuture<S, Req, C>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        state: Progress<S, Req, C>,
+    }
+}
+
+pin_project! {
+    #[project = ProgressProj]
+    enum Progress<S, Req, C>
+    where
+        S: Service<Req>,
+    {
+        Rejected { rejected: Option<Rejected> },
+        Admitted {
+            #[pin]
+            call: ReadyCall<S, Req>,
+            permit: Option<OwnedPermit>,
+            classifier: C,
+        },
+    }
+}
+
+impl<S: Service<Req>, Req, C> BreakerFuture<S, Req, C> {
+    pub(super) fn admitted(call: ReadyCall<S, Req>, permit: OwnedPermit, classifier: C) -> Self {
+        Self { state: Progress::Admitted { call, permit: Some(permit), classifier } }
+    }
+
+    pub(super) fn rejected(rejected: Rejected) -> Self {
+        Self { state: Progress::Rejected { rejected: Some(rejected) } }
+    }
+}
+
+impl<S, Req, C> Future for BreakerFuture<S, Req, C>
+where
+    S: Service<Req>,
+    S::Error: 'static,
+    C: Classify<S::Response, S::Error>,
+{
+    type Output = Result<S::Response, BreakerError<S::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            ProgressProj::Rejected { rejected } => match rejected.take() {
+                Some(rejected) => Poll::Ready(Err(BreakerError::open(rejected))),
+                None => Poll::Pending,
+            },
+            ProgressProj::Admitted { mut call, permit, classifier } => {
+                let result = match permit {
+                    Some(permit) => ready!(permit.0.watch(|| call.as_mut().poll(cx))),
+                    None => ready!(call.as_mut().poll(cx)),
+                };
+                if let Some(permit) = permit.take() {
+                    permit.settle(classifier.classify(&result));
+                }
+                Poll::Ready(result.map_err(BreakerError::inner))
+            }
+        }
+    }
+}
+
+impl<S: Service<Req>, Req, C> std::fmt::Debug for BreakerFuture<S, Req, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BreakerFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,207 @@
+//! Stops calling what does not answer, and finds out when it does again.
+#![doc = include_str!("../docs/circuit_breaker.md")]
+
+mod builder;
+mod config;
+mod consecutive;
+mod engine;
+mod error;
+mod event;
+#[cfg(feature = "failsafe")]
+mod failsafe;
+mod future;
+mod layer;
+mod opossum;
+mod permit;
+mod policy;
+mod probes;
+mod ramp;
+mod registry;
+mod snapshot;
+mod state;
+mod transition;
+mod tuning;
+pub(crate) mod window;
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
+
+pub use builder::CircuitBreakerBuilder;
+pub use config::{CircuitBreakerConfig, Comparison};
+pub use error::{BreakerError, Rejected};
+pub use event::{Cause, Events, Transition};
+#[cfg(feature = "failsafe")]
+pub use failsafe::{FailsafePolicy, WindowPolicy};
+pub use future::BreakerFuture;
+pub use layer::{BreakerLayer, BreakerService};
+pub use opossum::OpossumBuilder;
+pub use permit::{OwnedPermit, Permit};
+pub use policy::TripPolicy;
+pub use registry::BreakerRegistry;
+pub use snapshot::Snapshot;
+pub use state::State;
+pub use tuning::TripReason;
+
+use crate::{
+    Name,
+    classify::{Classify, Standard},
+    config::ConfigError,
+};
+use engine::Engine;
+use state::Phase;
+
+/// A circuit breaker. Clones share one state.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{io, time::Duration};
+/// use sap_comm_resilience::{BreakerError, CircuitBreaker};
+///
+/// let breaker = CircuitBreaker::builder("userService")
+///     .failure_rate(0.5)
+///     .reset_timeout(Duration::from_secs(30))
+///     .build()?;
+/// let answer: Result<u32, BreakerError<io::Error>> = breaker.call(async || Ok(42)).await;
+/// assert_eq!(answer?, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    engine: Arc<Engine>,
+}
+
+impl CircuitBreaker {
+    /// Begins a breaker with the defaults of [`CircuitBreakerConfig`].
+    pub fn builder(name: impl Into<Name>) -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder::new(name.into())
+    }
+
+    /// Begins a breaker that behaves like opossum's, for teams that port from it.
+    pub fn opossum(name: impl Into<Name>) -> OpossumBuilder {
+        OpossumBuilder::new(name.into())
+    }
+
+    /// A breaker from a configuration.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built.
+    pub fn from_config(name: impl Into<Name>, config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
+        Self::builder(name).config(config).build()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.engine.name
+    }
+
+    /// Makes a call, if the breaker lets it through. `Ok` is success, `Err` failure.
+    ///
+    /// Dropping the future counts for nothing; a panic inside counts as a failure.
+    ///
+    /// # Errors
+    /// [`BreakerError::Open`] without a call, or the call's own error.
+    pub async fn call<T, E, F>(&self, op: F) -> Result<T, BreakerError<E>>
+    where
+        E: 'static,
+        F: AsyncFnOnce() -> Result<T, E>,
+    {
+        self.call_with(&Standard, op).await
+    }
+
+    /// The same, with a classifier of your own.
+    ///
+    /// # Errors
+    /// [`BreakerError::Open`] without a call, or the call's own error.
+    pub async fn call_with<C, T, E, F>(&self, classifier: &C, op: F) -> Result<T, BreakerError<E>>
+    where
+        C: Classify<T, E>,
+        E: 'static,
+        F: AsyncFnOnce() -> Result<T, E>,
+    {
+        let mut permit = self.try_acquire().map_err(BreakerError::open)?.0;
+        let mut call = pin!(permit.watch(|| op()));
+        let result = poll_fn(|cx| permit.watch(|| call.as_mut().poll(cx))).await;
+        permit.settle(classifier.classify(&result));
+        result.map_err(BreakerError::inner)
+    }
+
+    /// Asks for leave to make one call. Never waits.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the time after which a call has a chance again.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
+        Permit::admit(&self.engine)
+    }
+
+    /// The same, with a permit that owns the breaker.
+    ///
+    /// # Errors
+    /// [`Rejected`], with the time after which a call has a chance again.
+    pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejected> {
+        OwnedPermit::admit(Arc::clone(&self.engine))
+    }
+
+    /// A tower layer that sends every request through this breaker.
+    #[must_use]
+    pub fn layer(&self) -> BreakerLayer {
+        BreakerLayer::new(self.clone())
+    }
+
+    /// What it does with calls. An open breaker becomes half-open with the first call after the reset timeout.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.engine.state()
+    }
+
+    /// State and window at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot()
+    }
+
+    /// The transitions from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.engine.announcer.subscribe()
+    }
+
+    /// Rejects every call until [`close`](Self::close).
+    pub fn isolate(&self) {
+        self.engine.force(Phase::Isolated);
+    }
+
+    /// Closes at once, with an empty window.
+    pub fn close(&self) {
+        self.engine.force(Phase::Closed);
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> CircuitBreakerConfig {
+        self.engine.cold.lock().config.clone()
+    }
+
+    /// Changes the configuration and keeps state and window.
+    ///
+    /// With another `sampling_window`, what was counted counts as just happened, and calls in flight count for nothing.
+    ///
+    /// # Errors
+    /// An invalid field, or one that only a new breaker can have: `sampling_buckets`, `sampling_calls`.
+    pub fn reload(&self, config: CircuitBreakerConfig) -> Result<(), ConfigError> {
+        self.engine.reload(config)
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker").field("name", self.name()).field("state", &self.state()).finish()
+    }
+}

@@ -1,0 +1,89 @@
+use crate::sync::{AtomicU64, Ordering};
+
+/// Lets traffic in by steps after a recovery: each step admits twice as many calls as the one before.
+///
+/// The steps bound calls, not their share, so a client with little traffic never notices.
+#[derive(Debug)]
+pub(crate) struct Ramp {
+    started: AtomicU64,
+    length: AtomicU64,
+    /// The current step and how many calls it has admitted.
+    admitted: AtomicU64,
+}
+
+const STEPS: u64 = 10;
+const FIRST_STEP: u64 = 10;
+const COUNT_BITS: u32 = 48;
+
+/// What a ramp says to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Go ahead.
+    Admit,
+    /// Not in this step; the next one begins after so many nanoseconds.
+    Refuse(u64),
+    /// The ramp is over.
+    Over,
+}
+
+impl Ramp {
+    pub(crate) fn new() -> Self {
+        Self { started: AtomicU64::new(0), length: AtomicU64::new(0), admitted: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn begin(&self, now: u64, length: u64) {
+        self.started.store(now, Ordering::Relaxed);
+        self.length.store(length, Ordering::Relaxed);
+        self.admitted.store(0, Ordering::Release);
+    }
+
+    pub(crate) fn admit(&self, now: u64) -> Admission {
+        let elapsed = now.saturating_sub(self.started.load(Ordering::Relaxed));
+        let length = self.length.load(Ordering::Relaxed);
+        if elapsed >= length {
+            return Admission::Over;
+        }
+        let step_length = (length / STEPS).max(1);
+        let step = (elapsed / step_length).min(STEPS - 1);
+        let allowance = FIRST_STEP << step;
+        let mut current = self.admitted.load(Ordering::Acquire);
+        loop {
+            let in_step = if current >> COUNT_BITS == step { current & ((1 << COUNT_BITS) - 1) } else { 0 };
+            if in_step >= allowance {
+                return Admission::Refuse(((step + 1) * step_length).min(length) - elapsed);
+            }
+            let next = step << COUNT_BITS | (in_step + 1);
+            match self.admitted.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Admission::Admit,
+                Err(actual) => current = actual,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn admitted(ramp: &Ramp, now: u64) -> usize {
+        (0..100_000).take_while(|_| ramp.admit(now) == Admission::Admit).count()
+    }
+
+    #[test]
+    fn every_step_admits_twice_as_many() {
+        let ramp = Ramp::new();
+        ramp.begin(0, 1_000);
+        assert_eq!(admitted(&ramp, 0), 10);
+        assert_eq!(ramp.admit(40), Admission::Refuse(60));
+        assert_eq!(admitted(&ramp, 100), 20);
+        assert_eq!(admitted(&ramp, 950), 5_120);
+        assert_eq!(ramp.admit(1_000), Admission::Over);
+    }
+
+    #[test]
+    fn a_ramp_of_no_length_is_over_at_once() {
+        let ramp = Ramp::new();
+        ramp.begin(7, 0);
+        assert_eq!(ramp.admit(7), Admission::Over);
+    }
+}

@@ -1,0 +1,83 @@
+//! The sampling window: what the recent calls came to.
+
+mod count;
+mod time;
+mod word;
+
+use count::CountWindow;
+use time::TimeWindow;
+
+/// What a call came to, as the window counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) failed: bool,
+    pub(crate) slow: bool,
+}
+
+/// The window's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) slow: u64,
+}
+
+impl Totals {
+    pub(crate) fn calls(self) -> u64 {
+        self.succeeded + self.failed
+    }
+}
+
+/// The last seconds, or the last calls. A sample of another generation than the one read is not seen.
+#[derive(Debug)]
+pub(crate) enum Window {
+    Time(TimeWindow),
+    Calls(CountWindow),
+}
+
+impl Window {
+    pub(crate) fn of_time(window: u64, buckets: usize) -> Self {
+        Self::Time(TimeWindow::new(window, buckets, crate::sync::stripes()))
+    }
+
+    pub(crate) fn of_calls(size: usize) -> Self {
+        Self::Calls(CountWindow::new(size))
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, generation: u64, now: u64, sample: Sample) {
+        match self {
+            Self::Time(window) => window.record(crate::sync::stripe(), generation, now, sample),
+            Self::Calls(window) => window.record(generation, sample),
+        }
+    }
+
+    pub(crate) fn totals(&self, generation: u64, now: u64) -> Totals {
+        match self {
+            Self::Time(window) => window.totals(generation, now),
+            Self::Calls(window) => window.totals(generation),
+        }
+    }
+
+    /// Forgets everything, so that not even a generation whose low bits come round again sees it.
+    pub(crate) fn clear(&self) {
+        match self {
+            Self::Time(window) => window.clear(),
+            Self::Calls(window) => window.clear(),
+        }
+    }
+
+    /// Takes over `totals` as if they had just been recorded.
+    pub(crate) fn seed(&self, generation: u64, now: u64, totals: Totals) {
+        if let Self::Time(window) = self {
+            window.seed(generation, now, totals);
+        }
+    }
+
+    /// Changes the length of a window of time. The caller begins a generation and seeds it.
+    pub(crate) fn stretch(&self, window: u64) {
+        if let Self::Time(time) = self {
+            time.stretch(window);
+        }
+    }
+}

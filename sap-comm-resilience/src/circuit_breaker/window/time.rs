@@ -1,0 +1,150 @@
+use super::{
+    Sample, Totals,
+    word::{Tag, add, read},
+};
+use crate::sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence};
+
+/// Buckets of time in a ring, one ring a stripe, so that threads do not fight over a cache line.
+///
+/// It covers the current bucket and the full ones before it: between `window - window / buckets` and `window`.
+#[derive(Debug)]
+pub(crate) struct TimeWindow {
+    lines: Box<[Line]>,
+    lines_per_stripe: usize,
+    stripe_mask: usize,
+    buckets: usize,
+    bucket_nanos: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+enum Counter {
+    Succeeded,
+    Failed,
+    Slow,
+}
+
+impl TimeWindow {
+    pub(super) fn new(window: u64, buckets: usize, stripes: usize) -> Self {
+        let lines_per_stripe = (3 * buckets).div_ceil(WORDS_PER_LINE);
+        Self {
+            lines: (0..stripes * lines_per_stripe).map(|_| Line::new()).collect(),
+            lines_per_stripe,
+            stripe_mask: stripes - 1,
+            buckets,
+            bucket_nanos: AtomicU64::new((window / buckets as u64).max(1)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn record(&self, stripe: usize, generation: u64, now: u64, sample: Sample) {
+        let (bucket, tag) = self.place(generation, self.epoch(now));
+        let stripe = stripe & self.stripe_mask;
+        let counter = if sample.failed { Counter::Failed } else { Counter::Succeeded };
+        add(self.word(stripe, counter, bucket), tag, 1);
+        if sample.slow {
+            add(self.word(stripe, Counter::Slow, bucket), tag, 1);
+        }
+    }
+
+    pub(super) fn totals(&self, generation: u64, now: u64) -> Totals {
+        // Of two threads that each record and then read, at least one sees both samples.
+        fence(Ordering::SeqCst);
+        let epoch = self.epoch(now);
+        let oldest = epoch.saturating_sub(self.buckets as u64 - 1);
+        let mut totals = Totals::default();
+        for epoch in oldest..=epoch {
+            let (bucket, tag) = self.place(generation, epoch);
+            for stripe in 0..=self.stripe_mask {
+                totals.succeeded += read(self.word(stripe, Counter::Succeeded, bucket), tag);
+                totals.failed += read(self.word(stripe, Counter::Failed, bucket), tag);
+                totals.slow += read(self.word(stripe, Counter::Slow, bucket), tag);
+            }
+        }
+        totals
+    }
+
+    pub(super) fn clear(&self) {
+        for line in &self.lines {
+            for word in &line.0 {
+                word.store(0, Ordering::Release);
+            }
+        }
+    }
+
+    pub(super) fn seed(&self, generation: u64, now: u64, totals: Totals) {
+        let (bucket, tag) = self.place(generation, self.epoch(now));
+        add(self.word(0, Counter::Succeeded, bucket), tag, totals.succeeded);
+        add(self.word(0, Counter::Failed, bucket), tag, totals.failed);
+        add(self.word(0, Counter::Slow, bucket), tag, totals.slow);
+    }
+
+    pub(super) fn stretch(&self, window: u64) {
+        self.bucket_nanos.store((window / self.buckets as u64).max(1), Ordering::Release);
+    }
+
+    #[inline]
+    fn epoch(&self, now: u64) -> u64 {
+        now / self.bucket_nanos.load(Ordering::Relaxed).max(1)
+    }
+
+    #[inline]
+    fn place(&self, generation: u64, epoch: u64) -> (usize, Tag) {
+        let buckets = self.buckets as u64;
+        ((epoch % buckets) as usize, Tag::new(generation, epoch / buckets))
+    }
+
+    #[inline]
+    fn word(&self, stripe: usize, counter: Counter, bucket: usize) -> &AtomicU64 {
+        let word = counter as usize * self.buckets + bucket;
+        &self.lines[stripe * self.lines_per_stripe + word / WORDS_PER_LINE].0[word % WORDS_PER_LINE]
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const OK: Sample = Sample { failed: false, slow: false };
+    const FAILED: Sample = Sample { failed: true, slow: true };
+
+    fn window() -> TimeWindow {
+        TimeWindow::new(100, 10, 2)
+    }
+
+    #[test]
+    fn a_sample_leaves_with_its_bucket() {
+        let window = window();
+        window.record(0, 0, 5, FAILED);
+        window.record(1, 0, 15, OK);
+        assert_eq!(window.totals(0, 99), Totals { succeeded: 1, failed: 1, slow: 1 });
+        assert_eq!(window.totals(0, 100), Totals { succeeded: 1, failed: 0, slow: 0 });
+        assert_eq!(window.totals(0, 110), Totals::default());
+    }
+
+    #[test]
+    fn a_huge_gap_clears_it_at_once() {
+        let window = window();
+        window.record(0, 0, 5, FAILED);
+        assert_eq!(window.totals(0, u64::MAX), Totals::default());
+        window.record(0, 0, u64::MAX, FAILED);
+        assert_eq!(window.totals(0, u64::MAX).failed, 1);
+    }
+
+    #[test]
+    fn a_generation_sees_its_own_samples() {
+        let window = window();
+        window.record(0, 1, 5, FAILED);
+        assert_eq!(window.totals(2, 5), Totals::default());
+        window.record(0, 2, 5, OK);
+        window.record(0, 1, 5, OK);
+        assert_eq!(window.totals(2, 5), Totals { succeeded: 1, failed: 0, slow: 0 });
+    }
+
+    #[test]
+    fn a_window_that_was_seeded_counts_what_it_took_over() {
+        let window = window();
+        let totals = Totals { succeeded: 7, failed: 3, slow: 1 };
+        window.seed(4, 50, totals);
+        assert_eq!(window.totals(4, 50), totals);
+    }
+}

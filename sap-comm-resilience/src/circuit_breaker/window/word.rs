@@ -1,0 +1,107 @@
+//! One counter that belongs to one generation and one lap of the window.
+//!
+//! Tag and count share a word, so that a counter is reset and raised in one step: no sample lands in a bucket that is
+//! being cleared, and none of an old generation is seen in a new one.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const COUNT_BITS: u32 = 28;
+const LAP_BITS: u32 = 24;
+const GENERATION_BITS: u32 = 12;
+
+const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
+
+/// Generation and lap, cut to their low bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag(u64);
+
+impl Tag {
+    #[inline]
+    pub(super) fn new(generation: u64, lap: u64) -> Self {
+        let generation = generation & low(GENERATION_BITS);
+        Self(generation << LAP_BITS | lap & low(LAP_BITS))
+    }
+
+    /// Whether `self` was taken before `other`: in an older generation, or in an earlier lap of the same.
+    fn precedes(self, other: Self) -> bool {
+        let (mine, theirs) = (self.0 >> LAP_BITS, other.0 >> LAP_BITS);
+        if mine == theirs { earlier(self.0, other.0, LAP_BITS) } else { earlier(mine, theirs, GENERATION_BITS) }
+    }
+}
+
+/// Adds `amount` to the counter of `tag`; the counter of an earlier tag starts anew, that of a later one stays.
+#[inline]
+pub(super) fn add(word: &AtomicU64, tag: Tag, amount: u64) {
+    let mut current = word.load(Ordering::Relaxed);
+    loop {
+        let held = Tag(current >> COUNT_BITS);
+        let count = if held == tag {
+            ((current & MAX_COUNT) + amount).min(MAX_COUNT)
+        } else if current != 0 && tag.precedes(held) {
+            return;
+        } else {
+            amount.min(MAX_COUNT)
+        };
+        let next = tag.0 << COUNT_BITS | count;
+        match word.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(actual) => current = actual,
+        }
+    }
+}
+
+/// The count, if the counter belongs to `tag`.
+pub(super) fn read(word: &AtomicU64, tag: Tag) -> u64 {
+    let current = word.load(Ordering::Acquire);
+    if Tag(current >> COUNT_BITS) == tag { current & MAX_COUNT } else { 0 }
+}
+
+const fn low(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
+
+/// Whether `a` comes before `b` on a circle of `bits` bits.
+fn earlier(a: u64, b: u64, bits: u32) -> bool {
+    let distance = b.wrapping_sub(a) & low(bits);
+    distance != 0 && distance < 1 << (bits - 1)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_writer_changes_nothing() {
+        let word = AtomicU64::new(0);
+        add(&word, Tag::new(3, 7), 1);
+        add(&word, Tag::new(3, 6), 1);
+        add(&word, Tag::new(2, 9), 1);
+        assert_eq!(read(&word, Tag::new(3, 7)), 1);
+        assert_eq!(read(&word, Tag::new(2, 9)), 0);
+    }
+
+    #[test]
+    fn a_new_lap_starts_from_zero() {
+        let word = AtomicU64::new(0);
+        add(&word, Tag::new(0, 0), 5);
+        add(&word, Tag::new(0, 1), 1);
+        assert_eq!(read(&word, Tag::new(0, 1)), 1);
+    }
+
+    #[test]
+    fn a_count_saturates_inside_its_bits() {
+        let word = AtomicU64::new(0);
+        let tag = Tag::new(low(GENERATION_BITS), low(LAP_BITS));
+        add(&word, tag, MAX_COUNT);
+        add(&word, tag, 1);
+        assert_eq!(read(&word, tag), MAX_COUNT);
+    }
+
+    #[test]
+    fn tags_wrap_around() {
+        let word = AtomicU64::new(0);
+        add(&word, Tag::new(low(GENERATION_BITS), 1), 1);
+        add(&word, Tag::new(low(GENERATION_BITS) + 1, 0), 1);
+        assert_eq!(read(&word, Tag::new(0, 0)), 1);
+    }
+}

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use crate::{
+    BulkheadFull, DeadlineExceeded, Elapsed, RateLimited, Rejected,
+    classify::{Classify, Outcome, OwnError, View, note},
+};
+
+/// What a call through a pipeline fails with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError<E> {
+    /// The circuit breaker let no call through.
+    #[error("the call was not made")]
+    Open(#[source] Rejected),
+    /// The bulkhead let no call in.
+    #[error("the call was not made")]
+    Full(#[source] BulkheadFull),
+    /// The rate limit let no call through.
+    #[error("the call was not made")]
+    Limited(#[source] RateLimited),
+    /// The timeout is over.
+    #[error("the call was dropped")]
+    TimedOut(#[source] Elapsed),
+    /// The deadline has passed.
+    #[error("the call was dropped")]
+    DeadlineExceeded(#[source] DeadlineExceeded),
+    /// The call was made and failed.
+    #[error(transparent)]
+    Inner(E),
+}
+
+impl<E> PipelineError<E> {
+    /// The call's own error.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::Inner(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether a strategy refused the call before it was made.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Full(_) | Self::Limited(_))
+    }
+
+    /// When a rejected call has a chance again, if the strategy knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Open(rejected) => Some(rejected.retry_after),
+            Self::Limited(limited) => Some(limited.retry_after),
+            _ => None,
+        }
+    }
+}
+
+impl<E: 'static> PipelineError<E> {
+    pub(super) fn open(rejected: Rejected) -> Self {
+        note(Self::Open(rejected))
+    }
+
+    pub(super) fn full(full: BulkheadFull) -> Self {
+        note(Self::Full(full))
+    }
+
+    pub(super) fn limited(limited: RateLimited) -> Self {
+        note(Self::Limited(limited))
+    }
+
+    pub(super) fn timed_out(after: Duration) -> Self {
+        note(Self::TimedOut(Elapsed { after }))
+    }
+
+    pub(super) fn deadline_exceeded() -> Self {
+        note(Self::DeadlineExceeded(DeadlineExceeded))
+    }
+
+    pub(super) fn inner(error: E) -> Self {
+        note(Self::Inner(error))
+    }
+}
+
+impl<E: 'static> OwnError for PipelineError<E> {
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Inner(error) => View::Inner(error),
+            Self::TimedOut(_) | Self::DeadlineExceeded(_) => View::Own(Outcome::Failure),
+            Self::Open(_) | Self::Full(_) | Self::Limited(_) => View::Own(Outcome::Rejected),
+        }
+    }
+}
+
+/// What a result in the middle of a pipeline means; the caller's classifier sees only its own results.
+pub(super) fn judge<C, T, E>(
+    classifier: &C,
+    result: Result<T, PipelineError<E>>,
+) -> (Outcome, Result<T, PipelineError<E>>)
+where
+    C: Classify<T, E>,
+{
+    let own = match result {
+        Ok(value) => Ok(value),
+        Err(PipelineError::Inner(error)) => Err(error),
+        Err(error) if error.is_rejection() => return (Outcome::Rejected, Err(error)),
+        Err(error) => return (Outcome::Failure, Err(error)),
+    };
+    (classifier.classify(&own), own.map_err(PipelineError::Inner))
+}

@@ -1,0 +1,45 @@
+use std::{num::NonZeroU32, time::Duration};
+
+use governor::Quota;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, check, check_at_most_max, check_duration, duration};
+
+/// Everything that can be set about a [`RateLimit`](crate::RateLimit).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RateLimitConfig {
+    /// Calls per `period`, at least 1. Default 100.
+    pub calls: u32,
+    /// The period. Default 1 s.
+    #[serde(with = "duration")]
+    pub period: Duration,
+    /// Calls that may come at once. Default: `calls`.
+    pub burst: Option<u32>,
+    /// How long a call waits until it conforms. Default 0: it is refused at once.
+    #[serde(with = "duration")]
+    pub max_wait: Duration,
+}
+
+impl Default for RateLimitConfig {
+    fn default() -> Self {
+        Self { calls: 100, period: Duration::from_secs(1), burst: None, max_wait: Duration::ZERO }
+    }
+}
+
+impl RateLimitConfig {
+    pub(super) fn quota(&self) -> Result<Quota, ConfigError> {
+        check_duration("period", self.period)?;
+        check_at_most_max("max_wait", self.max_wait)?;
+        check(self.calls > 0, "calls", self.calls, "must be at least 1")?;
+        let burst = self.burst.unwrap_or(self.calls);
+        let burst = NonZeroU32::new(burst).ok_or_else(|| ConfigError::new("burst", burst, "must be at least 1"))?;
+        let interval = self.period / self.calls;
+        let short = || {
+            let period = humantime::format_duration(self.period);
+            ConfigError::new("period", period, "must give every call at least a nanosecond")
+        };
+        Ok(Quota::with_period(interval).ok_or_else(short)?.allow_burst(burst))
+    }
+}

@@ -1,0 +1,172 @@
+//! Bounds how many calls are made in a time.
+#![doc = include_str!("../docs/rate_limit.md")]
+
+mod clock;
+mod config;
+mod error;
+mod future;
+mod layer;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use clock::TokioClock;
+pub use config::RateLimitConfig;
+pub use error::{RateLimitError, RateLimited};
+pub use future::RateLimitFuture;
+use governor::{
+    RateLimiter,
+    clock::Clock as _,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+pub use layer::{RateLimitLayer, RateLimitService};
+use tokio::time::Instant;
+
+use crate::{Name, config::ConfigError};
+
+/// A rate limit by the generic cell rate algorithm. Clones share it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sap_comm_resilience::RateLimit;
+///
+/// let limit = RateLimit::builder("search").per_second(10).burst(1).build()?;
+/// assert!(limit.check().is_ok());
+/// assert!(limit.check().is_err_and(|limited| limited.retry_after.as_millis() <= 100));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RateLimit {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: Name,
+    max_wait: Duration,
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
+    clock: TokioClock,
+}
+
+/// Builds a [`RateLimit`]; see [`RateLimitConfig`] for what the fields mean.
+#[derive(Debug)]
+#[must_use = "nothing is built before `build`"]
+pub struct RateLimitBuilder {
+    name: Name,
+    config: RateLimitConfig,
+}
+
+impl RateLimit {
+    /// Begins a rate limit with the defaults of [`RateLimitConfig`].
+    pub fn builder(name: impl Into<Name>) -> RateLimitBuilder {
+        RateLimitBuilder { name: name.into(), config: RateLimitConfig::default() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.inner.name
+    }
+
+    /// Takes one call out of the rate, or tells when to come again.
+    ///
+    /// # Errors
+    /// [`RateLimited`]; nothing is taken then.
+    pub fn check(&self) -> Result<(), RateLimited> {
+        let inner = &self.inner;
+        inner.limiter.check().map_err(|until| {
+            let retry_after = until.wait_time_from(inner.clock.now());
+            RateLimited { name: inner.name.clone(), retry_after }
+        })
+    }
+
+    /// Takes one call out of the rate, and waits for it up to `max_wait`.
+    ///
+    /// # Errors
+    /// [`RateLimited`], at once if the wait would be too long.
+    pub async fn acquire(&self) -> Result<(), RateLimited> {
+        let Err(mut limited) = self.check() else { return Ok(()) };
+        let started = Instant::now();
+        loop {
+            let left = self.inner.max_wait.saturating_sub(started.elapsed());
+            if limited.retry_after > left {
+                return Err(limited);
+            }
+            tokio::time::sleep(limited.retry_after).await;
+            match self.check() {
+                Ok(()) => return Ok(()),
+                Err(again) => limited = again,
+            }
+        }
+    }
+
+    /// Makes the call, if the rate allows.
+    ///
+    /// # Errors
+    /// [`RateLimitError::Limited`] without a call, or the call's own error.
+    pub async fn call<T, E, F>(&self, op: F) -> Result<T, RateLimitError<E>>
+    where
+        E: 'static,
+        F: AsyncFnOnce() -> Result<T, E>,
+    {
+        self.acquire().await.map_err(RateLimitError::limited)?;
+        op().await.map_err(RateLimitError::inner)
+    }
+
+    /// A tower layer that holds every request to the rate.
+    #[must_use]
+    pub fn layer(&self) -> RateLimitLayer {
+        RateLimitLayer::new(self.clone())
+    }
+}
+
+impl RateLimitBuilder {
+    /// Takes all fields from a configuration.
+    pub fn config(mut self, config: RateLimitConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// So many calls a second.
+    pub fn per_second(self, calls: u32) -> Self {
+        self.per(Duration::from_secs(1), calls)
+    }
+
+    /// So many calls in any other period.
+    pub fn per(mut self, period: Duration, calls: u32) -> Self {
+        self.config.period = period;
+        self.config.calls = calls;
+        self
+    }
+
+    /// Calls that may come at once.
+    pub fn burst(mut self, calls: u32) -> Self {
+        self.config.burst = Some(calls);
+        self
+    }
+
+    /// How long a call waits until it conforms.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.config.max_wait = wait;
+        self
+    }
+
+    /// The finished rate limit.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built, and its value.
+    pub fn build(self) -> Result<RateLimit, ConfigError> {
+        let quota = self.config.quota()?;
+        let clock = TokioClock::new();
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        let inner = Inner { name: self.name, max_wait: self.config.max_wait, limiter, clock };
+        Ok(RateLimit { inner: Arc::new(inner) })
+    }
+}
+
+impl fmt::Debug for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit").field("name", self.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+//! Calls again what failed in passing.
+#![doc = include_str!("../docs/retry.md")]
+
+mod backoff;
+#[cfg(feature = "backoff")]
+mod backoff_crate;
+mod budget;
+mod builder;
+mod config;
+mod event;
+mod future;
+mod jitter;
+mod layer;
+mod replay;
+mod session;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+pub use backoff::Backoff;
+#[cfg(feature = "backoff")]
+pub use backoff_crate::{BackoffCrate, ScheduleBackoff};
+pub use budget::RetryBudget;
+pub use builder::RetryBuilder;
+pub use config::{RetryConfig, ScheduleKind, UpstreamRetries};
+pub use event::RetryEvent;
+pub use future::RetryFuture;
+pub use jitter::Jitter;
+pub use layer::{RetryLayer, RetryService};
+pub use replay::{AllIdempotent, HttpReplay, Replay};
+use sap_comm_core::Context;
+pub(crate) use session::Session;
+
+use crate::{
+    HttpStatus,
+    classify::{Classify, ErrorRules, Standard},
+    config::ConfigError,
+    random::Dice,
+};
+
+/// Retries calls by a schedule. Clones share configuration and budget.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{cell::Cell, io, time::Duration};
+/// use sap_comm_resilience::Retry;
+///
+/// let retry = Retry::builder()
+///     .max_retries(3)
+///     .factor(2.0)
+///     .min_delay(Duration::from_secs(1))
+///     .max_delay(Duration::from_secs(5))
+///     .on_retry(|event| println!("attempt {} failed: {:?}", event.attempt, event.error::<io::Error>()))
+///     .build()?;
+/// let calls = Cell::new(0);
+/// let answer = retry.call(async || {
+///     calls.set(calls.get() + 1);
+///     if calls.get() < 3 { Err(io::Error::other("busy")) } else { Ok(42) }
+/// });
+/// assert_eq!(answer.await?, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Retry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: RetryConfig,
+    backoff: Option<Arc<dyn Backoff>>,
+    budget: Option<RetryBudget>,
+    rules: ErrorRules,
+    listeners: Vec<event::Listener>,
+    dice: Dice,
+}
+
+impl Retry {
+    /// Begins a retry with the defaults of [`RetryConfig`].
+    pub fn builder() -> RetryBuilder {
+        RetryBuilder::default()
+    }
+
+    /// A retry from a configuration.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built.
+    pub fn from_config(config: RetryConfig) -> Result<Self, ConfigError> {
+        Self::builder().config(config).build()
+    }
+
+    /// Makes the call, and makes it again while it fails and schedule, budget and deadline allow.
+    ///
+    /// Only for calls that may be made twice. A rejection by a strategy of this crate is not retried. Dropping the
+    /// future drops the attempt in flight.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call<T, E, F, Fut>(&self, op: F) -> Result<T, E>
+    where
+        E: 'static,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.call_with(&Standard, op).await
+    }
+
+    /// The same, with a classifier of your own; it may call an `Ok` a failure.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn call_with<C, T, E, F, Fut>(&self, classifier: &C, mut op: F) -> Result<T, E>
+    where
+        C: Classify<T, E>,
+        E: 'static,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut session = Session::begin(self, None);
+        let mut result = op().await;
+        loop {
+            let delay = session.next(self, classifier.classify(&result), result.as_ref().err());
+            let Some(delay) = delay else { return result };
+            drop(result);
+            tokio::time::sleep(delay).await;
+            result = scoped(session.context(), op()).await;
+        }
+    }
+
+    /// A tower layer that retries the requests that `replay` can copy.
+    #[must_use]
+    pub fn layer<P>(&self, replay: P) -> RetryLayer<P> {
+        RetryLayer::new(self.clone(), replay, Standard)
+    }
+
+    /// A tower layer for HTTP: retries idempotent requests with small bodies by [`HttpStatus`].
+    #[must_use]
+    pub fn http_layer(&self) -> RetryLayer<HttpReplay, HttpStatus> {
+        RetryLayer::new(self.clone(), HttpReplay::default(), HttpStatus)
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &RetryConfig {
+        &self.inner.config
+    }
+
+    /// When the attempts of a call start if each fails at once, without jitter: the first at zero.
+    #[must_use]
+    pub fn attempt_starts(&self) -> Vec<Duration> {
+        backoff::attempt_starts(&self.inner.config, self.inner.backoff.as_ref())
+    }
+}
+
+/// Runs an attempt after the first, with the attempt counted in the current context.
+pub(crate) async fn scoped<F: Future>(context: Option<Context>, attempt: F) -> F::Output {
+    match context {
+        Some(context) => context.scope(attempt).await,
+        None => attempt.await,
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}

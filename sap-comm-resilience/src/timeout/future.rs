@@ -1,0 +1,57 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use super::TimeoutError;
+use crate::service::ReadyCall;
+
+pin_project! {
+    /// A request and the time it has.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TimeoutFuture<S, Req>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        call: ReadyCall<S, Req>,
+        #[pin]
+        sleep: Sleep,
+        after: Duration,
+    }
+}
+
+impl<S: Service<Req>, Req> TimeoutFuture<S, Req> {
+    pub(super) fn new(call: ReadyCall<S, Req>, after: Duration) -> Self {
+        Self { call, sleep: tokio::time::sleep(after), after }
+    }
+}
+
+impl<S, Req> Future for TimeoutFuture<S, Req>
+where
+    S: Service<Req>,
+    S::Error: 'static,
+{
+    type Output = Result<S::Response, TimeoutError<S::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.call.poll(cx) {
+            return Poll::Ready(result.map_err(TimeoutError::inner));
+        }
+        ready!(this.sleep.poll(cx));
+        Poll::Ready(Err(TimeoutError::elapsed(*this.after)))
+    }
+}
+
+impl<S: Service<Req>, Req> std::fmt::Debug for TimeoutFuture<S, Req> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TimeoutFuture").field("after", &self.after).finish_non_exhaustive()
+    }
+}

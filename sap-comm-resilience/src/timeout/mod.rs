@@ -1,0 +1,71 @@
+//! Bounds the time of one attempt.
+#![doc = include_str!("../docs/timeout.md")]
+
+mod error;
+mod future;
+mod layer;
+
+use std::time::Duration;
+
+pub use error::{Elapsed, TimeoutError};
+pub use future::TimeoutFuture;
+pub use layer::{TimeoutLayer, TimeoutService};
+
+/// A bound on the time of one attempt; see [`Deadline`](crate::Deadline) for the whole call.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use std::{convert::Infallible, future::pending, time::Duration};
+/// use sap_comm_resilience::{Timeout, TimeoutError};
+///
+/// let timeout = Timeout::new(Duration::from_secs(3));
+/// let result: Result<(), TimeoutError<Infallible>> = timeout.call(async || pending().await).await;
+/// assert!(matches!(result, Err(TimeoutError::Elapsed(_))));
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout {
+    after: Duration,
+}
+
+impl Timeout {
+    /// Gives an attempt so much time. Zero gives it one poll.
+    #[must_use]
+    pub const fn new(after: Duration) -> Self {
+        Self { after }
+    }
+
+    /// The time that an attempt has.
+    #[must_use]
+    pub const fn duration(&self) -> Duration {
+        self.after
+    }
+
+    /// Makes the call, and drops it when its time is over.
+    ///
+    /// # Errors
+    /// [`TimeoutError::Elapsed`], or the call's own error.
+    pub async fn call<T, E, F>(&self, op: F) -> Result<T, TimeoutError<E>>
+    where
+        E: 'static,
+        F: AsyncFnOnce() -> Result<T, E>,
+    {
+        match tokio::time::timeout(self.after, op()).await {
+            Ok(result) => result.map_err(TimeoutError::inner),
+            Err(_) => Err(TimeoutError::elapsed(self.after)),
+        }
+    }
+
+    /// A tower layer that gives every request so much time, the wait for readiness included.
+    #[must_use]
+    pub const fn layer(&self) -> TimeoutLayer {
+        TimeoutLayer::new(*self)
+    }
+}
+
+impl From<Duration> for Timeout {
+    fn from(after: Duration) -> Self {
+        Self::new(after)
+    }
+}

@@ -1,0 +1,3 @@
+//! Behaviour of the strategies, one module each.
+
+mod specification;
