@@ -67,6 +67,12 @@ impl Run {
         }
     }
 
+    /// Like [`show`](Self::show), but keeps our stdout clean for figures.
+    pub(crate) fn show_on_stderr(mut self) -> Result<(), TaskError> {
+        self.command.stdout(std::io::stderr());
+        self.show()
+    }
+
     /// Runs to the end and returns what it printed; a failure carries the output.
     pub(crate) fn capture(mut self) -> Result<Captured, TaskError> {
         let output = self.command.stdin(Stdio::null()).output().map_err(|source| self.start_error(source))?;

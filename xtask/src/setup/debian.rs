@@ -22,8 +22,8 @@ pub(super) fn may_install() -> bool {
 pub(super) fn install(packages: &BTreeSet<&str>) -> Result<(), TaskError> {
     let _quiet = NoServices::new()?;
     let apt = || Run::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
-    apt().args(["update", "--quiet=2"]).show()?;
-    apt().args(["install", "--quiet=2", "--yes", "--no-install-recommends"]).args(packages).show()
+    apt().args(["update", "--quiet=2"]).show_on_stderr()?;
+    apt().args(["install", "--quiet=2", "--yes", "--no-install-recommends"]).args(packages).show_on_stderr()
 }
 
 /// Forbids services to start for as long as it lives, unless a policy is there already.

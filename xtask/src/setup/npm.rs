@@ -9,5 +9,5 @@ pub(super) fn install() -> Result<(), TaskError> {
     if stale_node_packages()?.is_empty() {
         return Ok(());
     }
-    Run::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(node_dir()).show()
+    Run::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(node_dir()).show_on_stderr()
 }
