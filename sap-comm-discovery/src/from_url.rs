@@ -8,6 +8,7 @@ use sap_comm_core::{Endpoint, EnvResolver, Resolver, StaticResolver};
 /// | --- | --- |
 /// | `env:` | environment variables such as `USER_SERVICE_URL` |
 /// | `static:user-service=http://a:1,http://b:2;other=http://c:3` | the URL itself |
+/// | `dns:`, `dns:?port=8080`, `dns://127.0.0.1:53?domain=prod.svc.cluster.local&scheme=https` | DNS, feature `dns` |
 ///
 /// # Errors
 /// When the scheme is unknown, its feature is off, or the rest cannot be read; the error says what is supported.
@@ -20,6 +21,12 @@ pub fn resolver_from_url(url: &str) -> Result<Arc<dyn Resolver>, ResolverUrlErro
         "env" if rest.is_empty() => Ok(Arc::new(EnvResolver::new())),
         "env" => Err(ResolverUrlError::invalid(url, "nothing follows `env:`")),
         "static" => static_resolver(rest).map_err(|reason| ResolverUrlError::invalid(url, reason)),
+        #[cfg(feature = "dns")]
+        "dns" => crate::dns::DnsResolverBuilder::from_url(url)
+            .and_then(crate::dns::DnsResolverBuilder::build)
+            .map(|resolver| Arc::new(resolver) as Arc<dyn Resolver>)
+            .map_err(|error| ResolverUrlError::invalid(url, error.to_string())),
+        #[cfg(not(feature = "dns"))]
         "dns" => Err(ResolverUrlError::FeatureOff { scheme: "dns", feature: "dns" }),
         _ => Err(ResolverUrlError::Unknown { scheme: scheme.to_owned() }),
     }
@@ -55,6 +62,9 @@ pub enum ResolverUrlError {
     },
 }
 
+#[cfg(feature = "dns")]
+const SUPPORTED: &str = "`env:`, `static:`, `dns:`";
+#[cfg(not(feature = "dns"))]
 const SUPPORTED: &str = "`env:`, `static:`";
 
 impl ResolverUrlError {

@@ -20,12 +20,18 @@
 //! ```
 
 mod balancer;
+#[cfg(feature = "dns")]
+mod dns;
+mod fallback;
 mod from_url;
 
 pub use balancer::{
     Balancer, BalancerConfig, BalancerConfigBuilder, BalancerSnapshot, EndpointSnapshot, Outcome, PickError, Picked,
     ResolutionStatus,
 };
+#[cfg(feature = "dns")]
+pub use dns::{DnsError, DnsResolver, DnsResolverBuilder};
+pub use fallback::FallbackResolver;
 pub use from_url::{ResolverUrlError, resolver_from_url};
 
 #[cfg(doctest)]

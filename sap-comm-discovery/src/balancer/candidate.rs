@@ -76,7 +76,6 @@ impl Candidate {
         if elapsed >= ramp {
             return 1.0;
         }
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a ramp are small")]
         let progress = elapsed as f64 / ramp as f64;
         FIRST_SHARE + (1.0 - FIRST_SHARE) * progress
     }

@@ -23,7 +23,6 @@ pub(super) fn choose<'a>(set: &'a [Arc<Candidate>], now: u64, config: &BalancerC
 /// Whether so few endpoints are left that leaving out more would overload them.
 pub(super) fn panics(set: &[Arc<Candidate>], now: u64, config: &BalancerConfig) -> bool {
     let ejected = set.iter().filter(|candidate| candidate.is_ejected(now)).count();
-    #[expect(clippy::cast_precision_loss, reason = "sets are small")]
     let left = 1.0 - ejected as f64 / set.len().max(1) as f64;
     left < config.panic_threshold()
 }

@@ -7,8 +7,8 @@ use super::clock::millis;
 
 /// The recent latency of an endpoint: jumps to peaks at once, forgets them by and by.
 ///
-/// The peak EWMA of Finagle and linkerd. Value (`f32` seconds) and time (milliseconds, wrapping) share one word, so that
-/// they change together.
+/// The peak EWMA of Finagle and linkerd. Value (`f32` seconds) and time (milliseconds, wrapping after 49 days) are the
+/// halves of one word, so that they change together; only differences of times are used.
 #[derive(Debug)]
 pub(super) struct PeakEwma(AtomicU64);
 
@@ -44,22 +44,15 @@ impl PeakEwma {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "time wraps after 49 days, and only differences are used")]
 fn pack(value: f32, now: u64) -> u64 {
     u64::from(value.to_bits()) << 32 | u64::from(now as u32)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
 fn value(word: u64) -> f32 {
     f32::from_bits((word >> 32) as u32)
 }
 
 /// How much of the old value is left.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "the halves of the word; a decay needs no more digits"
-)]
 fn keep(word: u64, now: u64, decay: Duration) -> f32 {
     let elapsed = (now as u32).wrapping_sub(word as u32);
     // A racing thread may have written a slightly later time.
