@@ -1,1 +1,63 @@
-//! x
+//! Typed events on RabbitMQ or in memory.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`Broker`] | the connection: publish, subscribe, health, close |
+//! | [`EventRouter`] | handlers by payload type, and what they may answer |
+//! | [`Subscription`] | the exchange, the consumer group and its limits |
+//! | [`DeadLetters`] | what could not be handled: list, count, redrive |
+//! | [`EventProcessingFailed`] | what `error.events` carries |
+//! | [`header`] | the message headers that this crate adds |
+//!
+//! ```
+//! use sap_comm_core::{Event, EventPayload};
+//! use sap_comm_events::{Broker, BrokerConfig, EventRouter};
+//!
+//! #[derive(Debug, serde::Serialize, serde::Deserialize, EventPayload)]
+//! #[event(type = "user.created")]
+//! struct UserCreated {
+//!     email: String,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::connect("memory://", BrokerConfig::new("user-service")).await?;
+//! let (seen, mut arrived) = tokio::sync::mpsc::channel(1);
+//! let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+//!     let seen = seen.clone();
+//!     async move { Ok(seen.send(event.data.email).await?) }
+//! });
+//! let subscription = broker.subscribe("user.events", router).await?;
+//! broker.publish("user.events", UserCreated { email: "a@example.com".into() }).await?;
+//! assert_eq!(arrived.recv().await.as_deref(), Some("a@example.com"));
+//! subscription.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod backend;
+mod broker;
+mod consumer;
+mod dead_letter;
+mod memory;
+mod message;
+#[cfg(any())]
+mod rabbit;
+mod router;
+mod subscription;
+mod topology;
+
+pub use broker::{
+    Broker, BrokerConfig, BrokerHealth, BrokerState, Confirmation, ConnectError, OverflowPolicy, PublishError,
+    PublishOptions, TlsConfig,
+};
+pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
+pub use message::header;
+pub use router::{EventRouter, HandlerError, Outcome};
+pub use subscription::{SubscribeError, Subscription, SubscriptionHandle};
+pub use topology::TopologyError;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

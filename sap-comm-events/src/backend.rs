@@ -1,0 +1,84 @@
+//! What a broker must do; everything above it is the same for all of them.
+
+use std::{fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::{
+    BrokerHealth, DeadLetterError, PublishError, SubscribeError,
+    message::Message,
+    topology::{Target, Topology},
+};
+
+/// A broker, or a connection to one.
+#[async_trait]
+pub(crate) trait Backend: Debug + Send + Sync {
+    /// `rabbitmq` or `memory`, for telemetry.
+    fn system(&self) -> &'static str;
+
+    /// Hands a message over; returns once the broker has it, or by `deadline`.
+    async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
+
+    /// Declares `topology` and consumes its queues.
+    async fn consume(&self, topology: Topology, prefetch: u16) -> Result<Box<dyn Source>, SubscribeError>;
+
+    /// Takes up to `limit` messages from a queue; those not acknowledged go back when dropped.
+    async fn fetch(&self, queue: &str, limit: usize) -> Result<Vec<Delivery>, DeadLetterError>;
+
+    /// How many messages wait in a queue; none when there is no such queue.
+    async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError>;
+
+    /// How the broker is.
+    fn health(&self) -> BrokerHealth;
+
+    /// Refuses new messages from now on.
+    fn refuse(&self);
+
+    /// Waits until every message accepted before is settled.
+    async fn flush(&self);
+
+    /// Ends every connection and task.
+    async fn disconnect(&self);
+}
+
+/// The deliveries of one subscription, over all reconnections.
+#[async_trait]
+pub(crate) trait Source: Send {
+    /// The next delivery; waits for as long as it takes. `None` once the broker is closed. Cancel safe.
+    async fn next(&mut self) -> Option<Delivery>;
+
+    /// Takes no more deliveries; those that nobody has taken go back.
+    async fn stop(&mut self);
+
+    /// Waits until settlements have left.
+    async fn flush(self: Box<Self>);
+}
+
+/// A message that waits to be settled; dropped, it goes back to its queue.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Arc<Message>,
+    pub(crate) queue: Arc<str>,
+    /// Whether a consumer held it before; `Some(n)` if the broker counts.
+    pub(crate) redelivered: Redelivered,
+    pub(crate) settlement: Box<dyn Settlement>,
+}
+
+/// What a broker knows of earlier deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redelivered {
+    /// This is the first delivery, or the earlier one was this process's own and is accounted for.
+    No,
+    /// A consumer held it and died, or gave it back; the broker does not count.
+    Uncounted,
+    /// A consumer held it so many times.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only RabbitMQ's quorum queues count"))]
+    Times(u32),
+}
+
+/// The way to settle one delivery; dropping it gives the message back.
+pub(crate) trait Settlement: Debug + Send + Sync {
+    /// The message is dealt with.
+    fn ack(self: Box<Self>);
+}

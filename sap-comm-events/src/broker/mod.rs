@@ -1,0 +1,170 @@
+//! The connection to a broker.
+
+mod config;
+mod connect_error;
+mod delays;
+mod health;
+mod publish;
+mod publish_error;
+mod tls;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    config::{BrokerConfig, OverflowPolicy},
+    connect_error::ConnectError,
+    health::{BrokerHealth, BrokerState},
+    publish::{Confirmation, PublishOptions},
+    publish_error::PublishError,
+    tls::TlsConfig,
+};
+use crate::{DeadLetters, backend::Backend, memory::MemoryBackend};
+
+/// A connection to a broker, on behalf of one service. Cheap to clone.
+///
+/// When the last clone and the last [`SubscriptionHandle`](crate::SubscriptionHandle) are dropped, its connections and
+/// tasks end at once; [`Broker::close`] lets them finish first.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    service: Arc<str>,
+}
+
+/// What clones for other services have in common.
+struct Shared {
+    backend: Arc<dyn Backend>,
+    config: BrokerConfig,
+    /// The subscriptions' tasks.
+    tasks: TaskTracker,
+    /// Asks every subscription to drain.
+    drain: CancellationToken,
+    /// Ends every subscription at once.
+    abort: CancellationToken,
+}
+
+#[cfg(feature = "rabbitmq")]
+const SCHEMES: &str = "memory, amqp, amqps";
+#[cfg(not(feature = "rabbitmq"))]
+const SCHEMES: &str = "memory (amqp and amqps need the feature `rabbitmq`)";
+
+impl Broker {
+    /// Connects to the broker that `url` names: `memory://` makes a new in-memory broker, `amqp://` and `amqps://`
+    /// connect to RabbitMQ.
+    ///
+    /// # Errors
+    /// When an option or the URL is invalid, or RabbitMQ cannot be entered within the connect timeout.
+    pub async fn connect(url: &str, config: BrokerConfig) -> Result<Self, ConnectError> {
+        match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+            "memory" => Self::memory(config).map_err(Into::into),
+            #[cfg(any())]
+            "amqp" | "amqps" => {
+                config.validate()?;
+                let backend = crate::rabbit::RabbitBackend::connect(url, &config).await?;
+                Ok(Self::new(Arc::new(backend), config))
+            }
+            // What stands before the colon may be anything, a password included, unless it looks like a scheme.
+            other => {
+                let is_scheme = url.contains("://") && other.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
+                let scheme = if is_scheme { other.to_owned() } else { String::new() };
+                Err(ConnectError::Scheme { scheme, expected: SCHEMES })
+            }
+        }
+    }
+
+    /// Makes a new in-memory broker, which ends with its last clone. Services share it through
+    /// [`Broker::for_service`].
+    ///
+    /// # Errors
+    /// When an option is invalid.
+    pub fn memory(config: BrokerConfig) -> Result<Self, sap_comm_core::config::ConfigError> {
+        config.validate()?;
+        Ok(Self::new(Arc::new(MemoryBackend::new(&config)), config))
+    }
+
+    fn new(backend: Arc<dyn Backend>, config: BrokerConfig) -> Self {
+        let service = config.service.as_str().into();
+        let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort }), service }
+    }
+
+    /// The same connection on behalf of another service: another source of events and another default group.
+    ///
+    /// A name that is no consumer group is refused when it is used as one.
+    #[must_use]
+    pub fn for_service(&self, service: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), service: service.into() }
+    }
+
+    /// The service that this broker publishes for.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// How the broker is.
+    #[must_use]
+    pub fn health(&self) -> BrokerHealth {
+        self.shared.backend.health()
+    }
+
+    /// What `group` could not handle of `exchange`.
+    #[must_use]
+    pub fn dead_letters(&self, exchange: &str, group: &str) -> DeadLetters {
+        DeadLetters::of_group(self.clone(), exchange, group)
+    }
+
+    /// The commands of type `event_type` that could not be handled.
+    #[must_use]
+    pub fn dead_commands(&self, exchange: &str, event_type: &str) -> DeadLetters {
+        DeadLetters::of_command(self.clone(), exchange, event_type)
+    }
+
+    /// Closes the connection for every clone: subscriptions stop taking events and finish those in hand, then no
+    /// publish is taken any more and those under way are confirmed. What is not done after `limit` is cut off.
+    pub async fn close(&self, limit: Duration) {
+        let Shared { backend, tasks, drain, abort, .. } = &*self.shared;
+        drain.cancel();
+        tasks.close();
+        let in_time = tokio::time::timeout(limit, async {
+            tasks.wait().await;
+            backend.refuse();
+            backend.flush().await;
+        });
+        if in_time.await.is_err() {
+            tracing::warn!(?limit, "closing the broker cut off what was under way");
+        }
+        backend.refuse();
+        abort.cancel();
+        tasks.wait().await;
+        backend.disconnect().await;
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.shared.backend
+    }
+
+    pub(crate) fn config(&self) -> &BrokerConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
+    }
+
+    /// A token that is cancelled when the broker drains, or by its own subscription.
+    pub(crate) fn drain_token(&self) -> CancellationToken {
+        self.shared.drain.child_token()
+    }
+
+    pub(crate) fn abort_token(&self) -> CancellationToken {
+        self.shared.abort.clone()
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("service", &self.service).field("backend", &self.shared.backend).finish()
+    }
+}

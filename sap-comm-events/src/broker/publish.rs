@@ -1,0 +1,143 @@
+//! The publishing half of a [`Broker`].
+
+use std::time::Duration;
+
+use sap_comm_core::{Context, Event, EventKind, EventPayload, RawEvent};
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Broker, PublishError};
+use crate::{
+    message::Message,
+    topology::{MAX_EVENT_TYPE, Target, check_name},
+};
+
+/// The broker has the event: it is in every queue that wanted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Confirmation {
+    /// The event's id.
+    pub id: String,
+}
+
+/// Options of one publish.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct PublishOptions {
+    deadline: Option<Duration>,
+}
+
+impl PublishOptions {
+    /// The defaults of the broker's configuration.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long the publish may take, instead of the configuration's deadline.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
+impl Broker {
+    /// Publishes a payload as a new event of this service, caused by the current [`Context`].
+    ///
+    /// Commands go to exactly one consumer, every other kind to each group that handles the type. Returns within the
+    /// publish deadline or the context's, whichever is earlier. Dropping the future may or may not stop the event.
+    ///
+    /// # Errors
+    /// See [`PublishError`]: it says whether the broker may have the event.
+    pub async fn publish<T: EventPayload>(&self, exchange: &str, payload: T) -> Result<Confirmation, PublishError> {
+        self.publish_with(exchange, payload, PublishOptions::new()).await
+    }
+
+    /// Like [`Broker::publish`], with options.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_with<T: EventPayload>(
+        &self,
+        exchange: &str,
+        payload: T,
+        options: PublishOptions,
+    ) -> Result<Confirmation, PublishError> {
+        let context = Context::current();
+        let event = context.sync_scope(|| Event::new(self.service(), payload));
+        self.send(exchange, &event, T::KIND, &options).await
+    }
+
+    /// Publishes an event as it is, such as one made with [`Event::new`] or kept from earlier: its id stays.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_event<T: EventPayload>(
+        &self,
+        exchange: &str,
+        event: &Event<T>,
+    ) -> Result<Confirmation, PublishError> {
+        self.send(exchange, event, T::KIND, &PublishOptions::new()).await
+    }
+
+    /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_raw(
+        &self,
+        exchange: &str,
+        event: RawEvent,
+        kind: EventKind,
+    ) -> Result<Confirmation, PublishError> {
+        self.send(exchange, &event, kind, &PublishOptions::new()).await
+    }
+
+    async fn send<T: Serialize>(
+        &self,
+        exchange: &str,
+        event: &Event<T>,
+        kind: EventKind,
+        options: &PublishOptions,
+    ) -> Result<Confirmation, PublishError> {
+        check_name("exchange", exchange)?;
+        check_type(&event.event_type)?;
+        let body = event.to_json().map_err(|error| PublishError::Encode { reason: error.to_string() })?;
+        let limit = self.config().max_event_bytes;
+        if body.len() > limit {
+            return Err(PublishError::TooLarge { id: event.id.clone(), size: body.len(), limit });
+        }
+        let context = Context::current().child().with_correlation_id(&event.correlation_id);
+        let deadline = self.deadline(&context, options);
+        let span = tracing::debug_span!(
+            "publish",
+            trace_id = context.trace().trace_id(),
+            request_id = context.request_id(),
+            correlation_id = event.correlation_id,
+            event_id = event.id,
+            event_type = event.event_type,
+            exchange,
+        );
+        let message = Message::of_event(event, body, kind, &context);
+        let published = self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await;
+        published.map(|()| Confirmation { id: event.id.clone() })
+    }
+
+    fn deadline(&self, context: &Context, options: &PublishOptions) -> Instant {
+        let limit = options.deadline.unwrap_or(self.config().publish_deadline);
+        let own = Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + FAR);
+        context.deadline().map_or(own, |deadline| deadline.min(own))
+    }
+}
+
+/// Stands for a deadline beyond the clock.
+const FAR: Duration = Duration::from_secs(30 * 86_400);
+
+fn check_type(event_type: &str) -> Result<(), PublishError> {
+    let reason = match event_type.len() {
+        0 => "its type is empty".to_owned(),
+        length if length > MAX_EVENT_TYPE => format!("its type has {length} bytes; a routing key has 255 at most"),
+        _ => return Ok(()),
+    };
+    Err(PublishError::Encode { reason })
+}

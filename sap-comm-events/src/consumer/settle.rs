@@ -1,0 +1,114 @@
+//! From an outcome to a settled delivery: consequences are confirmed first.
+
+use std::time::Duration;
+
+use sap_comm_core::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    ERROR_EVENTS, EventProcessingFailed, FailureCause, Handling,
+    process::{Verdict, redelivered_too_often, redeliveries},
+};
+use crate::{
+    PublishError,
+    backend::Delivery,
+    message::{Message, header},
+    topology::{Target, dead_queue, retry_queue},
+};
+
+/// How long a delivery is held whose consequences could not be confirmed, so that it does not spin.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Handling {
+    pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
+        let confirmed = match verdict {
+            Verdict::Ack => Ok(()),
+            Verdict::Retry(cause) => self.retry(&delivery, cause).await,
+            Verdict::Dead(cause) => self.bury(&delivery, cause).await,
+            Verdict::Requeue => self.requeue(&delivery).await,
+        };
+        match confirmed {
+            Ok(()) => delivery.settlement.ack(),
+            Err(error) => {
+                tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
+                tokio::time::sleep(PAUSE).await;
+                drop(delivery);
+            }
+        }
+    }
+
+    async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+        let config = self.broker.config();
+        let attempt = delivery.message.attempt();
+        let step = usize::try_from(attempt - 1).unwrap_or(usize::MAX);
+        let delay = config.retry_delays.get(step).or(config.retry_delays.last());
+        let Some(delay) = delay.filter(|_| attempt < config.max_attempts) else {
+            return self.bury(delivery, cause).await;
+        };
+        tracing::warn!(error = cause.message, code = cause.code, ?delay, "handling failed; another attempt follows");
+        let mut copy = (*delivery.message).clone();
+        copy.headers.set(header::ATTEMPT, attempt + 1);
+        describe(&mut copy, cause);
+        self.hand_over(retry_queue(&delivery.queue, *delay), copy).await
+    }
+
+    /// Makes the message a dead letter and reports it.
+    async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+        tracing::error!(
+            error = cause.message,
+            code = cause.code,
+            "handling failed for good; the event is a dead letter"
+        );
+        let mut copy = (*delivery.message).clone();
+        copy.headers.set(header::ATTEMPT, copy.attempt());
+        copy.headers.set(header::FAILED_AT, Timestamp::now().to_string());
+        copy.headers.set(header::QUEUE, delivery.queue.to_string());
+        describe(&mut copy, cause.clone());
+        self.hand_over(dead_queue(&delivery.queue), copy).await?;
+        self.report(&delivery.message, cause).await
+    }
+
+    async fn report(&self, message: &Message, cause: FailureCause) -> Result<(), PublishError> {
+        use sap_comm_core::EventPayload;
+        if self.settings.exchange == ERROR_EVENTS || message.event_type == EventProcessingFailed::TYPE {
+            return Ok(());
+        }
+        let payload = match EventProcessingFailed::of(&message.body, cause) {
+            Ok(payload) => payload,
+            Err(error) => return Err(PublishError::Encode { reason: error.to_string() }),
+        };
+        match self.broker.publish(ERROR_EVENTS, payload).await {
+            Ok(_) => Ok(()),
+            Err(PublishError::Unroutable { .. }) => {
+                tracing::debug!("nobody subscribes to {ERROR_EVENTS}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the message to the end of its queue with a raised count.
+    async fn requeue(&self, delivery: &Delivery) -> Result<(), PublishError> {
+        let limit = self.broker.config().max_redeliveries;
+        let count = redeliveries(&delivery.message).saturating_add(1);
+        if count > limit {
+            return self.bury(delivery, redelivered_too_often(limit)).await;
+        }
+        let mut copy = (*delivery.message).clone();
+        copy.headers.set(header::REDELIVERIES, count);
+        self.hand_over(delivery.queue.to_string(), copy).await
+    }
+
+    async fn hand_over(&self, queue: String, message: Message) -> Result<(), PublishError> {
+        let deadline = Instant::now() + self.broker.config().publish_deadline.min(MAX_WAIT);
+        self.broker.backend().publish(Target::Queue(queue), message, deadline).await
+    }
+}
+
+/// A settlement waits no longer than this, whatever a publisher may.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+fn describe(message: &mut Message, cause: FailureCause) {
+    message.headers.set(header::REASON, cause.message);
+    message.headers.set(header::CODE, cause.code);
+}

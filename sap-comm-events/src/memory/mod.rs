@@ -1,0 +1,202 @@
+//! A broker within the process: the same groups, order, retries and dead letters, bounded, without a wire.
+
+mod delay;
+mod pattern;
+mod settlement;
+mod source;
+mod state;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sap_comm_core::Timestamp;
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
+
+use self::{
+    settlement::MemorySettlement,
+    source::MemorySource,
+    state::{Refusal, State},
+};
+use crate::{
+    BrokerConfig, BrokerHealth, BrokerState, DeadLetterError, OverflowPolicy, PublishError, SubscribeError,
+    backend::{Backend, Delivery, Redelivered, Source},
+    message::Message,
+    topology::{Role, Target, Topology},
+};
+
+/// Exchanges and queues in memory.
+pub(crate) struct MemoryBackend {
+    shared: Arc<Shared>,
+    overflow: OverflowPolicy,
+    since: Timestamp,
+    pending: AtomicUsize,
+    /// The tasks that end delays; they end with the broker.
+    delays: Mutex<JoinSet<()>>,
+}
+
+/// What consumers, settlements and delays share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Rings when a queue has room again.
+    room: Notify,
+    /// Rings when nothing is pending.
+    idle: Notify,
+    closed: AtomicBool,
+}
+
+impl MemoryBackend {
+    pub(crate) fn new(config: &BrokerConfig) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new(config.queue_capacity)),
+                room: Notify::new(),
+                idle: Notify::new(),
+                closed: AtomicBool::new(false),
+            }),
+            overflow: config.overflow,
+            since: Timestamp::now(),
+            pending: AtomicUsize::new(0),
+            delays: Mutex::new(JoinSet::new()),
+        }
+    }
+
+    async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
+        loop {
+            let mut room = std::pin::pin!(self.shared.room.notified());
+            // Listens before it looks, so that no ring is missed between the two.
+            room.as_mut().enable();
+            if self.shared.closed.load(Ordering::Acquire) {
+                return Err(PublishError::Closed);
+            }
+            let published = self.shared.state.lock().publish(target, message);
+            match published {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Unroutable(exchange)) => {
+                    return Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() });
+                }
+                Err(Refusal::Full(capacity)) if self.overflow == OverflowPolicy::Refuse => {
+                    return Err(PublishError::QueueFull { capacity });
+                }
+                Err(Refusal::Full(capacity)) => {
+                    if tokio::time::timeout_at(deadline, room).await.is_err() {
+                        return Err(PublishError::QueueFull { capacity });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Counts a publish for as long as it lives.
+struct Pending<'a>(&'a MemoryBackend);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if self.0.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.shared.idle.notify_waiters();
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    fn system(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        let _pending = Pending(self);
+        self.deliver(&target, &Arc::new(message), deadline).await
+    }
+
+    async fn consume(&self, topology: Topology, _prefetch: u16) -> Result<Box<dyn Source>, SubscribeError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(SubscribeError::Closed);
+        }
+        let source = {
+            let mut state = self.shared.state.lock();
+            for queue in &topology.queues {
+                if state.declare(queue)?
+                    && let Role::Delay { to, .. } = &queue.role
+                {
+                    let ending = delay::end(
+                        Arc::downgrade(&self.shared),
+                        state.bell(&queue.name),
+                        queue.name.clone(),
+                        to.clone(),
+                    );
+                    self.delays.lock().spawn(ending);
+                }
+            }
+            for binding in &topology.bindings {
+                state.bind(binding);
+            }
+            MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed)
+        };
+        Ok(Box::new(source))
+    }
+
+    async fn fetch(&self, queue: &str, limit: usize) -> Result<Vec<Delivery>, DeadLetterError> {
+        let name: Arc<str> = queue.into();
+        let mut taken = Vec::new();
+        let mut state = self.shared.state.lock();
+        if !state.has(queue) {
+            return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
+        }
+        while taken.len() < limit
+            && let Some(stored) = state.take(queue)
+        {
+            let message = Arc::clone(&stored.message);
+            let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&name), stored));
+            taken.push(Delivery { message, queue: Arc::clone(&name), redelivered: Redelivered::No, settlement });
+        }
+        Ok(taken)
+    }
+
+    async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError> {
+        let depth = self.shared.state.lock().depth(queue);
+        depth.ok_or_else(|| DeadLetterError::NoQueue { queue: queue.to_owned() })
+    }
+
+    fn health(&self) -> BrokerHealth {
+        let closed = self.shared.closed.load(Ordering::Acquire);
+        let state = if closed { BrokerState::Closed } else { BrokerState::Connected };
+        BrokerHealth { state, since: self.since, pending: self.pending.load(Ordering::Acquire), last_error: None }
+    }
+
+    fn refuse(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.room.notify_waiters();
+    }
+
+    async fn flush(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.shared.idle.notified());
+            idle.as_mut().enable();
+            if self.pending.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    async fn disconnect(&self) {
+        let mut delays = std::mem::take(&mut *self.delays.lock());
+        delays.shutdown().await;
+        self.shared.state.lock().ring_all();
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").field("health", &self.health()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! Exchanges, queues and what is in them; every operation is short and under one lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::pattern::matches;
+use crate::{
+    TopologyError,
+    message::Message,
+    topology::{Binding, ExchangeKind, Queue, Role, Target},
+};
+
+pub(super) struct State {
+    /// The most that one queue holds, those in hand included.
+    capacity: usize,
+    bindings: HashMap<String, Vec<Binding>>,
+    queues: HashMap<String, Store>,
+    last_number: u64,
+}
+
+/// One queue.
+struct Store {
+    role: Role,
+    ready: VecDeque<Stored>,
+    in_hand: usize,
+    /// The delay's end, or one bell for each source.
+    bells: Vec<Arc<Notify>>,
+}
+
+/// A message in a queue.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Grows with every message; keeps the order when one comes back.
+    number: u64,
+    pub(super) message: Arc<Message>,
+    /// When a delayed message is due.
+    pub(super) due: Instant,
+}
+
+/// Why a message was not taken.
+pub(super) enum Refusal {
+    /// Nothing is bound for it at the exchange or queue named.
+    Unroutable(String),
+    /// A queue holds its capacity.
+    Full(usize),
+}
+
+impl State {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, bindings: HashMap::new(), queues: HashMap::new(), last_number: 0 }
+    }
+
+    /// Makes a queue; `false` if it exists alike.
+    pub(super) fn declare(&mut self, queue: &Queue) -> Result<bool, TopologyError> {
+        if let Some(store) = self.queues.get(&queue.name) {
+            if store.role == queue.role {
+                return Ok(false);
+            }
+            return Err(TopologyError {
+                object: format!("queue {:?}", queue.name),
+                argument: None,
+                detail: format!("it is {:?}, and {:?} is declared", store.role, queue.role),
+            });
+        }
+        let bells = match queue.role {
+            Role::Delay { .. } => vec![Arc::default()],
+            Role::Work | Role::Dead => Vec::new(),
+        };
+        let store = Store { role: queue.role.clone(), ready: VecDeque::new(), in_hand: 0, bells };
+        self.queues.insert(queue.name.clone(), store);
+        Ok(true)
+    }
+
+    pub(super) fn bind(&mut self, binding: &Binding) {
+        let bindings = self.bindings.entry(binding.exchange.clone()).or_default();
+        if !bindings.contains(binding) {
+            bindings.push(binding.clone());
+        }
+    }
+
+    /// Puts the message into every queue that wants it, or into none.
+    pub(super) fn publish(&mut self, target: &Target, message: &Arc<Message>) -> Result<(), Refusal> {
+        let Self { capacity, bindings, queues, last_number } = self;
+        let mut put = |queues: &mut HashMap<String, Store>, name: &str| {
+            if let Some(store) = queues.get_mut(name) {
+                *last_number += 1;
+                store.push(Stored { number: *last_number, message: Arc::clone(message), due: Instant::now() });
+            }
+        };
+        let is_full = |name: &str| queues.get(name).is_some_and(|store| store.ready.len() + store.in_hand >= *capacity);
+        match target {
+            Target::Queue(name) if !queues.contains_key(name) => Err(Refusal::Unroutable(name.clone())),
+            Target::Queue(name) if is_full(name) => Err(Refusal::Full(*capacity)),
+            Target::Queue(name) => {
+                put(queues, name);
+                Ok(())
+            }
+            Target::Exchange { name, kind } => {
+                let key = message.event_type.as_str();
+                let wants = |binding: &&Binding| match kind {
+                    ExchangeKind::Topic => matches(&binding.key, key),
+                    ExchangeKind::Direct => binding.key == key,
+                };
+                let bound = bindings.get(name).map_or(&[][..], Vec::as_slice);
+                let mut wanted: Vec<&str> = bound.iter().filter(wants).map(|binding| binding.queue.as_str()).collect();
+                // A queue bound twice gets the message once.
+                wanted.sort_unstable();
+                wanted.dedup();
+                if wanted.is_empty() {
+                    return Err(Refusal::Unroutable(name.clone()));
+                }
+                if wanted.iter().any(|queue| is_full(queue)) {
+                    return Err(Refusal::Full(*capacity));
+                }
+                for queue in wanted {
+                    put(queues, queue);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the first message of a queue into hand.
+    pub(super) fn take(&mut self, queue: &str) -> Option<Stored> {
+        let store = self.queues.get_mut(queue)?;
+        let stored = store.ready.pop_front()?;
+        store.in_hand += 1;
+        Some(stored)
+    }
+
+    /// A message in hand is dealt with.
+    pub(super) fn forget(&mut self, queue: &str) {
+        if let Some(store) = self.queues.get_mut(queue) {
+            store.in_hand = store.in_hand.saturating_sub(1);
+        }
+    }
+
+    /// A message in hand goes back to where it was.
+    pub(super) fn give_back(&mut self, queue: &str, stored: Stored) {
+        if let Some(store) = self.queues.get_mut(queue) {
+            store.in_hand = store.in_hand.saturating_sub(1);
+            let at = store.ready.partition_point(|other| other.number < stored.number);
+            store.ready.insert(at, stored);
+            store.ring();
+        }
+    }
+
+    /// Moves the messages of a delay queue that are due to the end of `to`; says when the next one is.
+    pub(super) fn end_delays(&mut self, queue: &str, to: &str) -> Option<Instant> {
+        let now = Instant::now();
+        loop {
+            let store = self.queues.get_mut(queue)?;
+            let due = store.ready.front()?.due;
+            if due > now {
+                return Some(due);
+            }
+            let mut stored = store.ready.pop_front()?;
+            self.last_number += 1;
+            stored.number = self.last_number;
+            if let Some(target) = self.queues.get_mut(to) {
+                target.push(stored);
+            }
+        }
+    }
+
+    pub(super) fn has(&self, queue: &str) -> bool {
+        self.queues.contains_key(queue)
+    }
+
+    pub(super) fn depth(&self, queue: &str) -> Option<u64> {
+        self.queues.get(queue).map(|store| store.ready.len() as u64)
+    }
+
+    /// The bell that rings when a message enters the delay queue.
+    pub(super) fn bell(&self, queue: &str) -> Arc<Notify> {
+        self.queues.get(queue).and_then(|store| store.bells.first()).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// Rings `bell` whenever a message enters the queue.
+    pub(super) fn listen(&mut self, queue: &str, bell: &Arc<Notify>) {
+        if let Some(store) = self.queues.get_mut(queue) {
+            store.bells.push(Arc::clone(bell));
+            bell.notify_one();
+        }
+    }
+
+    /// Undoes [`State::listen`]; the other sources look again, in case this one was about to.
+    pub(super) fn leave(&mut self, queue: &str, bell: &Arc<Notify>) {
+        if let Some(store) = self.queues.get_mut(queue) {
+            store.bells.retain(|own| !Arc::ptr_eq(own, bell));
+            store.ring();
+        }
+    }
+
+    pub(super) fn ring_all(&self) {
+        self.queues.values().for_each(Store::ring);
+    }
+}
+
+impl Store {
+    fn push(&mut self, mut stored: Stored) {
+        if let Role::Delay { delay, .. } = &self.role {
+            stored.due = Instant::now() + *delay;
+        }
+        self.ready.push_back(stored);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        self.bells.iter().for_each(|bell| bell.notify_one());
+    }
+}
+
+/// A delay that outlasts every test and process.
+pub(super) const IDLE: Duration = Duration::from_secs(30 * 86_400);

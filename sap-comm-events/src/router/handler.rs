@@ -1,0 +1,59 @@
+//! Handlers without their types.
+
+use std::{future::Future, marker::PhantomData};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sap_comm_core::{DecodeError, Event, EventPayload, RawEvent};
+
+use super::{HandlerError, Outcome};
+
+/// What a handler will say about an event.
+pub(super) type Answer = BoxFuture<'static, Outcome>;
+
+/// A handler of raw events.
+pub(super) trait Handler: Send + Sync {
+    /// Decodes the event and starts the handler.
+    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError>;
+}
+
+/// Decodes payload `T` for a handler.
+pub(super) struct Typed<T, H> {
+    handler: H,
+    payload: PhantomData<fn(T)>,
+}
+
+impl<T, H> Typed<T, H> {
+    pub(super) fn new(handler: H) -> Self {
+        Self { handler, payload: PhantomData }
+    }
+}
+
+impl<T, H, F> Handler for Typed<T, H>
+where
+    T: EventPayload,
+    H: Fn(Event<T>) -> F + Send + Sync,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError> {
+        Ok((self.handler)(event.decode()?).boxed())
+    }
+}
+
+/// Takes events as they are.
+pub(super) struct Raw<H>(H);
+
+impl<H> Raw<H> {
+    pub(super) fn new(handler: H) -> Self {
+        Self(handler)
+    }
+}
+
+impl<H, F> Handler for Raw<H>
+where
+    H: Fn(RawEvent) -> F + Send + Sync,
+    F: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError> {
+        Ok((self.0)(event).map(Outcome::from).boxed())
+    }
+}

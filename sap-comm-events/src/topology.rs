@@ -1,0 +1,236 @@
+//! Names of exchanges and queues, and which of them a subscription needs.
+//!
+//! | what | name |
+//! | --- | --- |
+//! | events of `user.events` | topic exchange `user.events`, the type as routing key |
+//! | a group's queue | `user.events.{group}` |
+//! | commands of `user.events` | direct exchange `user.events.commands`, the type as routing key |
+//! | a command's queue, shared by all groups | `user.events.commands.{type}` |
+//! | a delayed retry | `{queue}.retry.{milliseconds}`, dead-lettering back into `{queue}` |
+//! | dead letters | `{queue}.dead` |
+
+use std::{sync::Arc, time::Duration};
+
+use sap_comm_core::EventKind;
+
+/// A queue or exchange that exists with other properties than this service declares.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object} differs from what is declared{}: {detail}", .argument.as_ref().map(|name| format!(" in {name}")).unwrap_or_default())]
+pub struct TopologyError {
+    /// What differs, such as `queue "user.events.audit"`.
+    pub object: String,
+    /// The argument that differs, such as `x-message-ttl`, if the broker named it.
+    pub argument: Option<String>,
+    /// What the broker said.
+    pub detail: String,
+}
+
+/// A name that cannot be an exchange or a group.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} is invalid: {reason}")]
+pub(crate) struct NameError {
+    what: &'static str,
+    name: String,
+    reason: &'static str,
+}
+
+/// Leaves room for what is appended within AMQP's 255 bytes.
+const MAX_NAME: usize = 100;
+/// AMQP's limit of a routing key.
+pub(crate) const MAX_EVENT_TYPE: usize = 255;
+
+/// Checks a name of `what`, `exchange` or `group`.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > MAX_NAME {
+        "it is over 100 bytes"
+    } else if name.starts_with("amq.") {
+        "names that begin with amq. belong to the broker"
+    } else if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        "it holds white space or control characters"
+    } else {
+        return Ok(());
+    };
+    Err(NameError { what, name: name.chars().take(MAX_NAME).collect(), reason })
+}
+
+/// How an exchange compares routing keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ExchangeKind {
+    Topic,
+    Direct,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    /// To whatever is bound to the exchange with the message's type.
+    Exchange { name: String, kind: ExchangeKind },
+    /// Straight into a queue.
+    Queue(String),
+}
+
+impl Target {
+    /// The exchange that takes events of `kind` published to `exchange`.
+    pub(crate) fn of(exchange: &str, kind: EventKind) -> Self {
+        match kind {
+            EventKind::Command => Self::Exchange { name: command_exchange(exchange), kind: ExchangeKind::Direct },
+            EventKind::Domain | EventKind::Integration | EventKind::System => {
+                Self::Exchange { name: exchange.to_owned(), kind: ExchangeKind::Topic }
+            }
+        }
+    }
+}
+
+fn command_exchange(exchange: &str) -> String {
+    format!("{exchange}.commands")
+}
+
+/// The queue of a consumer group.
+pub(crate) fn group_queue(exchange: &str, group: &str) -> String {
+    format!("{exchange}.{group}")
+}
+
+/// The one queue of a command, whatever the group.
+pub(crate) fn command_queue(exchange: &str, event_type: &str) -> String {
+    format!("{exchange}.commands.{event_type}")
+}
+
+/// The queue that holds a failed message for `delay`.
+pub(crate) fn retry_queue(queue: &str, delay: Duration) -> String {
+    format!("{queue}.retry.{}", delay.as_millis())
+}
+
+/// The queue of what could not be handled.
+pub(crate) fn dead_queue(queue: &str) -> String {
+    format!("{queue}.dead")
+}
+
+/// What must exist before a subscription consumes; declared again after every reconnection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Topology {
+    pub(crate) exchanges: Vec<(String, ExchangeKind)>,
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) bindings: Vec<Binding>,
+    /// The queues to consume from.
+    pub(crate) consumed: Vec<Arc<str>>,
+    /// Whether consumed queues are replicated ones.
+    pub(crate) quorum: bool,
+}
+
+/// A queue to declare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// What a queue is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Consumed from.
+    Work,
+    /// Holds messages for `delay`, then hands them to queue `to`.
+    Delay { delay: Duration, to: String },
+    /// Holds messages until somebody looks at them.
+    Dead,
+}
+
+/// A queue's interest in a routing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) queue: String,
+    pub(crate) exchange: String,
+    pub(crate) key: String,
+}
+
+/// The types that a router handles.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interest {
+    pub(crate) events: Vec<&'static str>,
+    pub(crate) commands: Vec<&'static str>,
+    /// Every event, of whatever type.
+    pub(crate) everything: bool,
+}
+
+impl Interest {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.commands.is_empty() && !self.everything
+    }
+}
+
+impl Topology {
+    /// What `group` needs to consume `interest` from `exchange`, with retries after `delays`.
+    pub(crate) fn of(exchange: &str, group: &str, interest: &Interest, delays: &[Duration], quorum: bool) -> Self {
+        let mut topology = Self { quorum, ..Self::default() };
+        if interest.everything || !interest.events.is_empty() {
+            let queue = group_queue(exchange, group);
+            topology.exchanges.push((exchange.to_owned(), ExchangeKind::Topic));
+            topology.add_queue(&queue, delays);
+            let everything = if interest.everything { &["#"][..] } else { &interest.events };
+            for key in everything {
+                topology.bind(&queue, exchange, key);
+            }
+        }
+        if !interest.commands.is_empty() {
+            let direct = command_exchange(exchange);
+            for event_type in &interest.commands {
+                let queue = command_queue(exchange, event_type);
+                topology.add_queue(&queue, delays);
+                topology.bind(&queue, &direct, event_type);
+            }
+            topology.exchanges.push((direct, ExchangeKind::Direct));
+        }
+        topology
+    }
+
+    fn add_queue(&mut self, name: &str, delays: &[Duration]) {
+        let queue = |name, role| Queue { name, role };
+        self.queues.push(queue(name.to_owned(), Role::Work));
+        for &delay in delays {
+            self.queues.push(queue(retry_queue(name, delay), Role::Delay { delay, to: name.to_owned() }));
+        }
+        self.queues.push(queue(dead_queue(name), Role::Dead));
+        self.consumed.push(name.into());
+    }
+
+    fn bind(&mut self, queue: &str, exchange: &str, key: &str) {
+        self.bindings.push(Binding { queue: queue.to_owned(), exchange: exchange.to_owned(), key: key.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_consumes_its_types_and_the_shared_command_queues() {
+        let interest = Interest { events: vec!["user.created"], commands: vec!["user.export"], everything: false };
+        let topology = Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], false);
+        let names: Vec<_> = topology.queues.iter().map(|queue| queue.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "user.events.audit",
+                "user.events.audit.retry.100",
+                "user.events.audit.dead",
+                "user.events.commands.user.export",
+                "user.events.commands.user.export.retry.100",
+                "user.events.commands.user.export.dead",
+            ]
+        );
+        let consumed: Vec<_> = topology.consumed.iter().map(|name| &**name).collect();
+        assert_eq!(consumed, ["user.events.audit", "user.events.commands.user.export"]);
+        let keys: Vec<_> = topology.bindings.iter().map(|b| (b.exchange.as_str(), b.key.as_str())).collect();
+        assert_eq!(keys, [("user.events", "user.created"), ("user.events.commands", "user.export")]);
+    }
+
+    #[test]
+    fn names_that_amqp_would_refuse_are_named() {
+        for name in ["", "amq.topic", "a b", "a\u{0}", &"x".repeat(101)] {
+            assert!(check_name("exchange", name).is_err(), "{name:?}");
+        }
+        assert!(check_name("exchange", "user.events").is_ok());
+    }
+}

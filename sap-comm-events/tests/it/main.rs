@@ -1,0 +1,4 @@
+//! Behaviour of the public API, over every broker.
+
+mod conformance;
+mod events;
