@@ -1,0 +1,179 @@
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use sap_comm_core::{Resolver, Secret};
+use sap_comm_discovery::{Balancer, BalancerConfig};
+use sap_comm_resilience::{CircuitBreaker, Retry, RetryBudget};
+
+use super::{Client, ClientConfig, ClientConfigError, Inner, Upstream, transport};
+use crate::server::config::{check, check_duration};
+
+/// Retries may add a fifth to the load of a service that fails, and ten a second for rare callers.
+const BUDGET: (f64, u32) = (0.2, 10);
+
+/// Builds a [`Client`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    service: String,
+    resolver: Option<Arc<dyn Resolver>>,
+    balancing: BalancerConfig,
+    balancer: Option<Balancer>,
+    config: ClientConfig,
+    breaker: Choice<CircuitBreaker>,
+    retry: Choice<Retry>,
+    api_key: Option<Secret<String>>,
+}
+
+/// A part that is made from the configuration unless it was given or left out.
+#[derive(Debug, Clone)]
+enum Choice<T> {
+    Configured,
+    Given(T),
+    None,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(service: String) -> Self {
+        Self {
+            service,
+            resolver: None,
+            balancing: BalancerConfig::default(),
+            balancer: None,
+            config: ClientConfig::default(),
+            breaker: Choice::Configured,
+            retry: Choice::Configured,
+            api_key: None,
+        }
+    }
+
+    /// Finds the endpoints of the service; the client balances among them.
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
+    /// How to balance among what the resolver finds.
+    pub fn balancing(mut self, config: BalancerConfig) -> Self {
+        self.balancing = config;
+        self
+    }
+
+    /// Shares a balancer, in place of a resolver.
+    pub fn balancer(mut self, balancer: Balancer) -> Self {
+        self.balancer = Some(balancer);
+        self
+    }
+
+    /// Takes limits, breaker and retries from a configuration.
+    pub fn config(mut self, config: ClientConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How long one attempt may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = timeout;
+        self
+    }
+
+    /// How long the whole call may take.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.config.deadline = deadline;
+        self
+    }
+
+    /// Bytes of a response that is read as a whole.
+    pub fn max_response(mut self, bytes: usize) -> Self {
+        self.config.max_response = bytes;
+        self
+    }
+
+    /// Goes through this breaker, which may be shared.
+    pub fn circuit_breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.breaker = Choice::Given(breaker);
+        self
+    }
+
+    /// Goes through no breaker.
+    pub fn without_circuit_breaker(mut self) -> Self {
+        self.breaker = Choice::None;
+        self
+    }
+
+    /// Retries like this. Only calls that may be made twice are retried, whatever it says.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Choice::Given(retry);
+        self
+    }
+
+    /// Makes one attempt.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = Choice::None;
+        self
+    }
+
+    /// Calls with this API key, as a peer that the service trusts.
+    pub fn api_key(mut self, key: Secret<String>) -> Self {
+        self.api_key = Some(key);
+        self
+    }
+
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// Names the option that is missing or cannot be used.
+    pub fn build(self) -> Result<Client, ClientConfigError> {
+        let Self { service, resolver, balancing, balancer, config, breaker, retry, api_key } = self;
+        if service.is_empty() {
+            return Err(ClientConfigError::new("service", "\"\"", "must not be empty"));
+        }
+        let upstream = match (balancer, resolver) {
+            (Some(balancer), None) => Upstream::Balanced(balancer),
+            (None, Some(resolver)) => Upstream::Resolved(resolver, balancing, OnceLock::new()),
+            (None, None) => return Err(ClientConfigError::new("resolver", "none", "a resolver or balancer is needed")),
+            (Some(_), Some(_)) => {
+                return Err(ClientConfigError::new("balancer", "one", "the resolver would not be used beside it"));
+            }
+        };
+        check_duration("timeout", config.timeout)?;
+        check_duration("deadline", config.deadline)?;
+        check_duration("connect_timeout", config.connect_timeout)?;
+        check_duration("idle_timeout", config.idle_timeout)?;
+        check(config.max_response > 0, "max_response", config.max_response, "must be at least 1")?;
+        let breaker = match breaker {
+            Choice::Configured => Some(CircuitBreaker::from_config(service.clone(), config.circuit_breaker.clone())?),
+            Choice::Given(breaker) => Some(breaker),
+            Choice::None => None,
+        };
+        let retry = match retry {
+            Choice::Configured => {
+                let budget = RetryBudget::new(BUDGET.0, BUDGET.1)?;
+                Some(Retry::builder().config(config.retry.clone()).budget(budget).build()?)
+            }
+            Choice::Given(retry) => Some(retry),
+            Choice::None => None,
+        };
+        Ok(Client(Arc::new(Inner {
+            upstream,
+            transport: transport::build(&config),
+            breaker,
+            retry,
+            api_key: api_key.map(|key| header(&key)).transpose()?,
+            attempt_timeout: config.timeout,
+            deadline: config.deadline,
+            max_response: config.max_response,
+            service,
+        })))
+    }
+}
+
+fn header(key: &Secret<String>) -> Result<HeaderValue, ClientConfigError> {
+    let mut value = HeaderValue::from_str(key.expose())
+        .map_err(|_| ClientConfigError::new("api_key", "[redacted]", "has characters that no header can have"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,78 @@
+use std::{fmt::Display, time::Duration};
+
+use sap_comm_core::config::duration;
+use sap_comm_resilience::{CircuitBreakerConfig, RetryConfig};
+use serde::{Deserialize, Serialize};
+
+/// Everything about a [`Client`](super::Client) that can stand in a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// How long one attempt may take, with the body for `fetch`. Default 3 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// How long the whole call may take, with all its attempts. Default 10 s; the context's deadline may be sooner.
+    #[serde(with = "duration")]
+    pub deadline: Duration,
+    /// How long a connect may take. Default 1 s: within a data centre it takes a millisecond.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Bytes of a response that is read as a whole. Default 4 MiB.
+    pub max_response: usize,
+    /// Connections kept open to one endpoint without a request. Default 32.
+    pub max_idle_connections: usize,
+    /// How long such a connection is kept. Default 20 s: less than any server's own limit.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// The circuit breaker.
+    pub circuit_breaker: CircuitBreakerConfig,
+    /// The retries.
+    pub retry: RetryConfig,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(3),
+            deadline: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(1),
+            max_response: 4 * 1024 * 1024,
+            max_idle_connections: 32,
+            idle_timeout: Duration::from_secs(20),
+            circuit_breaker: CircuitBreakerConfig::default(),
+            retry: RetryConfig::default(),
+        }
+    }
+}
+
+/// Why a client cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` = {value}: {reason}")]
+#[non_exhaustive]
+pub struct ClientConfigError {
+    /// The option.
+    pub field: &'static str,
+    /// The value that was refused.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl ClientConfigError {
+    pub(crate) fn new(field: &'static str, value: impl Display, reason: impl Display) -> Self {
+        Self { field, value: value.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<crate::server::ConfigError> for ClientConfigError {
+    fn from(error: crate::server::ConfigError) -> Self {
+        Self::new(error.field, error.value, error.reason)
+    }
+}
+
+impl From<sap_comm_resilience::ConfigError> for ClientConfigError {
+    fn from(error: sap_comm_resilience::ConfigError) -> Self {
+        Self::new(error.field, error.value, error.reason)
+    }
+}

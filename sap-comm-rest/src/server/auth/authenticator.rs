@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use http::HeaderMap;
+use sap_comm_core::{
+    ApiError, Context, Principal,
+    auth::{ApiKeySet, AuthError, JwtVerifier},
+};
+
+use super::{AuthenticatorBuilder, credentials::Credentials, refresh::Refresh};
+
+/// The scope that lets a service speak for a user by `x-principal`.
+const DELEGATE: &str = "delegate";
+
+/// Finds out who a request comes from: a user by a token, a service by an API key, or both.
+///
+/// Cheap to clone; clones share keys and their refresh.
+#[derive(Debug, Clone)]
+pub struct Authenticator(Arc<Parts>);
+
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) tokens: Option<JwtVerifier>,
+    pub(super) refresh: Option<Refresh>,
+    pub(super) api_keys: Option<ApiKeySet>,
+}
+
+/// Who a request comes from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// For whom it is made: the token's user, else the user that the peer speaks for, else the peer.
+    pub principal: Principal,
+    /// The service that sent it with its API key.
+    pub peer: Option<Principal>,
+}
+
+impl Authenticator {
+    /// Starts to build an authenticator.
+    pub fn builder() -> AuthenticatorBuilder {
+        AuthenticatorBuilder::default()
+    }
+
+    pub(super) fn from_parts(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Verifies a token; asks for newer signing keys once when its key is not known.
+    ///
+    /// # Errors
+    /// 401 for a token that is refused; 503 while there are no signing keys that are recent enough.
+    pub async fn verify_token(&self, token: &str) -> Result<Principal, ApiError> {
+        let Some(verifier) = &self.0.tokens else { return Err(AuthError::Invalid("no tokens are taken here").into()) };
+        let Some(refresh) = &self.0.refresh else { return Ok(verifier.verify(token)?.principal()) };
+        refresh.ensure_fresh().await?;
+        match verifier.verify(token) {
+            Err(AuthError::UnknownKey) => {
+                refresh.fetch_now().await;
+                Ok(verifier.verify(token)?.principal())
+            }
+            verified => Ok(verified?.principal()),
+        }
+    }
+
+    /// Verifies a service's API key.
+    ///
+    /// # Errors
+    /// 401 for a key that is refused.
+    pub fn verify_api_key(&self, key: &str) -> Result<Principal, ApiError> {
+        let keys = self.0.api_keys.as_ref().ok_or(AuthError::Invalid("no API keys are taken here"))?;
+        Ok(keys.verify(key)?)
+    }
+
+    /// Who a request with these headers comes from; `None` when it shows no credential.
+    ///
+    /// # Errors
+    /// 400 for several credentials of a kind, 401 for one that is refused, 503 as [`Authenticator::verify_token`].
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, ApiError> {
+        let Credentials { token, api_key } = Credentials::read(headers)?;
+        // A credential of a kind that is not taken here is for somebody behind us.
+        let api_key = api_key.filter(|_| self.0.api_keys.is_some());
+        let token = token.filter(|_| self.0.tokens.is_some());
+        let peer = api_key.map(|key| self.verify_api_key(key)).transpose()?;
+        let user = match token {
+            Some(token) => Some(self.verify_token(token).await?),
+            None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
+        };
+        let principal = user.or_else(|| peer.clone());
+        Ok(principal.map(|principal| Identity { principal, peer }))
+    }
+}
+
+impl From<JwtVerifier> for Authenticator {
+    fn from(verifier: JwtVerifier) -> Self {
+        Self::from_parts(Parts { tokens: Some(verifier), refresh: None, api_keys: None })
+    }
+}
+
+/// The user that a peer speaks for, if it may.
+fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Principal> {
+    if !peer.has_scope(DELEGATE) {
+        return None;
+    }
+    let context = trusted(headers);
+    context.principal().map(|principal| Principal::clone(principal))
+}
+
+/// The context of a peer's request. Only for a peer whose key was verified.
+pub(super) fn trusted(headers: &HeaderMap) -> Context {
+    Context::extract_trusted(|name| headers.get(name).and_then(|value| value.to_str().ok()))
+}

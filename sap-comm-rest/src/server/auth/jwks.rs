@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sap_comm_core::{Endpoint, StaticResolver, auth::KeySet};
+use url::Url;
+
+use super::{KeySource, KeySourceError};
+use crate::client::{Client, ClientConfigError};
+
+/// The most that a key document may hold.
+const MAX_DOCUMENT: usize = 128 * 1024;
+
+/// Signing keys from a JWKS document (RFC 7517) over HTTP.
+#[derive(Debug, Clone)]
+pub struct JwksSource {
+    client: Client,
+    path: String,
+}
+
+impl JwksSource {
+    /// From `path` of a service, such as `/.well-known/jwks.json`.
+    pub fn new(client: Client, path: impl Into<String>) -> Self {
+        Self { client, path: path.into() }
+    }
+
+    /// From a URL, such as `http://auth-service:8080/.well-known/jwks.json`.
+    ///
+    /// # Errors
+    /// When the URL has no usable host.
+    pub fn url(url: &Url) -> Result<Self, ClientConfigError> {
+        let endpoint = Endpoint::parse(&url.origin().ascii_serialization())
+            .map_err(|error| ClientConfigError::new("url", url, error))?;
+        let service = endpoint.authority().to_owned();
+        let resolver = StaticResolver::new();
+        resolver.set(&service, [endpoint]);
+        let client = Client::builder(service).resolver(Arc::new(resolver)).max_response(MAX_DOCUMENT).build()?;
+        Ok(Self::new(client, url.path()))
+    }
+}
+
+#[async_trait]
+impl KeySource for JwksSource {
+    async fn fetch(&self) -> Result<KeySet, KeySourceError> {
+        let response = self.client.get(&self.path, []).send().await.map_err(KeySourceError::new)?;
+        let document = response.bytes().await.map_err(KeySourceError::new)?;
+        KeySet::from_jwks(&document).map_err(KeySourceError::new)
+    }
+}

@@ -1,0 +1,127 @@
+use std::sync::{Arc, OnceLock, Weak};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use parking_lot::Mutex;
+use sap_comm_core::{
+    ApiError, ErrorCode,
+    auth::{JwtVerifier, KeySet},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{KeyRefreshConfig, KeySource};
+
+/// Keeps a verifier's keys up to date: at first use, on demand within a cool-down, and now and then.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    keys: Arc<Keys>,
+    /// Begins with the first request, since a builder may run outside a runtime.
+    background: OnceLock<AbortOnDrop>,
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+#[derive(Debug)]
+struct Keys {
+    source: Arc<dyn KeySource>,
+    verifier: JwtVerifier,
+    config: KeyRefreshConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tried: Option<Instant>,
+    fetched: Option<Instant>,
+    running: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+impl Refresh {
+    pub(super) fn new(source: Arc<dyn KeySource>, verifier: JwtVerifier, config: KeyRefreshConfig) -> Self {
+        let keys = Keys { source, verifier, config, state: Mutex::default() };
+        Self { keys: Arc::new(keys), background: OnceLock::new() }
+    }
+
+    /// Waits for the first keys.
+    ///
+    /// # Errors
+    /// 503 while the keys are older than the bound, or there are none yet.
+    pub(super) async fn ensure_fresh(&self) -> Result<(), ApiError> {
+        self.background.get_or_init(|| AbortOnDrop(tokio::spawn(keep_fetching(Arc::clone(&self.keys)))));
+        if !self.keys.are_fresh() {
+            self.keys.fetch().await;
+        }
+        if self.keys.are_fresh() {
+            return Ok(());
+        }
+        let error = ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "Tokens cannot be verified at the moment");
+        Err(error.retry_after(self.keys.config.cool_down))
+    }
+
+    /// Fetches, unless that was tried within the cool-down; joins a fetch that is on its way.
+    pub(super) async fn fetch_now(&self) {
+        self.keys.fetch().await;
+    }
+}
+
+async fn keep_fetching(keys: Arc<Keys>) {
+    loop {
+        keys.fetch().await;
+        let succeeded = keys.state.lock().fetched.is_some_and(|at| at.elapsed() < keys.config.cool_down);
+        if !keys.are_fresh() {
+            keys.verifier.set_keys(KeySet::empty());
+        }
+        sleep(if succeeded { keys.config.interval } else { keys.config.cool_down }).await;
+    }
+}
+
+impl Keys {
+    fn are_fresh(&self) -> bool {
+        self.state.lock().fetched.is_some_and(|at| at.elapsed() <= self.config.max_stale)
+    }
+
+    async fn fetch(self: &Arc<Self>) {
+        let running = {
+            let mut state = self.state.lock();
+            match &state.running {
+                Some(running) => running.clone(),
+                None if state.tried.is_some_and(|at| at.elapsed() < self.config.cool_down) => return,
+                None => {
+                    state.tried = Some(Instant::now());
+                    let fetch = fetch(Arc::clone(&self.source), Arc::downgrade(self), self.config.cool_down);
+                    state.running.insert(fetch.boxed().shared()).clone()
+                }
+            }
+        };
+        running.await;
+    }
+}
+
+/// One fetch, within `limit`. Whoever waits for it drives it.
+async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: std::time::Duration) {
+    let fetched = timeout(limit, source.fetch()).await;
+    let Some(keys) = keys.upgrade() else { return };
+    let mut state = keys.state.lock();
+    state.running = None;
+    match fetched {
+        Ok(Ok(set)) => {
+            tracing::debug!(keys = ?set, "signing keys fetched");
+            keys.verifier.set_keys(set);
+            state.fetched = Some(Instant::now());
+        }
+        Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "no newer signing keys"),
+        Err(_) => tracing::warn!(source = ?source, "no newer signing keys: the source does not answer"),
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

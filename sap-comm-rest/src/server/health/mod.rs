@@ -1,0 +1,8 @@
+//! Whether a service lives, and whether it can work.
+
+mod registry;
+mod report;
+mod routes;
+
+pub use registry::HealthRegistry;
+pub use report::{CheckStatus, HealthReport};

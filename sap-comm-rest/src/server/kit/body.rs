@@ -1,0 +1,77 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::header;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Limited;
+use pin_project_lite::pin_project;
+use sap_comm_core::{ApiError, BoxError, ErrorCode};
+use tokio::time::{Sleep, sleep};
+
+/// Refuses a body that says it is over the limit, and bounds one that does not say.
+pub(super) async fn bound(limit: usize, pause: Duration, request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+        return too_large(limit).into_response();
+    }
+    let request = request.map(|body| Body::new(Bounded { body: Limited::new(body, limit), stalled: None, pause }));
+    next.run(request).await
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large").detail("limit", limit)
+}
+
+/// A body paused for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body stopped arriving")]
+pub(crate) struct BodyStalled;
+
+pin_project! {
+    /// A request body within its size and pace.
+    struct Bounded {
+        #[pin]
+        body: Limited<Body>,
+        #[pin]
+        stalled: Option<Sleep>,
+        pause: Duration,
+    }
+}
+
+impl HttpBody for Bounded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
+            this.stalled.set(None);
+            return Poll::Ready(frame);
+        }
+        if this.stalled.is_none() {
+            this.stalled.set(Some(sleep(*this.pause)));
+        }
+        if let Some(timer) = this.stalled.as_mut().as_pin_mut() {
+            ready!(timer.poll(cx));
+        }
+        Poll::Ready(Some(Err(BodyStalled.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,51 @@
+//! The layers that give every path of a service the same behaviour.
+
+mod body;
+mod config;
+mod context;
+mod log;
+mod panic;
+mod render;
+mod security;
+mod timeout;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub(crate) use body::BodyStalled;
+pub use config::KitConfig;
+pub use render::Verbatim;
+pub(crate) use render::{accepts_problem, as_problem};
+pub(crate) use security::set_security_headers;
+
+/// Wraps a router so that every path answers like a service of the system.
+///
+/// Each request gets a [`Context`](sap_comm_core::Context) with its id, echoed as `x-request-id`, a tracing span and one
+/// line in the log. Every error is the envelope, or `application/problem+json` when `Accept` asks for it: unknown paths
+/// and methods, panics, timeouts, bodies over the limit, and whatever a handler or extractor refuses. Security headers
+/// are set unless the handler set them.
+///
+/// Routes must be added before.
+pub fn kit(router: Router, config: KitConfig) -> Router {
+    let KitConfig { service, max_body, body_pause, handler_timeout } = config;
+    let service: Arc<str> = service.into();
+    // Read from the last to the first: the last layer sees a request first.
+    router
+        // The limit below counts in every case, also where a handler takes the body as a stream.
+        .layer(DefaultBodyLimit::disable())
+        // Inside the timeout, so that a body which never ends is over at the handler's time too.
+        .layer(from_fn(move |request, next| body::bound(max_body, body_pause, request, next)))
+        .layer(from_fn(move |request, next| timeout::bound(handler_timeout, request, next)))
+        // Outside everything that may panic, inside what must see the answer.
+        .layer(CatchPanicLayer::custom(panic::answer))
+        .layer(from_fn(render::unify))
+        .layer(from_fn(security::harden))
+        // Outermost: whatever happens within belongs to the request's context, span and log line.
+        .layer(from_fn_with_state(service, context::establish))
+}

@@ -1,0 +1,128 @@
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::ServerConfig;
+
+/// What a connection is doing, and until when it may.
+#[derive(Debug)]
+pub(super) struct Activity {
+    state: Mutex<State>,
+    connection: AtomicWaker,
+    header_timeout: Duration,
+    keep_alive_idle: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    requests: usize,
+    http2: bool,
+}
+
+/// Which limit a connection is under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing has been asked yet.
+    Opening,
+    /// A request has begun to arrive.
+    Reading,
+    /// Requests are being answered.
+    Busy,
+    /// Between two requests.
+    Idle,
+}
+
+/// One request in flight; ends when its response has been sent or given up.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+impl Activity {
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        Self {
+            state: Mutex::new(State { phase: Phase::Opening, since: Instant::now(), requests: 0, http2: false }),
+            connection: AtomicWaker::new(),
+            header_timeout: config.header_timeout,
+            keep_alive_idle: config.keep_alive_idle,
+        }
+    }
+
+    /// Bytes came in. On an open HTTP/2 connection they may be pings, which are no request.
+    pub(super) fn received(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Idle && !state.http2 {
+            (state.phase, state.since) = (Phase::Reading, Instant::now());
+        }
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, http2: bool) -> InFlight {
+        let mut state = self.state.lock();
+        state.phase = Phase::Busy;
+        state.requests += 1;
+        state.http2 = http2;
+        drop(state);
+        InFlight(Arc::clone(self))
+    }
+
+    /// The phase, and when it is over; a busy connection is bounded by what it serves.
+    pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
+        let state = self.state.lock();
+        let limit = match state.phase {
+            Phase::Opening | Phase::Reading => self.header_timeout,
+            Phase::Idle => self.keep_alive_idle,
+            Phase::Busy => return None,
+        };
+        Some((state.phase, state.since + limit))
+    }
+
+    /// Wakes `waker` when the last request ends, which may happen on another task.
+    pub(super) fn wake_at_idle(&self, waker: &Waker) {
+        self.connection.register(waker);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.requests = state.requests.saturating_sub(1);
+        if state.requests == 0 {
+            (state.phase, state.since) = (Phase::Idle, Instant::now());
+            drop(state);
+            self.0.connection.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_limit() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        let start = Instant::now();
+        assert_eq!(activity.deadline(), Some((Phase::Opening, start + config.header_timeout)));
+        let request = activity.begin(false);
+        assert_eq!(activity.deadline(), None);
+        drop(request);
+        assert_eq!(activity.deadline(), Some((Phase::Idle, start + config.keep_alive_idle)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        activity.received();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        activity.received();
+        let reading_since = start + Duration::from_secs(1);
+        assert_eq!(activity.deadline(), Some((Phase::Reading, reading_since + config.header_timeout)));
+    }
+
+    #[tokio::test]
+    async fn a_ping_on_http2_is_no_request() {
+        let activity = Arc::new(Activity::new(&ServerConfig::default()));
+        drop(activity.begin(true));
+        activity.received();
+        assert_eq!(activity.deadline().map(|(phase, _)| phase), Some(Phase::Idle));
+    }
+}

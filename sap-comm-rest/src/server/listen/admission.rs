@@ -1,0 +1,75 @@
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
+
+use super::ServerConfig;
+
+/// A request that no service should see.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    error: ApiError,
+    close: bool,
+}
+
+/// Refuses what is over a limit or can be understood in two ways.
+pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
+    let uri = request.uri();
+    let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if length > config.max_uri {
+        let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
+        return Err(Refusal { error, close: false });
+    }
+    if request.method() == Method::CONNECT {
+        let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, "This server opens no tunnels");
+        return Err(Refusal { error, close: true });
+    }
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(ambiguous("The request has both Content-Length and Transfer-Encoding"));
+    }
+    check_host(request, headers)
+}
+
+/// RFC 9112, section 3.2: exactly one host, and the same as the URI's.
+fn check_host<B>(request: &Request<B>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(ambiguous("The request has several Host headers"));
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    match (host.map(HeaderValue::as_bytes), authority) {
+        (None, None) if request.version() == Version::HTTP_11 => Err(ambiguous("The request has no Host header")),
+        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
+            Err(ambiguous("The Host header and the URI name different hosts"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The connection is closed, since the peer and we may not agree on where the next request begins.
+fn ambiguous(message: &str) -> Refusal {
+    Refusal { error: ApiError::new(ErrorCode::BAD_REQUEST, message), close: true }
+}
+
+impl Refusal {
+    /// The envelope, under the request's own id when it has one.
+    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response {
+        let headers = request.headers();
+        let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+        tracing::info!(
+            trace_id = context.trace().trace_id(),
+            request_id = context.request_id(),
+            error = %self.error,
+            "request refused"
+        );
+        let mut response = context.clone().sync_scope(|| self.error.into_response());
+        if let Ok(id) = HeaderValue::from_str(context.request_id()) {
+            response.headers_mut().insert(names::REQUEST_ID, id);
+        }
+        if self.close && request.version() < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use sap_comm_core::config::duration;
+use serde::{Deserialize, Serialize};
+
+use crate::server::config::{ConfigError, check, check_duration};
+
+/// The limits of a [`Server`](super::Server).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Connections at once; further ones wait in the kernel's backlog. Default 10,000.
+    pub max_connections: usize,
+    /// From the first byte of a request to the end of its headers, and for the first byte of a connection. Default 10 s.
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
+    /// How long a connection may rest between two requests. Default 60 s.
+    #[serde(with = "duration")]
+    pub keep_alive_idle: Duration,
+    /// How long a peer may take no byte of a response. Default 30 s.
+    #[serde(with = "duration")]
+    pub write_timeout: Duration,
+    /// Headers a request. Default 100.
+    pub max_headers: usize,
+    /// Bytes of a request's line and headers together, at least 8 KiB. Default 32 KiB.
+    pub max_header_bytes: usize,
+    /// Bytes of a request's URI. Default 8 KiB.
+    pub max_uri: usize,
+    /// Requests at once on one HTTP/2 connection. Default 100.
+    pub max_streams: u32,
+    /// How long open requests may still take at shutdown. Default 4 s, so that a process can end within five.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            keep_alive_idle: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            max_headers: 100,
+            max_header_bytes: 32 * 1024,
+            max_uri: 8 * 1024,
+            max_streams: 100,
+            drain_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be used, and its value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let within = (1..=1_000_000).contains(&self.max_connections);
+        check(within, "max_connections", self.max_connections, "must lie within 1..=1000000")?;
+        check_duration("header_timeout", self.header_timeout)?;
+        check_duration("keep_alive_idle", self.keep_alive_idle)?;
+        check_duration("write_timeout", self.write_timeout)?;
+        check((1..=1_000).contains(&self.max_headers), "max_headers", self.max_headers, "must lie within 1..=1000")?;
+        let within = (8 * 1024..=1024 * 1024).contains(&self.max_header_bytes);
+        check(within, "max_header_bytes", self.max_header_bytes, "must lie within 8192..=1048576")?;
+        let fits = (1..=self.max_header_bytes).contains(&self.max_uri);
+        check(fits, "max_uri", self.max_uri, "must lie within 1..=max_header_bytes")?;
+        let within = (1..=10_000).contains(&self.max_streams);
+        check(within, "max_streams", self.max_streams, "must lie within 1..=10000")?;
+        check_duration("drain_timeout", self.drain_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refused_field_is_named() {
+        assert_eq!(ServerConfig::default().validate(), Ok(()));
+        let config = ServerConfig { max_header_bytes: 100, ..ServerConfig::default() };
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "`max_header_bytes` = 100: must lie within 8192..=1048576"
+        );
+        let config = ServerConfig { keep_alive_idle: Duration::ZERO, ..ServerConfig::default() };
+        assert_eq!(config.validate().unwrap_err().field, "keep_alive_idle");
+    }
+
+    #[test]
+    fn text_is_read_strictly() {
+        let config: ServerConfig = serde_json::from_str(r#"{"drain_timeout": "30s"}"#).unwrap();
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert!(serde_json::from_str::<ServerConfig>(r#"{"drain_timout": "30s"}"#).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body as AxumBody, extract::ConnectInfo};
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Either;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulConnection},
+};
+use pin_project_lite::pin_project;
+use sap_comm_core::BoxError;
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tower_service::Service;
+
+use super::{
+    ServerConfig,
+    activity::{Activity, InFlight, Phase},
+    admission::admit,
+    stream::Stream,
+};
+
+/// Serves one connection until it ends, is over a limit, or has drained.
+pub(super) async fn serve<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    service: S,
+    config: Arc<ServerConfig>,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "the connection was gone before it was served");
+        return;
+    }
+    let activity = Arc::new(Activity::new(&config));
+    let io = TokioIo::new(Stream::new(stream, config.write_timeout, Arc::clone(&activity), permit));
+    let builder = builder(&config);
+    let watched = Arc::clone(&activity);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        let in_flight = watched.begin(request.version() == Version::HTTP_2);
+        let service = service.clone();
+        let admitted = admit(&request, &config).map_err(|refusal| refusal.into_response(&request));
+        async move {
+            let response = match admitted {
+                Ok(()) => {
+                    request.extensions_mut().insert(ConnectInfo(peer));
+                    service.oneshot(request).await?.map(Either::Left)
+                }
+                Err(refusal) => refusal.map(Either::<B, AxumBody>::Right),
+            };
+            Ok::<_, Infallible>(response.map(|body| Outgoing { body, _in_flight: in_flight }))
+        }
+    });
+    let connection = builder.serve_connection_with_upgrades(io, answer);
+    if let Err(error) = watch(connection, &activity, &shutdown).await {
+        tracing::debug!(%peer, error = &*error, "connection ended");
+    }
+}
+
+fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Hyper's own timer counts an idle connection as one that sends headers; `Activity` tells them apart.
+        .header_read_timeout(None)
+        .max_headers(config.max_headers)
+        .max_buf_size(config.max_header_bytes);
+    let list_size = u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(config.keep_alive_idle)
+        .keep_alive_timeout(config.header_timeout)
+        .max_concurrent_streams(config.max_streams)
+        .max_header_list_size(list_size)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(100));
+    builder
+}
+
+/// Drives a connection; ends it when its phase is over, and drains it at shutdown.
+async fn watch<C>(connection: C, activity: &Activity, shutdown: &CancellationToken) -> Result<(), BoxError>
+where
+    C: GracefulConnection,
+    C::Error: Into<BoxError>,
+{
+    let mut connection = pin!(connection);
+    let mut stop = pin!(shutdown.cancelled());
+    let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
+    let mut stopping = false;
+    poll_fn(|cx| {
+        activity.wake_at_idle(cx.waker());
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(Into::into));
+        }
+        let Some((phase, deadline)) = activity.deadline() else { return Poll::Pending };
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if phase != Phase::Idle {
+            return Poll::Ready(Err("no request arrived in time".into()));
+        }
+        // One more poll says goodbye to an HTTP/2 peer.
+        connection.as_mut().graceful_shutdown();
+        let goodbye = connection.as_mut().poll(cx);
+        Poll::Ready(match goodbye {
+            Poll::Ready(result) => result.map_err(Into::into),
+            Poll::Pending => Ok(()),
+        })
+    })
+    .await
+}
+
+pin_project! {
+    /// A response body that marks its request as in flight until it has been sent.
+    struct Outgoing<B> {
+        #[pin]
+        body: B,
+        _in_flight: InFlight,
+    }
+}
+
+impl<B: Body> Body for Outgoing<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

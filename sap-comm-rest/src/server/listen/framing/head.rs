@@ -1,0 +1,144 @@
+use super::{Length, Step};
+
+/// Reads one head, line by line.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The beginning of a line whose end has not come yet.
+    line: Vec<u8>,
+    /// How long that line is so far.
+    length: usize,
+    last: u8,
+    started: bool,
+    doubtful: bool,
+    content_length: Option<u64>,
+    chunked: bool,
+}
+
+/// The lines that matter are short; of others the beginning suffices to know them.
+const KEPT: usize = 256;
+
+impl Head {
+    pub(super) fn new() -> Self {
+        Self {
+            line: Vec::new(),
+            length: 0,
+            last: 0,
+            started: false,
+            doubtful: false,
+            content_length: None,
+            chunked: false,
+        }
+    }
+
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Step<Length> {
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+                self.keep(rest);
+                return Step::More;
+            };
+            taken += end + 1;
+            if self.length == 0 {
+                // The common case: the line came in one piece.
+                if let Some(length) = self.line_ended(&rest[..end]) {
+                    return Step::Done(taken, length);
+                }
+                continue;
+            }
+            self.keep(&rest[..end]);
+            let (line, whole, well) = (std::mem::take(&mut self.line), self.length <= KEPT, self.last == b'\r');
+            (self.length, self.last) = (0, 0);
+            let ended = if whole { self.line_ended(&line) } else { self.long_line(&line, well) };
+            if let Some(length) = ended {
+                return Step::Done(taken, length);
+            }
+        }
+        Step::More
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = KEPT.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.length = self.length.saturating_add(bytes.len());
+        if let Some(last) = bytes.last() {
+            self.last = *last;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.line.len()
+    }
+
+    /// A line that was not kept whole: only its name counts, and a length or coding of that size is none.
+    fn long_line(&mut self, line: &[u8], well_ended: bool) -> Option<Length> {
+        self.started = true;
+        self.doubtful |= !well_ended;
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+        self.doubtful |= is(name, b"content-length") || is(name, b"transfer-encoding");
+        None
+    }
+
+    /// Takes a line without its line feed; says what the head says if it was the last.
+    fn line_ended(&mut self, line: &[u8]) -> Option<Length> {
+        let Some(line) = line.strip_suffix(b"\r") else {
+            // A line feed alone ends a line for some readers and not for others.
+            self.doubtful = true;
+            return if line.is_empty() && self.started { Some(Length::Doubtful) } else { self.field(line) };
+        };
+        if !line.is_empty() {
+            return self.field(line);
+        }
+        // Empty lines before a request are skipped.
+        self.started.then(|| match (self.doubtful, self.content_length, self.chunked) {
+            (true, _, _) | (_, Some(_), true) => Length::Doubtful,
+            (false, None, true) => Length::Chunked,
+            (false, length, false) => Length::Known(length.unwrap_or(0)),
+        })
+    }
+
+    fn field(&mut self, line: &[u8]) -> Option<Length> {
+        if line.is_empty() {
+            return None;
+        }
+        if !self.started {
+            self.started = true;
+            return None;
+        }
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        // Hyper refuses both by itself: a folded line, and a space before the colon.
+        self.doubtful |= name.trim_ascii().len() != name.len();
+        if is(name, b"content-length") {
+            self.doubtful |= self.content_length.is_some();
+            self.content_length = number(trim_spaces(value));
+            self.doubtful |= self.content_length.is_none();
+        } else if is(name, b"transfer-encoding") {
+            self.doubtful |= self.chunked || !is(trim_spaces(value), b"chunked");
+            self.chunked = true;
+        }
+        None
+    }
+}
+
+fn is(text: &[u8], lowercase: &[u8]) -> bool {
+    text.eq_ignore_ascii_case(lowercase)
+}
+
+/// Spaces only: a tab is whitespace to some readers and part of the value to others.
+fn trim_spaces(mut value: &[u8]) -> &[u8] {
+    while let Some(rest) = value.strip_prefix(b" ") {
+        value = rest;
+    }
+    while let Some(rest) = value.strip_suffix(b" ") {
+        value = rest;
+    }
+    value
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

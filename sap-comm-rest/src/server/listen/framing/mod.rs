@@ -1,0 +1,219 @@
+//! Watches the bytes of an HTTP/1 connection for requests whose end two readers could see in two places.
+//!
+//! Hyper takes a doubtful head apart before anybody sees it: of a Content-Length beside a Transfer-Encoding nothing is
+//! left in the headers. So the heads are read here too, from the bytes as they come.
+
+mod chunks;
+mod head;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use chunks::Chunks;
+use head::Head;
+
+/// Follows the requests of one connection. Remembers one line at most.
+#[derive(Debug)]
+pub(super) struct Framing {
+    state: State,
+    /// Requests whose head was read.
+    heads: u64,
+    verdict: Verdict,
+}
+
+/// Which request of a connection is the first that must not be served.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict(Arc<AtomicU64>);
+
+#[derive(Debug)]
+enum State {
+    Opening(usize),
+    Head(Head),
+    Body(u64),
+    Chunks(Chunks),
+    /// HTTP/2, or a connection that ends with the request in doubt.
+    Over,
+}
+
+/// What a head says about the body behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Known(u64),
+    Chunked,
+    Doubtful,
+}
+
+/// How far a part of a message has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step<T> {
+    /// All bytes were read and it goes on.
+    More,
+    /// It ended after so many bytes.
+    Done(usize, T),
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Framing {
+    pub(super) fn new() -> Self {
+        Self { state: State::Opening(0), heads: 0, verdict: Verdict(Arc::new(AtomicU64::new(u64::MAX))) }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+
+    /// Reads what came in.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = match &mut self.state {
+                State::Opening(seen) => {
+                    let common = bytes.iter().zip(&PREFACE[*seen..]).take_while(|(own, expected)| own == expected);
+                    let common = common.count();
+                    *seen += common;
+                    if *seen == PREFACE.len() {
+                        self.state = State::Over;
+                    } else if common < bytes.len() {
+                        let mut head = Head::new();
+                        // The beginning of a preface that is none belongs to the head.
+                        let start = &PREFACE[..*seen];
+                        let ended = head.read(start);
+                        self.state = State::Head(head);
+                        if let Step::Done(_, length) = ended {
+                            self.head_ended(length);
+                        }
+                    }
+                    common
+                }
+                State::Head(head) => match head.read(bytes) {
+                    Step::More => bytes.len(),
+                    Step::Done(taken, length) => {
+                        self.head_ended(length);
+                        taken
+                    }
+                },
+                State::Body(left) => {
+                    let taken = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    *left -= taken as u64;
+                    if *left == 0 {
+                        self.state = State::Head(Head::new());
+                    }
+                    taken
+                }
+                State::Chunks(chunks) => match chunks.read(bytes) {
+                    Step::More => bytes.len(),
+                    Step::Done(taken, true) => {
+                        self.state = State::Head(Head::new());
+                        taken
+                    }
+                    Step::Done(_, false) => {
+                        // The body fails; nothing behind it is to be taken for a request.
+                        self.doubt(self.heads);
+                        return;
+                    }
+                },
+                State::Over => return,
+            };
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+    }
+
+    fn head_ended(&mut self, length: Length) {
+        self.heads += 1;
+        self.state = match length {
+            Length::Known(0) => State::Head(Head::new()),
+            Length::Known(length) => State::Body(length),
+            Length::Chunked => State::Chunks(Chunks::new()),
+            Length::Doubtful => return self.doubt(self.heads - 1),
+        };
+    }
+
+    fn doubt(&mut self, request: u64) {
+        self.verdict.0.fetch_min(request, Ordering::Release);
+        self.state = State::Over;
+    }
+}
+
+impl Verdict {
+    /// Whether the request with this number, from 0, must not be served.
+    pub(super) fn refuses(&self, request: u64) -> bool {
+        request >= self.0.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_refused(wire: &[u8], piece: usize) -> Option<u64> {
+        let mut framing = Framing::new();
+        wire.chunks(piece).for_each(|bytes| framing.read(bytes));
+        let verdict = framing.verdict();
+        (0..9).find(|request| verdict.refuses(*request))
+    }
+
+    #[test]
+    fn the_first_doubtful_request_is_found_however_the_bytes_come() {
+        let sound = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
+                     POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n0\r\nx: y\r\n\r\n\
+                     \r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n";
+        let doubtful = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        for piece in [1, 2, 3, 7, 64, 4_096] {
+            assert_eq!(first_refused(sound.as_bytes(), piece), None, "{piece}");
+            let wire = format!("{sound}POST /d HTTP/1.1\r\n{doubtful}{sound}");
+            assert_eq!(first_refused(wire.as_bytes(), piece), Some(3), "{piece}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_length_open_is_doubtful() {
+        for headers in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: 0x5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding:\tchunked\r\n",
+            "Transfer-Encoding: \x0bchunked\r\n",
+            "Transfer-Encoding: chunked\r\n folded\r\n",
+            "TRANSFER-ENCODING: identity\r\n",
+            "Content-Length : 5\r\n",
+            "Host: a\nContent-Length: 5\r\n",
+        ] {
+            let wire = format!("POST / HTTP/1.1\r\n{headers}\r\n");
+            assert_eq!(first_refused(wire.as_bytes(), 5), Some(0), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_behind_a_malformed_body_is_a_request() {
+        for chunks in ["g\r\n", "5\r\nhello0\r\n", "ffffffffffffffffff\r\n", "-1\r\n", "5\nhello\r\n", "\r\n"] {
+            let wire = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}\r\n");
+            assert_eq!(first_refused(wire.as_bytes(), 3), Some(1), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn http2_is_left_alone() {
+        let mut wire = PREFACE.to_vec();
+        wire.extend(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(first_refused(&wire, 10), None);
+        assert_eq!(first_refused(b"PRI * HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 4), Some(0));
+    }
+
+    #[test]
+    fn a_long_line_costs_no_memory() {
+        let mut framing = Framing::new();
+        for _ in 0..10_000 {
+            framing.read(&[b'x'; 1_000]);
+        }
+        assert!(matches!(&framing.state, State::Head(head) if head.kept() <= 256));
+    }
+}

@@ -1,0 +1,82 @@
+//! An accept loop with limits: connections, time, headers, URI.
+
+mod accept;
+mod activity;
+mod admission;
+mod config;
+mod connection;
+mod error;
+mod stream;
+
+use std::{convert::Infallible, fmt::Display, net::SocketAddr};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use sap_comm_core::BoxError;
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+pub use config::ServerConfig;
+pub use error::ServerError;
+
+/// A bound listener that serves HTTP/1.1 and HTTP/2 within [`ServerConfig`]'s limits.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use sap_comm_rest::server::{KitConfig, Server, ServerConfig, kit};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let router = kit(Router::new().route("/", get(|| async { "hello" })), KitConfig::default());
+/// let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await?;
+/// let shutdown = CancellationToken::new();
+/// # shutdown.cancel();
+/// server.serve(router, shutdown).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// Listens on `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When an option cannot be used, or the address is in use or refused; the error names it.
+    pub async fn bind(address: impl ToSocketAddrs + Display, config: ServerConfig) -> Result<Self, ServerError> {
+        config.validate()?;
+        let name = address.to_string();
+        let listener = TcpListener::bind(address).await.map_err(|error| ServerError::bind(name.clone(), error))?;
+        let address = listener.local_addr().map_err(|error| ServerError::bind(name, error))?;
+        Ok(Self { listener, address, config })
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then stops accepting, lets open requests end, and cuts what the drain timeout leaves.
+    ///
+    /// Handlers find the peer's address as `axum::extract::ConnectInfo<SocketAddr>`. Dropping the future cuts every
+    /// connection at once.
+    ///
+    /// # Errors
+    /// [`ServerError::Cut`] when connections had to be cut at shutdown.
+    pub async fn serve<S, B>(self, service: S, shutdown: CancellationToken) -> Result<(), ServerError>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        accept::run(self, service, shutdown).await
+    }
+}

@@ -1,0 +1,31 @@
+//! What a service needs to serve REST.
+//!
+//! | step | with |
+//! | --- | --- |
+//! | read a request | [`Json`], [`Valid`], [`Path`], [`Query`], [`Paged`], [`CurrentUser`](auth::CurrentUser) |
+//! | answer it | [`Json`], [`PageResponse`], [`Created`], `sap_comm_core::ApiError` |
+//! | say who may | [`authenticate`](auth::authenticate), [`require_role`](auth::require_role), [`require_scope`](auth::require_scope) |
+//! | version, document, probe it | [`versioned`], [`docs`], [`HealthRegistry`] |
+//! | give every path the same behaviour | [`kit`] |
+//! | serve it | [`Server`] |
+
+pub mod auth;
+pub(crate) mod config;
+mod deadline;
+mod docs;
+mod extract;
+mod health;
+mod kit;
+mod listen;
+mod respond;
+mod versioned;
+
+pub use config::ConfigError;
+pub use docs::{docs, with_error_envelope};
+pub use extract::{Json, Paged, Path, Query, Valid};
+pub use health::{CheckStatus, HealthRegistry, HealthReport};
+pub use kit::{KitConfig, Verbatim, kit};
+pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};
+pub use listen::{Server, ServerConfig, ServerError};
+pub use respond::{Created, PageResponse};
+pub use versioned::versioned;
