@@ -10,6 +10,8 @@ mod classify;
 mod clock;
 mod config;
 mod deadline;
+mod fallback;
+mod hedge;
 mod name;
 mod pipeline;
 mod random;
@@ -33,6 +35,8 @@ pub use circuit_breaker::{FailsafePolicy, WindowPolicy};
 pub use classify::{Classify, HttpStatus, Outcome, Standard, parse_retry_after};
 pub use config::ConfigError;
 pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, DeadlineLayer, DeadlineService};
+pub use fallback::{Fallback, FallbackFuture, FallbackLayer, FallbackService};
+pub use hedge::{Hedge, HedgeBuilder, HedgeConfig, HedgeFuture, HedgeLayer, HedgeService};
 pub use name::Name;
 pub use pipeline::{Bound, Lint, Pipeline, PipelineBuilder, PipelineError};
 pub use rate_limit::{

@@ -146,7 +146,7 @@ struct Place<'a>(&'a AtomicU32);
 impl<'a> Place<'a> {
     fn take(queued: &'a AtomicU32, bound: u32) -> Option<Self> {
         let more = |places: u32| (places < bound).then_some(places + 1);
-        queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then_some(Self(queued))
+        queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(queued))
     }
 }
 

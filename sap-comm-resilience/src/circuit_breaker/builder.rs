@@ -14,13 +14,7 @@ use super::{
     tuning::Tuning,
     window::Window,
 };
-use crate::{
-    Name,
-    clock::{Clock, nanos},
-    config::ConfigError,
-    random::Dice,
-    sync::AtomicU64,
-};
+use crate::{Name, clock::Clock, config::ConfigError, random::Dice, sync::AtomicU64};
 
 /// Builds a [`CircuitBreaker`]; every method sets the field of [`CircuitBreakerConfig`] of the same name.
 #[must_use = "nothing is built before `build`"]
@@ -160,14 +154,10 @@ impl CircuitBreakerBuilder {
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         let Self { name, config, listeners, policy, seed } = self;
         config.validate()?;
-        let window = match config.sampling_calls {
-            Some(calls) => Window::of_calls(calls as usize),
-            None => Window::of_time(nanos(config.sampling_window), config.sampling_buckets as usize),
-        };
         let engine = Engine {
             word: StateWord::new(),
             tuning: Tuning::new(&config),
-            window,
+            window: Window::of(&config),
             consecutive: Consecutive::new(),
             open_until: AtomicU64::new(0),
             ramp: Ramp::new(),

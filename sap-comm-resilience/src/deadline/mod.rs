@@ -45,7 +45,7 @@ impl Deadline {
     ///
     /// # Errors
     /// [`DeadlineError::Exceeded`], or the call's own error.
-    pub async fn call<T, E, F>(&self, op: F) -> Result<T, DeadlineError<E>>
+    pub async fn call<T, E, F>(self, op: F) -> Result<T, DeadlineError<E>>
     where
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,

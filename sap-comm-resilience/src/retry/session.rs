@@ -44,7 +44,7 @@ impl Session {
         if upstream_retries && config.upstream_retries == UpstreamRetries::Yield {
             return None;
         }
-        let delay = self.delay(retry)?.max(asked.unwrap_or_default());
+        let delay = retry.next_delay(&mut self.delays)?.max(asked.unwrap_or_default());
         let deadline = context.and_then(|context| context.deadline());
         let mut bounds = deadline.into_iter().chain(self.until);
         let fits = bounds.all(|bound| Instant::now().checked_add(delay).is_some_and(|at| at < bound));
@@ -63,18 +63,19 @@ impl Session {
         let attempt = context.attempt().saturating_add(self.attempt - 1);
         Some(context.with_attempt(attempt))
     }
+}
 
-    fn delay(&mut self, retry: &Retry) -> Option<Duration> {
-        let inner = &retry.inner;
+impl Retry {
+    /// The next delay of a schedule, which begins with the first one asked for.
+    pub(super) fn next_delay(&self, delays: &mut Option<Delays>) -> Option<Duration> {
+        let inner = &self.inner;
         let (config, dice) = (&inner.config, &inner.dice);
-        let delays = self.delays.get_or_insert_with(|| Delays::begin(config, inner.backoff.as_ref()));
+        let delays = delays.get_or_insert_with(|| Delays::begin(config, inner.backoff.as_ref()));
         let delay = delays.next(config, dice)?;
         let jittered = delays.takes_jitter();
         Some(if jittered { config.jitter.apply(delay, config.min_delay, config.max_delay, dice) } else { delay })
     }
-}
 
-impl Retry {
     fn tell(&self, event: &RetryEvent<'_>) {
         tracing::debug!(attempt = event.attempt, delay = ?event.delay, outcome = ?event.outcome, "retrying");
         for listener in &self.inner.listeners {

@@ -46,7 +46,7 @@ impl Timeout {
     ///
     /// # Errors
     /// [`TimeoutError::Elapsed`], or the call's own error.
-    pub async fn call<T, E, F>(&self, op: F) -> Result<T, TimeoutError<E>>
+    pub async fn call<T, E, F>(self, op: F) -> Result<T, TimeoutError<E>>
     where
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,

@@ -7,6 +7,9 @@ mod word;
 use count::CountWindow;
 use time::TimeWindow;
 
+use super::CircuitBreakerConfig;
+use crate::clock::nanos;
+
 /// What a call came to, as the window counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
@@ -36,12 +39,14 @@ pub(crate) enum Window {
 }
 
 impl Window {
-    pub(crate) fn of_time(window: u64, buckets: usize) -> Self {
-        Self::Time(TimeWindow::new(window, buckets, crate::sync::stripes()))
-    }
-
-    pub(crate) fn of_calls(size: usize) -> Self {
-        Self::Calls(CountWindow::new(size))
+    pub(crate) fn of(config: &CircuitBreakerConfig) -> Self {
+        match config.sampling_calls {
+            Some(calls) => Self::Calls(CountWindow::new(calls as usize)),
+            None => {
+                let (window, buckets) = (nanos(config.sampling_window), config.sampling_buckets as usize);
+                Self::Time(TimeWindow::new(window, buckets, crate::sync::stripes()))
+            }
+        }
     }
 
     #[inline]

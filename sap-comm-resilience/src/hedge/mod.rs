@@ -1,0 +1,155 @@
+//! Makes a slow call a second time and takes whichever answers first.
+#![doc = include_str!("../docs/hedge.md")]
+
+mod config;
+mod future;
+mod layer;
+mod race;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+pub use config::HedgeConfig;
+pub use future::HedgeFuture;
+pub use layer::{HedgeLayer, HedgeService};
+use race::{Race, Spares};
+
+use crate::{
+    HttpReplay, HttpStatus, RetryBudget,
+    classify::{Classify, Standard},
+    config::ConfigError,
+};
+
+/// A second call when the first takes long, for idempotent calls. Clones share one budget.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{cell::Cell, io, time::Duration};
+/// use sap_comm_resilience::Hedge;
+///
+/// let hedge = Hedge::builder().delay(Duration::from_millis(50)).budget(1.0).build()?;
+/// let calls = Cell::new(0);
+/// let answer: Result<_, io::Error> = hedge.call(async || {
+///     calls.set(calls.get() + 1);
+///     let call = calls.get();
+///     tokio::time::sleep(Duration::from_secs(if call == 1 { 60 } else { 1 })).await;
+///     Ok(call)
+/// }).await;
+/// assert_eq!(answer?, 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Hedge {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: HedgeConfig,
+    budget: RetryBudget,
+}
+
+/// Builds a [`Hedge`]; every method sets the field of [`HedgeConfig`] of the same name.
+#[derive(Debug, Default)]
+#[must_use = "nothing is built before `build`"]
+pub struct HedgeBuilder {
+    config: HedgeConfig,
+}
+
+impl Hedge {
+    /// Begins a hedge with the defaults of [`HedgeConfig`].
+    pub fn builder() -> HedgeBuilder {
+        HedgeBuilder::default()
+    }
+
+    /// Makes the call, and makes it again if it takes long. Only for calls that may be made twice.
+    ///
+    /// Whichever loses is dropped; dropping the future drops all.
+    ///
+    /// # Errors
+    /// The first call's error, when all fail.
+    pub async fn call<T, E, F, Fut>(&self, op: F) -> Result<T, E>
+    where
+        E: 'static,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.call_with(Standard, op).await
+    }
+
+    /// The same, with a classifier of your own: only a success or an ignored result ends the race early.
+    ///
+    /// # Errors
+    /// The first call's error, when all fail.
+    pub async fn call_with<C, T, E, F, Fut>(&self, classifier: C, mut op: F) -> Result<T, E>
+    where
+        C: Classify<T, E>,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let first = op();
+        Race::new(self.clone(), first, Again(op), classifier).await
+    }
+
+    /// A tower layer that hedges the requests that `replay` can copy.
+    #[must_use]
+    pub fn layer<P>(&self, replay: P) -> HedgeLayer<P> {
+        HedgeLayer::new(self.clone(), replay, Standard)
+    }
+
+    /// A tower layer for HTTP: hedges idempotent requests with small bodies.
+    #[must_use]
+    pub fn http_layer(&self) -> HedgeLayer<HttpReplay, HttpStatus> {
+        HedgeLayer::new(self.clone(), HttpReplay::default(), HttpStatus)
+    }
+}
+
+struct Again<F>(F);
+
+impl<F: FnMut() -> Fut, Fut> Spares<Fut> for Again<F> {
+    fn spare(&mut self) -> Option<Fut> {
+        Some((self.0)())
+    }
+}
+
+impl HedgeBuilder {
+    /// Takes all fields from a configuration.
+    pub fn config(mut self, config: HedgeConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How long the call before may take until another is made.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.config.delay = delay;
+        self
+    }
+
+    /// Extra calls at most.
+    pub fn max_hedges(mut self, hedges: u32) -> Self {
+        self.config.max_hedges = hedges;
+        self
+    }
+
+    /// Extra calls at most, as a share of all calls.
+    pub fn budget(mut self, share: f64) -> Self {
+        self.config.budget = share;
+        self
+    }
+
+    /// The finished hedge.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built, and its value.
+    pub fn build(self) -> Result<Hedge, ConfigError> {
+        self.config.validate()?;
+        let budget = RetryBudget::new(self.config.budget, 1)?;
+        Ok(Hedge { inner: Arc::new(Inner { config: self.config, budget }) })
+    }
+}
+
+impl fmt::Debug for Hedge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}

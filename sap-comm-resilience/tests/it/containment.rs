@@ -1,0 +1,81 @@
+//! Panics of other people's code: counted, contained, and nothing leaks.
+
+use std::{io, panic::AssertUnwindSafe};
+
+use futures_util::FutureExt;
+use sap_comm_resilience::{Bulkhead, CircuitBreaker, Outcome, Retry, State, TripPolicy};
+
+use crate::support::{down, hasty, open_and_wait, succeed};
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_call_counts_as_a_failure() {
+    let breaker = hasty().build().unwrap();
+    let call = breaker.call(async || -> Result<(), io::Error> { panic!("a bug in the call") });
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_probe_leaks_no_slot() {
+    let breaker = hasty().build().unwrap();
+    open_and_wait(&breaker).await;
+    let call = breaker.call(async || -> Result<(), io::Error> { panic!("a bug in the call") });
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!((breaker.state(), breaker.snapshot().probes), (State::Open, 0));
+    tokio::time::advance(std::time::Duration::from_secs(30)).await;
+    assert!(succeed(&breaker).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_bulkhead_leaks_no_slot() {
+    let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();
+    let call = bulkhead.call(async || -> Result<(), io::Error> { panic!("a bug in the call") });
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!(bulkhead.available(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_that_panics_makes_a_failure() {
+    let breaker = hasty().build().unwrap();
+    let judge = |_: &Result<u32, io::Error>| -> Outcome { panic!("a bug in a classifier") };
+    assert_eq!(breaker.call_with(&judge, async || Ok(42)).await.unwrap(), 42);
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_listener_that_panics_is_contained() {
+    let retry = Retry::builder().max_retries(1).on_retry(|_| panic!("a bug in a listener")).build().unwrap();
+    assert!(retry.call(async || Err::<(), _>(down())).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_rule_that_panics_makes_a_failure() {
+    let retry = Retry::builder().max_retries(1).retry_if(|_: &io::Error| panic!("a bug in a rule")).build().unwrap();
+    let calls = std::cell::Cell::new(0);
+    let _ = retry
+        .call(async || {
+            calls.set(calls.get() + 1);
+            Err::<(), _>(down())
+        })
+        .await;
+    assert_eq!(calls.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trip_policy_that_panics_opens_nothing() {
+    struct Broken;
+    impl TripPolicy for Broken {
+        fn succeeded(&mut self) {
+            panic!("a bug in a policy");
+        }
+        fn failed(&mut self) -> Option<std::time::Duration> {
+            panic!("a bug in a policy");
+        }
+        fn revived(&mut self) {}
+    }
+    let breaker = CircuitBreaker::builder("test").trip_policy(Broken).build().unwrap();
+    breaker.try_acquire().unwrap().success();
+    breaker.try_acquire().unwrap().failure();
+    let snapshot = breaker.snapshot();
+    assert_eq!((snapshot.state, snapshot.succeeded, snapshot.failed), (State::Closed, 1, 1));
+}

@@ -1,0 +1,108 @@
+//! Which call wins, and how many are made.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    time::Duration,
+};
+
+use sap_comm_resilience::{Hedge, HedgeBuilder};
+use tokio::time::Instant;
+
+use crate::support::{SECOND, down};
+
+fn hedge() -> HedgeBuilder {
+    Hedge::builder().delay(SECOND).budget(1.0)
+}
+
+/// Runs calls that take so many seconds and end so; returns what the hedge made of them.
+async fn race(hedge: &Hedge, plan: &[(u32, bool)]) -> (Result<usize, io::Error>, Duration, usize) {
+    let (calls, started) = (Cell::new(0), Instant::now());
+    let result = hedge
+        .call(async || {
+            let call = calls.replace(calls.get() + 1);
+            let (seconds, succeeds) = plan[call];
+            tokio::time::sleep(seconds * SECOND).await;
+            if succeeds { Ok(call) } else { Err(down()) }
+        })
+        .await;
+    (result, started.elapsed(), calls.get())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_call_is_made_once() {
+    let (result, took, calls) = race(&hedge().build().unwrap(), &[(0, true)]).await;
+    assert_eq!((result.unwrap(), took, calls), (0, Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_is_overtaken() {
+    let (result, took, calls) = race(&hedge().build().unwrap(), &[(60, true), (1, true)]).await;
+    assert_eq!((result.unwrap(), took, calls), (1, 2 * SECOND, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_hedge_does_not_beat_a_live_first_call() {
+    let (result, took, _) = race(&hedge().build().unwrap(), &[(5, true), (1, false)]).await;
+    assert_eq!((result.unwrap(), took), (0, 5 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_first_call_waits_for_a_live_hedge() {
+    let (result, took, _) = race(&hedge().build().unwrap(), &[(2, false), (5, true)]).await;
+    assert_eq!((result.unwrap(), took), (1, 6 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_fail_the_first_error_stands() {
+    let (result, took, calls) = race(&hedge().build().unwrap(), &[(3, false), (1, false)]).await;
+    assert!(result.is_err());
+    assert_eq!((took, calls), (3 * SECOND, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_failure_is_not_hedged() {
+    let (result, took, calls) = race(&hedge().build().unwrap(), &[(0, false)]).await;
+    assert!(result.is_err());
+    assert_eq!((took, calls), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loser_is_dropped() {
+    struct Dropped<'a>(&'a RefCell<Vec<usize>>, usize);
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push(self.1);
+        }
+    }
+    let (dropped, calls) = (RefCell::new(Vec::new()), Cell::new(0));
+    let result: Result<(), io::Error> = hedge()
+        .build()
+        .unwrap()
+        .call(async || {
+            let call = calls.replace(calls.get() + 1);
+            let _guard = Dropped(&dropped, call);
+            tokio::time::sleep(if call == 0 { 3_600 * SECOND } else { SECOND }).await;
+            Ok(())
+        })
+        .await;
+    assert!(result.is_ok());
+    assert_eq!(*dropped.borrow(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_are_budgeted() {
+    let hedge = Hedge::builder().delay(Duration::from_millis(1)).budget(0.1).build().unwrap();
+    let calls = Cell::new(0);
+    for _ in 0..1_000 {
+        let call = hedge.call(async || {
+            calls.set(calls.get() + 1);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok::<_, io::Error>(())
+        });
+        call.await.unwrap();
+    }
+    // A tenth, ten saved up, and one a second.
+    let calls = calls.get();
+    assert!((1_100..=1_115).contains(&calls), "{calls}");
+}

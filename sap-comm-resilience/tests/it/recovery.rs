@@ -1,0 +1,61 @@
+//! What happens after the reset: no two callers in step, and traffic let in by steps.
+
+use std::{collections::HashSet, time::Duration};
+
+use sap_comm_resilience::{CircuitBreaker, Jitter, Retry};
+
+use crate::support::{SECOND, down, hasty, open_and_wait, succeed};
+
+#[tokio::test(start_paused = true)]
+async fn the_reset_is_jittered_by_default() {
+    let mut waits = HashSet::new();
+    for _ in 0..20 {
+        let breaker = CircuitBreaker::builder("test").consecutive_failures(1).build().unwrap();
+        breaker.try_acquire().unwrap().failure();
+        let wait = breaker.snapshot().retry_after.unwrap();
+        assert!(wait > 27 * SECOND - Duration::from_nanos(1) && wait <= 30 * SECOND, "{wait:?}");
+        waits.insert(wait);
+    }
+    assert!(waits.len() > 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_is_let_in_by_steps_after_recovery() {
+    let breaker = hasty().ramp(10 * SECOND).build().unwrap();
+    open_and_wait(&breaker).await;
+    assert!(succeed(&breaker).await);
+    let mut admitted = Vec::new();
+    for _ in 0..11 {
+        let calls = (0..100_000).filter(|_| breaker.try_acquire().map(|permit| permit.success()).is_ok());
+        admitted.push(calls.count());
+        tokio::time::advance(SECOND).await;
+    }
+    assert_eq!(admitted[..4], [10, 20, 40, 80]);
+    assert_eq!(admitted[10], 100_000);
+    assert!(!breaker.snapshot().ramping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_while_ramping_opens_again() {
+    let breaker = hasty().ramp(10 * SECOND).build().unwrap();
+    open_and_wait(&breaker).await;
+    assert!(succeed(&breaker).await);
+    assert!(breaker.snapshot().ramping);
+    open_and_wait(&breaker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_wait_differently() {
+    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Spread(0.25)] {
+        let mut waits = HashSet::new();
+        for _ in 0..10 {
+            let retry = Retry::builder().max_retries(2).min_delay(SECOND).jitter(jitter).build().unwrap();
+            let started = tokio::time::Instant::now();
+            let _ = retry.call(async || Err::<(), _>(down())).await;
+            let wait = started.elapsed();
+            assert!(wait <= Duration::from_millis(3_750), "{wait:?}");
+            waits.insert(wait);
+        }
+        assert!(waits.len() > 7, "{jitter:?}: {waits:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! When the window opens the breaker, and when not.
+
+use std::time::Duration;
+
+use sap_comm_resilience::{CircuitBreaker, CircuitBreakerBuilder, State};
+
+use crate::support::{MILLISECOND, SECOND, fail, succeed};
+
+fn plain() -> CircuitBreakerBuilder {
+    CircuitBreaker::builder("test")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_longer_than_the_window_clears_it() {
+    let breaker = plain().minimum_throughput(10).build().unwrap();
+    for gap in [10 * SECOND, 86_400 * SECOND, 365 * 86_400 * SECOND] {
+        for _ in 0..9 {
+            assert!(fail(&breaker).await);
+        }
+        tokio::time::advance(gap).await;
+        assert_eq!(breaker.snapshot().failed, 0);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_within_one_millisecond_open() {
+    let breaker = plain().minimum_throughput(100).build().unwrap();
+    for _ in 0..100 {
+        assert!(fail(&breaker).await);
+        tokio::time::advance(Duration::from_nanos(100)).await;
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_success_in_each_millisecond_hides_no_failures() {
+    let breaker = plain().build().unwrap();
+    'opened: for _ in 0..20 {
+        assert!(succeed(&breaker).await);
+        for _ in 0..99 {
+            if !fail(&breaker).await {
+                break 'opened;
+            }
+        }
+        tokio::time::advance(MILLISECOND).await;
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_healthy_history_does_not_delay_opening_beyond_the_window() {
+    let by_time = plain().build().unwrap();
+    let by_calls = plain().sampling_calls(100).build().unwrap();
+    for breaker in [&by_time, &by_calls] {
+        for _ in 0..100_000 {
+            breaker.try_acquire().unwrap().success();
+        }
+    }
+    tokio::time::advance(10 * SECOND).await;
+    for _ in 0..10 {
+        assert!(fail(&by_time).await);
+    }
+    assert_eq!(by_time.state(), State::Open);
+    for _ in 0..50 {
+        assert_eq!(by_calls.state(), State::Closed);
+        assert!(fail(&by_calls).await);
+    }
+    assert_eq!(by_calls.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_calls_never_open() {
+    let breaker = plain().minimum_throughput(10).build().unwrap();
+    for _ in 0..100 {
+        assert!(fail(&breaker).await);
+        tokio::time::advance(2 * SECOND).await;
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_threshold_itself_opens() {
+    let breaker = plain().failure_rate(0.5).minimum_throughput(10).build().unwrap();
+    for _ in 0..6 {
+        assert!(succeed(&breaker).await);
+    }
+    for _ in 0..5 {
+        assert!(fail(&breaker).await);
+    }
+    assert_eq!(breaker.state(), State::Closed, "5 of 11");
+    assert!(fail(&breaker).await);
+    assert_eq!(breaker.state(), State::Open, "6 of 12");
+}
+
+#[tokio::test(start_paused = true)]
+async fn opossum_opens_only_above_the_threshold_and_from_the_first_call() {
+    let breaker = CircuitBreaker::opossum("test").error_threshold_percentage(50.0).build().unwrap();
+    assert!(succeed(&breaker).await);
+    assert!(fail(&breaker).await);
+    assert_eq!(breaker.state(), State::Closed, "half is not above half");
+    assert!(fail(&breaker).await);
+    assert_eq!(breaker.state(), State::Open);
+    tokio::time::advance(30 * SECOND).await;
+    assert!(succeed(&breaker).await);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_calls_open() {
+    let breaker = plain().failure_rate(None).slow_calls(SECOND, 0.5).minimum_throughput(4).build().unwrap();
+    for slow in [false, false, true, true] {
+        assert_eq!(breaker.state(), State::Closed);
+        let call = breaker.call(async || {
+            tokio::time::sleep(if slow { SECOND } else { SECOND / 2 }).await;
+            Ok::<_, std::io::Error>(())
+        });
+        call.await.unwrap();
+    }
+    assert_eq!(breaker.snapshot().state, State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_a_row_open_and_a_success_between_does_not() {
+    let breaker = plain().failure_rate(None).consecutive_failures(3).build().unwrap();
+    for _ in 0..10 {
+        assert!(fail(&breaker).await && fail(&breaker).await);
+        assert!(succeed(&breaker).await);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    for _ in 0..3 {
+        assert!(fail(&breaker).await);
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
