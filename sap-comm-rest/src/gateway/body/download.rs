@@ -1,0 +1,56 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use sap_comm_core::BoxError;
+use sap_comm_discovery::Picked;
+
+use super::Stall;
+
+/// A response body on its way to the client. Its request counts as in flight at the endpoint until it ends.
+#[derive(Debug)]
+pub(in crate::gateway) struct Download {
+    body: Incoming,
+    idle_timeout: Duration,
+    stall: Stall,
+    _picked: Picked,
+}
+
+impl Download {
+    pub(in crate::gateway) fn new(body: Incoming, idle_timeout: Duration, picked: Picked) -> Self {
+        Self { body, idle_timeout, stall: Stall::default(), _picked: picked }
+    }
+
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stall.progressed();
+                // Trailers belong to the connection that they came on.
+                Poll::Ready(frame.into_data().ok().map(|data| Ok(Frame::data(data))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(%error, "the upstream broke off in the middle of its answer");
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(self.stall.poll_over(self.idle_timeout, cx));
+                tracing::warn!("the upstream fell silent in the middle of its answer");
+                Poll::Ready(Some(Err("the upstream fell silent in the middle of its answer".into())))
+            }
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

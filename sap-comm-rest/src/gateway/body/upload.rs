@@ -1,0 +1,189 @@
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use sap_comm_core::{ApiError, ErrorCode};
+use tokio::time::Instant;
+
+use super::{Inbound, RequestBody, Stall};
+
+/// A request body, as seen by whoever sends it: gives the body out, again if nothing was taken from it, and knows how
+/// far it came.
+#[derive(Debug, Clone)]
+pub(in crate::gateway) struct Upload(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    body: Mutex<Option<Inbound>>,
+    hint: SizeHint,
+    limit: u64,
+    stall_timeout: Duration,
+    begun: Instant,
+    /// When the last bytes went through, in milliseconds since the beginning.
+    progress: AtomicU64,
+    fault: OnceLock<UploadFault>,
+}
+
+/// What a client did wrong with its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::gateway) enum UploadFault {
+    #[error("the body is over the limit of {0} bytes")]
+    TooLarge(u64),
+    #[error("the body stopped arriving")]
+    Stalled,
+    #[error("the body broke off, or is not well-formed")]
+    Broken,
+}
+
+/// The body of a request to an upstream.
+#[derive(Debug)]
+pub(in crate::gateway) struct UploadBody(Option<Sending>);
+
+#[derive(Debug)]
+struct Sending {
+    shared: Arc<Shared>,
+    body: Option<Inbound>,
+    sent: u64,
+    stall: Stall,
+}
+
+impl Upload {
+    /// `None` for a request without a body.
+    pub(in crate::gateway) fn new(body: RequestBody, limit: u64, stall_timeout: Duration) -> Option<Self> {
+        if body.is_empty() {
+            return None;
+        }
+        Some(Self(Arc::new(Shared {
+            hint: body.0.size_hint(),
+            body: Mutex::new(Some(body.0)),
+            limit,
+            stall_timeout,
+            begun: Instant::now(),
+            progress: AtomicU64::new(0),
+            fault: OnceLock::new(),
+        })))
+    }
+
+    /// Refuses a body that says it is over the limit.
+    pub(in crate::gateway) fn check_announced(&self) -> Result<(), UploadFault> {
+        if self.0.hint.lower() > self.0.limit { Err(UploadFault::TooLarge(self.0.limit)) } else { Ok(()) }
+    }
+
+    pub(in crate::gateway) fn body(&self) -> UploadBody {
+        let shared = Arc::clone(&self.0);
+        UploadBody(Some(Sending { shared, body: None, sent: 0, stall: Stall::default() }))
+    }
+
+    /// Whether its length is open, so that it needs chunks.
+    pub(in crate::gateway) fn is_chunked(&self) -> bool {
+        self.0.hint.exact().is_none()
+    }
+
+    /// Whether nothing was taken from it yet.
+    pub(in crate::gateway) fn is_whole(&self) -> bool {
+        self.0.body.lock().is_some()
+    }
+
+    pub(in crate::gateway) fn last_progress(&self) -> Instant {
+        self.0.begun + Duration::from_millis(self.0.progress.load(Ordering::Relaxed))
+    }
+
+    pub(in crate::gateway) fn fault(&self) -> Option<UploadFault> {
+        self.0.fault.get().copied()
+    }
+}
+
+impl UploadBody {
+    pub(in crate::gateway) fn empty() -> Self {
+        Self(None)
+    }
+}
+
+impl Sending {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+        if self.body.is_none() {
+            self.body = self.shared.body.lock().take();
+        }
+        let Some(body) = &mut self.body else { return self.fail(UploadFault::Broken) };
+        match body.poll_data(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.progressed();
+                // Trailers are left out: they could name what was checked in the headers.
+                let Ok(data) = frame.into_data() else { return Poll::Ready(None) };
+                self.sent = self.sent.saturating_add(data.len() as u64);
+                if self.sent > self.shared.limit {
+                    return self.fail(UploadFault::TooLarge(self.shared.limit));
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(error = &*error, "request body");
+                self.fail(UploadFault::Broken)
+            }
+            Poll::Ready(None) => {
+                self.progressed();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(self.stall.poll_over(self.shared.stall_timeout, cx));
+                self.fail(UploadFault::Stalled)
+            }
+        }
+    }
+
+    fn progressed(&mut self) {
+        self.stall.progressed();
+        let elapsed = u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.progress.store(elapsed, Ordering::Relaxed);
+    }
+
+    fn fail(&self, fault: UploadFault) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+        // The first fault is the cause of later ones.
+        let fault = *self.shared.fault.get_or_init(|| fault);
+        Poll::Ready(Some(Err(fault)))
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = UploadFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+        match &mut self.0 {
+            Some(sending) => sending.poll_data(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Some(sending) => sending.body.as_ref().map_or_else(|| sending.shared.hint.clone(), Inbound::size_hint),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl From<UploadFault> for ApiError {
+    fn from(fault: UploadFault) -> Self {
+        match fault {
+            UploadFault::TooLarge(limit) => {
+                Self::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large").detail("limit", limit)
+            }
+            UploadFault::Stalled => Self::new(ErrorCode::REQUEST_TIMEOUT, "The body stopped arriving"),
+            UploadFault::Broken => Self::new(ErrorCode::BAD_REQUEST, "The body broke off, or is not well-formed"),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use sap_comm_core::config::duration;
+use sap_comm_resilience::CircuitBreakerConfig;
+use serde::{Deserialize, Serialize};
+
+use super::{GatewayConfigError, RateLimitConfig, RouteConfig};
+
+/// Everything that can be set about a [`Gateway`](super::Gateway) in a file or in variables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    /// What is served. There must be at least one.
+    pub routes: Vec<RouteConfig>,
+    /// What one caller may ask for in all. Default: 100 requests a second, so that no caller starves the others.
+    pub rate_limit: Option<RateLimitConfig>,
+    /// The circuit breaker of each upstream.
+    pub breaker: CircuitBreakerConfig,
+    /// Connections to the upstreams.
+    pub upstream: UpstreamConfig,
+    /// Addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-*` is believed. Default: nobody's.
+    pub trusted_proxies: Vec<String>,
+    /// How clients reach the gateway, unless a trusted proxy says so. Default `http`.
+    pub scheme: Scheme,
+    /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
+    pub max_body: u64,
+    /// How long a client may be silent in the middle of its body. Default 30 s.
+    #[serde(with = "duration")]
+    pub body_stall: Duration,
+    /// WebSocket connections at once; more are refused. Default 10,000.
+    pub max_tunnels: usize,
+    /// How long a WebSocket connection may be silent. Default 5 min: heartbeats come more often.
+    #[serde(with = "duration")]
+    pub tunnel_idle: Duration,
+}
+
+/// How clients reach a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// In clear text.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// Connections from a gateway to its upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct UpstreamConfig {
+    /// How long a connect may take. Default 2 s: within one network it takes milliseconds or fails.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long an upstream may take to answer, counted from the last byte it was sent. Default 30 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// How long an upstream may be silent in the middle of its answer. Default 5 min, for streams of events.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept. Default 20 s, shorter than what servers commonly allow.
+    #[serde(with = "duration")]
+    pub pool_idle_timeout: Duration,
+    /// Unused connections kept to one endpoint. Default 64.
+    pub pool_idle_per_endpoint: usize,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            routes: Vec::new(),
+            rate_limit: Some(RateLimitConfig::default()),
+            breaker: CircuitBreakerConfig::default(),
+            upstream: UpstreamConfig::default(),
+            trusted_proxies: Vec::new(),
+            scheme: Scheme::Http,
+            max_body: 64 << 20,
+            body_stall: Duration::from_secs(30),
+            max_tunnels: 10_000,
+            tunnel_idle: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            pool_idle_timeout: Duration::from_secs(20),
+            pool_idle_per_endpoint: 64,
+        }
+    }
+}
+
+impl Scheme {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// Checks what stands for itself; routes and networks are checked as they are compiled.
+    pub(super) fn validate(&self) -> Result<(), GatewayConfigError> {
+        let upstream = &self.upstream;
+        for (field, value) in [
+            ("body_stall", self.body_stall),
+            ("tunnel_idle", self.tunnel_idle),
+            ("upstream.connect_timeout", upstream.connect_timeout),
+            ("upstream.timeout", upstream.timeout),
+            ("upstream.idle_timeout", upstream.idle_timeout),
+            ("upstream.pool_idle_timeout", upstream.pool_idle_timeout),
+        ] {
+            check_duration(field, value)?;
+        }
+        for (field, value) in [
+            ("max_body", self.max_body),
+            ("max_tunnels", self.max_tunnels as u64),
+            ("upstream.pool_idle_per_endpoint", upstream.pool_idle_per_endpoint as u64),
+        ] {
+            if value == 0 {
+                return Err(GatewayConfigError::new(field, value, "must be at least 1"));
+            }
+        }
+        // What tokio's semaphore can count.
+        if self.max_tunnels > 1 << 24 {
+            return Err(GatewayConfigError::new("max_tunnels", self.max_tunnels, "must be at most 16777216"));
+        }
+        self.breaker
+            .validate()
+            .map_err(|error| GatewayConfigError::new(format!("breaker.{}", error.field), &error.value, error.reason))
+    }
+}
+
+/// Durations count from now on, so the longest is bounded.
+pub(super) fn check_duration(field: &str, value: Duration) -> Result<(), GatewayConfigError> {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    if value.is_zero() || value > YEAR {
+        let text = humantime::format_duration(value);
+        return Err(GatewayConfigError::new(field, text, "must be longer than zero and at most a year"));
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+use std::{sync::Arc, time::Duration};
+
+use http::Method;
+
+use super::{
+    Access, GatewayConfigError, RouteConfig, Target,
+    config::check_duration,
+    path::{is_unreserved, normalize},
+    rate_limit::Limiter,
+    table::Segment,
+};
+
+/// A route, ready to serve.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) pattern: Arc<str>,
+    pub(super) segments: Vec<Segment>,
+    /// All methods when empty.
+    pub(super) methods: Vec<Method>,
+    pub(super) target: Target,
+    pub(super) access: Access,
+    pub(super) roles: Vec<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) limit: Limit,
+    pub(super) rewrite: Option<String>,
+    pub(super) timeout: Duration,
+    pub(super) max_body: u64,
+    pub(super) preserve_host: bool,
+}
+
+/// Which rate limit a route is under.
+#[derive(Debug)]
+pub(super) enum Limit {
+    Gateway,
+    Own(Limiter),
+    Unlimited,
+}
+
+/// What a route takes over from its gateway.
+#[derive(Debug)]
+pub(super) struct Defaults {
+    pub(super) timeout: Duration,
+    pub(super) max_body: u64,
+    pub(super) max_callers: usize,
+}
+
+impl Entry {
+    pub(super) fn compile(config: RouteConfig, defaults: &Defaults) -> Result<Self, GatewayConfigError> {
+        let path = config.path;
+        let fail = |field: &str, value: &dyn std::fmt::Debug, reason: &str| {
+            GatewayConfigError::new(format!("routes[{path}].{field}"), format!("{value:?}"), reason)
+        };
+        let segments = segments(&path)?;
+        let Some(target) = config.target else {
+            return Err(fail("target", &None::<Target>, "say `.to(service)` or `.local()`"));
+        };
+        if target == Target::Service(String::new()) {
+            return Err(fail("target", &target, "the name of the service must not be empty"));
+        }
+        for (field, list) in [("roles", &config.roles), ("scopes", &config.scopes)] {
+            if config.access != Some(Access::Authenticated) && !list.is_empty() {
+                return Err(fail(field, list, "needs `.authenticated()`: without it nobody's are known"));
+            }
+        }
+        let Some(access) = config.access else {
+            return Err(fail("access", &None::<Access>, "say `.authenticated()`, or `.public()` to let everybody in"));
+        };
+        let limit = match (config.rate_limit, config.unlimited) {
+            (Some(quota), true) => return Err(fail("rate_limit", &quota, "the route is `unlimited` too")),
+            (None, true) => Limit::Unlimited,
+            (None, false) => Limit::Gateway,
+            (Some(quota), false) => {
+                Limit::Own(Limiter::new(&format!("routes[{path}].rate_limit"), quota, defaults.max_callers)?)
+            }
+        };
+        let methods = config.methods.iter().map(|name| {
+            let method = Method::from_bytes(name.as_bytes()).ok();
+            let served = method.filter(|method| *method != Method::CONNECT && *method != Method::TRACE);
+            served.ok_or_else(|| fail("methods", name, "is not a method that a gateway serves"))
+        });
+        let methods = methods.collect::<Result<_, _>>()?;
+        if let Some(prefix) = &config.rewrite {
+            let literal =
+                prefix == "/" || normalize(prefix).is_ok_and(|normal| normal == *prefix && !prefix.ends_with('/'));
+            if !literal || target == Target::Local {
+                return Err(fail("rewrite", prefix, "must be a path like /users, on a route to a service"));
+            }
+        }
+        if let Some(timeout) = config.timeout {
+            check_duration(&format!("routes[{path}].timeout"), timeout)?;
+        }
+        if config.max_body == Some(0) {
+            return Err(fail("max_body", &0, "must be at least 1"));
+        }
+        Ok(Self {
+            segments,
+            methods,
+            target,
+            access,
+            limit,
+            roles: config.roles,
+            scopes: config.scopes,
+            rewrite: config.rewrite,
+            timeout: config.timeout.unwrap_or(defaults.timeout),
+            max_body: config.max_body.unwrap_or(defaults.max_body),
+            preserve_host: config.preserve_host,
+            pattern: path.into(),
+        })
+    }
+
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    pub(super) fn service(&self) -> Option<&str> {
+        match &self.target {
+            Target::Service(service) => Some(service),
+            Target::Local => None,
+        }
+    }
+
+    /// The path that the upstream sees, given that the route matched `path[..end]`.
+    pub(super) fn rewritten(&self, path: &str, end: usize) -> Option<String> {
+        let prefix = self.rewrite.as_deref()?;
+        let rest = path.get(end..).unwrap_or_default();
+        Some(match (prefix, rest) {
+            ("/", "") => "/".to_owned(),
+            ("/", rest) => rest.to_owned(),
+            (prefix, rest) => format!("{prefix}{rest}"),
+        })
+    }
+}
+
+/// Only characters with one spelling: an encoded one in a request can never slip past a route.
+fn segments(path: &str) -> Result<Vec<Segment>, GatewayConfigError> {
+    let fail = |reason| Err(GatewayConfigError::new(format!("routes[{path}].path"), format!("{path:?}"), reason));
+    let Some(rest) = path.strip_prefix('/') else { return fail("must begin with a slash") };
+    if rest.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut segments = Vec::new();
+    for text in rest.split('/') {
+        let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        let literal = name.unwrap_or(text);
+        if literal.is_empty() || !literal.bytes().all(is_unreserved) || matches!(literal, "." | "..") {
+            return fail("each segment must be `{name}` or letters, digits and -._~, without a slash at the end");
+        }
+        segments.push(if name.is_some() { Segment::Parameter } else { Segment::Literal(literal.into()) });
+    }
+    Ok(segments)
+}
+
+#[cfg(test)]
+impl Defaults {
+    pub(super) fn for_tests() -> Self {
+        Self { timeout: Duration::from_secs(1), max_body: 1, max_callers: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::{Quota, Route};
+
+    fn refused(route: Route) -> String {
+        Entry::compile(route.into(), &Defaults::for_tests()).unwrap_err().field
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_route_is_named() {
+        let sound = || Route::new("/a").to("b").public();
+        assert_eq!(refused(Route::new("/a").public()), "routes[/a].target");
+        assert_eq!(refused(Route::new("/a").to("").public()), "routes[/a].target");
+        assert_eq!(refused(Route::new("/a").to("b")), "routes[/a].access");
+        assert_eq!(refused(Route::new("/a").to("b").roles(["admin"])), "routes[/a].roles");
+        assert_eq!(refused(sound().scopes(["x"])), "routes[/a].scopes");
+        assert_eq!(refused(sound().rate_limit(Quota::per_second(0))), "routes[/a].rate_limit.requests");
+        assert_eq!(refused(sound().rate_limit(Quota::per_second(1)).unlimited()), "routes[/a].rate_limit");
+        assert_eq!(refused(sound().methods([Method::CONNECT])), "routes[/a].methods");
+        assert_eq!(refused(sound().timeout(Duration::ZERO)), "routes[/a].timeout");
+        assert_eq!(refused(sound().max_body(0)), "routes[/a].max_body");
+        for prefix in ["", "users", "/users/", "/a/../b"] {
+            assert_eq!(refused(sound().rewrite(prefix)), "routes[/a].rewrite");
+        }
+        for path in ["", "a", "/a/", "//a", "/a%20b", "/a;b", "/{", "/..", "/@me"] {
+            assert_eq!(refused(Route::new(path).to("b").public()), format!("routes[{path}].path"));
+        }
+    }
+
+    #[test]
+    fn a_rewrite_replaces_what_matched() {
+        let entry = |prefix: &str| {
+            let route = Route::new("/api/v1/users").to("b").public().rewrite(prefix);
+            Entry::compile(route.into(), &Defaults::for_tests()).unwrap()
+        };
+        assert_eq!(entry("/users").rewritten("/api/v1/users/7", 13).as_deref(), Some("/users/7"));
+        assert_eq!(entry("/users").rewritten("/api/v1/users", 13).as_deref(), Some("/users"));
+        assert_eq!(entry("/").rewritten("/api/v1/users", 13).as_deref(), Some("/"));
+        assert_eq!(entry("/").rewritten("/api/v1/users/7", 13).as_deref(), Some("/7"));
+    }
+}

@@ -1,0 +1,77 @@
+use std::{error::Error as _, time::Duration};
+
+use hyper_util::client::legacy;
+use sap_comm_core::{ApiError, BoxError, ErrorCode};
+use sap_comm_discovery::PickError;
+
+use super::{Refusal, body::UploadFault};
+
+/// Why there is no answer from an upstream.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no endpoint to ask.
+    NoEndpoint(PickError),
+    /// The endpoint cannot be connected to; nothing was sent.
+    Connect(BoxError),
+    /// The connection ended before an answer came.
+    Dropped(BoxError),
+    /// The answer is not HTTP, or not one that can be passed on.
+    Garbage(BoxError),
+    /// No answer came in time.
+    Timeout(Duration),
+    /// The client's body failed.
+    Upload(UploadFault),
+    /// The request cannot be sent at all.
+    Unsendable(BoxError),
+}
+
+impl Failure {
+    pub(super) fn from_client(error: legacy::Error) -> Self {
+        if error.is_connect() {
+            return Self::Connect(error.into());
+        }
+        let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+        match cause {
+            Some(cause) if cause.is_parse() => Self::Garbage(error.into()),
+            Some(cause) if cause.is_user() => Self::Unsendable(error.into()),
+            _ => Self::Dropped(error.into()),
+        }
+    }
+
+    /// Whether it says that the upstream does not work.
+    pub(super) fn blames_upstream(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Dropped(_) | Self::Garbage(_) | Self::Timeout(_) => true,
+            Self::NoEndpoint(_) | Self::Upload(_) | Self::Unsendable(_) => false,
+        }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let unavailable = || ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "The service is not available now");
+        let garbage = || ApiError::new(ErrorCode::BAD_GATEWAY, "The service gave no valid answer");
+        let error = match failure {
+            Failure::Upload(fault) => return fault.into(),
+            Failure::NoEndpoint(error) => unavailable().retry_after(Duration::from_secs(1)).caused_by(error),
+            Failure::Connect(error) => unavailable().retry_after(Duration::from_secs(1)).caused_by(chain(&*error)),
+            Failure::Dropped(error) | Failure::Garbage(error) => garbage().caused_by(chain(&*error)),
+            Failure::Timeout(limit) => ApiError::new(ErrorCode::GATEWAY_TIMEOUT, "The service did not answer in time")
+                .caused_by(format!("no answer within {}", humantime::format_duration(limit))),
+            Failure::Unsendable(error) => ApiError::internal(chain(&*error)),
+        };
+        error.into()
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

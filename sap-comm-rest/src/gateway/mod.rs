@@ -1,0 +1,193 @@
+//! The one way in: routes requests to services, and decides who may make them.
+//!
+//! | step | a request that fails it gets |
+//! | --- | --- |
+//! | read unambiguously: framing, host, path | 400, and where its end is unclear the connection is closed |
+//! | routed by path and method ([`Route`]) | 404, 405 with `Allow` |
+//! | authenticated, authorized | 401 with `WWW-Authenticate`, 403 |
+//! | within its quota ([`Quota`]) | 429 with `Retry-After` |
+//! | let through by the upstream's circuit breaker | 503 `CIRCUIT_OPEN` with `Retry-After` |
+//! | sent to an endpoint, which answers in time | 503, 502, 504 |
+//!
+//! Routing, authorization and forwarding read the same normalised path. Every answer of the gateway's own is the error
+//! envelope. Bodies stream in both directions; WebSocket and server-sent events pass through. One line in the log tells
+//! how each request ended.
+
+mod access;
+mod answer;
+mod body;
+mod builder;
+mod client;
+mod config;
+mod entry;
+mod error;
+mod failure;
+mod forward;
+mod headers;
+mod outbound;
+mod path;
+mod rate_limit;
+mod record;
+mod refusal;
+mod route;
+mod screen;
+mod service;
+mod table;
+mod upgrade;
+mod upstream;
+
+use std::{convert::Infallible, fmt, pin::Pin, sync::Arc, task::Poll};
+
+use axum::Router;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use sap_comm_core::Context;
+use sap_comm_resilience::Snapshot;
+use tower_service::Service;
+use tracing::Instrument;
+
+pub use body::{RequestBody, ResponseBody};
+pub use builder::GatewayBuilder;
+pub use config::{GatewayConfig, Scheme, UpstreamConfig};
+pub use error::GatewayConfigError;
+pub use rate_limit::{Quota, RateLimitConfig};
+pub use route::{Access, Route, RouteConfig, Target};
+
+use record::Record;
+use refusal::Refusal;
+use service::Inner;
+
+/// An API gateway. Cheap to clone; a service for [`Server::serve`](crate::server::Server::serve).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sap_comm_core::{Endpoint, StaticResolver};
+/// use sap_comm_rest::{
+///     gateway::{Gateway, Quota, Route},
+///     server::{Server, ServerConfig},
+/// };
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let resolver = StaticResolver::new();
+/// resolver.set("content-service", [Endpoint::parse("http://127.0.0.1:8082")?]);
+/// let gateway = Gateway::builder()
+///     .resolver(Arc::new(resolver))
+///     .route(Route::new("/api/v1/contents").methods(["GET"]).to("content-service").public())
+///     .rate_limit(Quota::per_second(50).burst(100))
+///     .build()?;
+///
+/// let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await?;
+/// let shutdown = CancellationToken::new();
+/// # shutdown.cancel();
+/// server.serve(gateway, shutdown).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+impl Gateway {
+    /// Begins a gateway with the defaults of [`GatewayConfig`].
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Answers one request. The peer's address is taken from axum's `ConnectInfo<SocketAddr>` in its extensions.
+    ///
+    /// Dropping the future gives the request up: the connection to its upstream is closed, and neither the breaker nor
+    /// the balancer counts it.
+    pub async fn handle<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+        let span = tracing::info_span!(
+            "gateway",
+            trace_id = context.trace().trace_id(),
+            span_id = context.trace().span_id(),
+            request_id = context.request_id(),
+            correlation_id = context.correlation_id(),
+        );
+        let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
+        let mut record = Record::begin(&parts, &context);
+        let decided = self.0.serve(context.clone(), parts, body.into(), &mut record).instrument(span).await;
+        match decided {
+            Ok(mut response) => {
+                answer::finish(&mut response, &context, &record);
+                record.end(response.status(), None);
+                response
+            }
+            Err(refusal) => {
+                let error = refusal.error.clone();
+                let mut response = answer::answer(refusal, &context, problem, version).map(ResponseBody::from);
+                answer::finish(&mut response, &context, &record);
+                record.end(response.status(), Some(&error));
+                response
+            }
+        }
+    }
+
+    /// The gateway as an axum router, to be merged or layered.
+    pub fn into_router(self) -> Router {
+        Router::new().fallback_service(self)
+    }
+
+    /// The circuit breaker of each upstream at this moment, for admin pages and health checks.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<Snapshot> {
+        self.0.upstreams.values().map(|upstream| upstream.breaker.snapshot()).collect()
+    }
+
+    /// Ends every WebSocket connection, and waits until they are gone; requests are served on. The connections end with
+    /// the last clone of the gateway in any case.
+    pub async fn close_tunnels(&self) {
+        self.0.tunnels.close().await;
+    }
+}
+
+type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+
+impl Service<Request<Incoming>> for Gateway {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answer<ResponseBody>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let gateway = self.clone();
+        Box::pin(async move { Ok(gateway.handle(request).await) })
+    }
+}
+
+impl Service<Request<axum::body::Body>> for Gateway {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answer<ResponseBody>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<axum::body::Body>) -> Self::Future {
+        let gateway = self.clone();
+        Box::pin(async move { Ok(gateway.handle(request).await) })
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("routes", &self.0.table)
+            .field("upstreams", &self.0.upstreams)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use http::{HeaderValue, Method};
+
+use super::{GatewayConfigError, entry::Entry};
+
+/// All routes, as a tree of path segments.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    root: Node,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: Vec<(Box<str>, Node)>,
+    parameter: Option<Box<Node>>,
+    /// The routes that end here, by their methods.
+    entries: Vec<Arc<Entry>>,
+    /// `Allow`, for methods that no entry takes.
+    allow: Option<HeaderValue>,
+}
+
+/// One segment of a route's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(Box<str>),
+    Parameter,
+}
+
+/// What the table says about a request.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    /// This route, which matched so many bytes of the path.
+    Route(&'a Arc<Entry>, usize),
+    /// The path is routed, for other methods.
+    OtherMethods(Option<&'a HeaderValue>),
+    /// No route takes the path.
+    Nothing,
+}
+
+struct Best<'a> {
+    node: &'a Node,
+    depth: usize,
+    end: usize,
+}
+
+impl Table {
+    pub(super) fn new(entries: Vec<Arc<Entry>>) -> Result<Self, GatewayConfigError> {
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(other) = entries[..index].iter().find(|other| conflict(entry, other)) {
+                let field = format!("routes[{}].path", entry.pattern);
+                return Err(GatewayConfigError::new(
+                    field,
+                    &entry.pattern,
+                    format!("takes the same requests as route {}", other.pattern),
+                ));
+            }
+        }
+        let mut table = Self::default();
+        for entry in entries {
+            let mut node = &mut table.root;
+            for segment in &entry.segments {
+                node = node.child(segment);
+            }
+            node.entries.push(entry);
+            node.allow = node.allowed_methods();
+        }
+        Ok(table)
+    }
+
+    /// The route for a normal path: the one with the most segments, and at a tie the one whose literals come first.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let mut best = None;
+        self.root.walk(path, 0, 0, &mut best);
+        let Some(Best { node, end, .. }) = best else { return Found::Nothing };
+        match node.entries.iter().find(|entry| entry.takes(method)) {
+            Some(entry) => Found::Route(entry, end),
+            None => Found::OtherMethods(node.allow.as_ref()),
+        }
+    }
+}
+
+impl Node {
+    fn child(&mut self, segment: &Segment) -> &mut Self {
+        match segment {
+            Segment::Parameter => self.parameter.get_or_insert_default(),
+            Segment::Literal(text) => {
+                let index = match self.literals.iter().position(|(own, _)| own == text) {
+                    Some(index) => index,
+                    None => {
+                        self.literals.push((text.clone(), Self::default()));
+                        self.literals.len() - 1
+                    }
+                };
+                &mut self.literals[index].1
+            }
+        }
+    }
+
+    /// Looks below this node, which took `path[..end]`, for the deepest one with routes.
+    fn walk<'a>(&'a self, path: &str, end: usize, depth: usize, best: &mut Option<Best<'a>>) {
+        if !self.entries.is_empty() && best.as_ref().is_none_or(|best| best.depth < depth) {
+            *best = Some(Best { node: self, depth, end });
+        }
+        let Some(rest) = path.get(end..).and_then(|rest| rest.strip_prefix('/')) else { return };
+        let segment = rest.split('/').next().unwrap_or_default();
+        if segment.is_empty() {
+            return;
+        }
+        let end = end + 1 + segment.len();
+        if let Some((_, child)) = self.literals.iter().find(|(text, _)| **text == *segment) {
+            child.walk(path, end, depth + 1, best);
+        }
+        if let Some(child) = &self.parameter {
+            child.walk(path, end, depth + 1, best);
+        }
+    }
+
+    fn allowed_methods(&self) -> Option<HeaderValue> {
+        let mut names: Vec<_> = self.entries.iter().flat_map(|entry| &entry.methods).map(Method::as_str).collect();
+        if names.contains(&"GET") {
+            names.push("HEAD");
+        }
+        names.sort_unstable();
+        names.dedup();
+        HeaderValue::from_str(&names.join(", ")).ok()
+    }
+}
+
+/// Whether some request would fit both routes equally well.
+fn conflict(a: &Entry, b: &Entry) -> bool {
+    let methods = a.methods.is_empty()
+        || b.methods.is_empty()
+        || a.methods.iter().any(|method| b.takes(method))
+        || b.methods.iter().any(|method| a.takes(method));
+    let pairs = || a.segments.iter().zip(&b.segments);
+    let compatible = a.segments.len() == b.segments.len()
+        && pairs().all(|(a, b)| a == b || *a == Segment::Parameter || *b == Segment::Parameter);
+    if !compatible {
+        return false;
+    }
+    let narrower = |x: &Segment, y: &Segment| *x != Segment::Parameter && *y == Segment::Parameter;
+    let (first, second) = (pairs().any(|(a, b)| narrower(a, b)), pairs().any(|(a, b)| narrower(b, a)));
+    // Of equal paths the methods decide; of crossing ones neither is the more special.
+    if first == second { methods || first } else { false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::{Route, entry::Defaults};
+
+    fn table(routes: &[(&str, &[Method])]) -> Result<Table, GatewayConfigError> {
+        let entries = routes.iter().map(|(path, methods)| {
+            let route = Route::new(*path).methods(methods.iter().cloned()).local().public();
+            Entry::compile(route.into(), &Defaults::for_tests()).map(Arc::new)
+        });
+        Table::new(entries.collect::<Result<_, _>>()?)
+    }
+
+    fn find(table: &Table, method: Method, path: &str) -> Option<String> {
+        match table.find(&method, path) {
+            Found::Route(entry, end) => Some(format!("{} {}", entry.pattern, &path[end..])),
+            Found::OtherMethods(allow) => Some(format!("allow {}", allow.unwrap().to_str().unwrap())),
+            Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn the_route_with_the_most_segments_wins() {
+        let table = table(&[
+            ("/api/v1/users", &[]),
+            ("/api/v1/users/me", &[Method::GET]),
+            ("/api/v1/users/{id}/secrets", &[Method::GET]),
+        ])
+        .unwrap();
+        for (path, found) in [
+            ("/api/v1/users", Some("/api/v1/users ")),
+            ("/api/v1/users/", Some("/api/v1/users /")),
+            ("/api/v1/users/7", Some("/api/v1/users /7")),
+            ("/api/v1/users/me", Some("/api/v1/users/me ")),
+            ("/api/v1/users/me/secrets", Some("/api/v1/users/{id}/secrets ")),
+            ("/api/v1/users2", None),
+            ("/API/v1/users", None),
+            ("/", None),
+        ] {
+            assert_eq!(find(&table, Method::GET, path).as_deref(), found, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_named() {
+        let table = table(&[("/a", &[Method::GET]), ("/a", &[Method::POST]), ("/", &[])]).unwrap();
+        assert_eq!(find(&table, Method::DELETE, "/a/b").as_deref(), Some("allow GET, HEAD, POST"));
+        assert_eq!(find(&table, Method::HEAD, "/a").as_deref(), Some("/a "));
+        assert_eq!(find(&table, Method::DELETE, "/b/c").as_deref(), Some("/ /b/c"));
+    }
+
+    #[test]
+    fn duplicate_and_ambiguous_routes_are_refused() {
+        for routes in [
+            &[("/a", &[][..]), ("/a", &[Method::GET][..])][..],
+            &[("/a", &[Method::GET]), ("/a", &[Method::HEAD])],
+            &[("/a/{x}", &[]), ("/a/{y}", &[])],
+            &[("/a/{x}/c", &[Method::GET]), ("/a/b/{y}", &[Method::POST])],
+        ] {
+            let error = table(routes).unwrap_err();
+            assert_eq!(error.field, format!("routes[{}].path", routes[1].0));
+        }
+        assert!(table(&[("/a/{x}", &[]), ("/a/b", &[])]).is_ok());
+    }
+}

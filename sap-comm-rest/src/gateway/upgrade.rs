@@ -1,0 +1,190 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue, Method, Response, Version, header, request::Parts};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use sap_comm_core::{ApiError, ErrorCode};
+use sap_comm_discovery::Picked;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// The upgraded connections of a gateway; they end with it.
+#[derive(Debug)]
+pub(super) struct Tunnels {
+    tasks: TaskTracker,
+    end: CancellationToken,
+    slots: Arc<Semaphore>,
+    idle_timeout: Duration,
+}
+
+/// A client that asked to go on as a WebSocket.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    client: OnUpgrade,
+    slot: OwnedSemaphorePermit,
+}
+
+/// Whether a request asks for a WebSocket, in the one form that upstreams understand alike.
+pub(super) fn is_websocket(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && has_token(&parts.headers, &header::CONNECTION, "upgrade")
+        && to_websocket(&parts.headers)
+}
+
+/// Whether `Upgrade` names a WebSocket and nothing else.
+pub(super) fn to_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    let named = protocols.next().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    named && protocols.next().is_none()
+}
+
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|own| own.trim().eq_ignore_ascii_case(token))
+}
+
+/// Asks for a WebSocket, after hop-by-hop headers were taken out.
+pub(super) fn ask(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, WEBSOCKET);
+}
+
+impl Tunnels {
+    pub(super) fn new(max: usize, idle_timeout: Duration) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+            slots: Arc::new(Semaphore::new(max)),
+            idle_timeout,
+        }
+    }
+
+    /// Takes the client's side out of the request, if it can become a WebSocket.
+    pub(super) fn begin(&self, parts: &mut Parts) -> Result<Option<Upgrade>, ApiError> {
+        if !is_websocket(parts) {
+            return Ok(None);
+        }
+        let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections are open")
+                .retry_after(Duration::from_secs(1))
+        })?;
+        Ok(Some(Upgrade { client, slot }))
+    }
+
+    /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.
+    pub(super) fn join(&self, upgrade: Upgrade, response: &mut Response<Incoming>, picked: Picked) {
+        let upstream = hyper::upgrade::on(response);
+        let (end, idle_timeout) = (self.end.clone(), self.idle_timeout);
+        let tunnel = async move {
+            let Upgrade { client, slot: _slot } = upgrade;
+            let _picked = picked;
+            let ended = tokio::select! {
+                () = end.cancelled() => Ok(()),
+                ended = run(client, upstream, idle_timeout) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "WebSocket connection ended");
+            }
+        };
+        self.tasks.spawn(tunnel.in_current_span());
+    }
+
+    /// Ends every connection, and waits until they are gone. No further one begins.
+    pub(super) async fn close(&self) {
+        self.slots.close();
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+async fn run(client: OnUpgrade, upstream: OnUpgrade, idle_timeout: Duration) -> io::Result<()> {
+    let (client, upstream) = tokio::try_join!(client, upstream).map_err(io::Error::other)?;
+    let pulse = Arc::new(Pulse { begun: Instant::now(), last: AtomicU64::new(0) });
+    let mut client = Pulsing { inner: TokioIo::new(client), pulse: Arc::clone(&pulse) };
+    let mut upstream = Pulsing { inner: TokioIo::new(upstream), pulse: Arc::clone(&pulse) };
+    tokio::select! {
+        copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(drop),
+        () = pulse.silence(idle_timeout) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// When something was last read on either side.
+#[derive(Debug)]
+struct Pulse {
+    begun: Instant,
+    last: AtomicU64,
+}
+
+impl Pulse {
+    fn beat(&self) {
+        let elapsed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(elapsed, Ordering::Relaxed);
+    }
+
+    async fn silence(&self, limit: Duration) {
+        loop {
+            let over = self.begun + Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
+            if over <= Instant::now() {
+                return;
+            }
+            sleep_until(over).await;
+        }
+    }
+}
+
+pin_project! {
+    struct Pulsing<T> {
+        #[pin]
+        inner: T,
+        pulse: Arc<Pulse>,
+    }
+}
+
+impl<T: AsyncRead> AsyncRead for Pulsing<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let result = ready!(this.inner.poll_read(cx, buf));
+        this.pulse.beat();
+        Poll::Ready(result)
+    }
+}
+
+impl<T: AsyncWrite> AsyncWrite for Pulsing<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+}
