@@ -14,17 +14,14 @@ use crate::{
 /// A broker, or a connection to one.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
-    /// `rabbitmq` or `memory`, for telemetry.
-    fn system(&self) -> &'static str;
-
     /// Hands a message over; returns once the broker has it, or by `deadline`.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
 
     /// Declares `topology` and consumes its queues.
-    async fn consume(&self, topology: Topology, prefetch: u16) -> Result<Box<dyn Source>, SubscribeError>;
+    async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError>;
 
-    /// Takes up to `limit` messages from a queue; those not acknowledged go back when dropped.
-    async fn fetch(&self, queue: &str, limit: usize) -> Result<Vec<Delivery>, DeadLetterError>;
+    /// Takes up to `limit` messages from a queue into hand.
+    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError>;
 
     /// How many messages wait in a queue; none when there is no such queue.
     async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError>;
@@ -53,6 +50,25 @@ pub(crate) trait Source: Send {
 
     /// Waits until settlements have left.
     async fn flush(self: Box<Self>);
+}
+
+/// How much a consumer takes at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Deliveries held ahead of the handlers, those in hand included.
+    pub(crate) prefetch: u16,
+    /// Deliveries in hand.
+    pub(crate) concurrency: usize,
+}
+
+/// Messages taken from a queue.
+#[async_trait]
+pub(crate) trait Hand: Send {
+    /// The messages that are yet to be looked at, oldest first.
+    fn take(&mut self) -> Vec<Delivery>;
+
+    /// Waits until settlements are done and everything else is back in the queue.
+    async fn end(self: Box<Self>);
 }
 
 /// A message that waits to be settled; dropped, it goes back to its queue.

@@ -7,6 +7,7 @@
 //! | [`Subscription`] | the exchange, the consumer group and its limits |
 //! | [`DeadLetters`] | what could not be handled: list, count, redrive |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
+//! | `outbox`, `inbox` | events that share a database transaction with their cause or their effect (feature `sql`) |
 //! | [`header`] | the message headers that this crate adds |
 //!
 //! ```
@@ -39,11 +40,17 @@ mod backend;
 mod broker;
 mod consumer;
 mod dead_letter;
+#[cfg(feature = "sql")]
+pub mod inbox;
 mod memory;
 mod message;
-#[cfg(any())]
+#[cfg(feature = "sql")]
+pub mod outbox;
+#[cfg(feature = "rabbitmq")]
 mod rabbit;
 mod router;
+#[cfg(feature = "sql")]
+pub mod sql;
 mod subscription;
 mod topology;
 

@@ -185,6 +185,14 @@ impl Topology {
         topology
     }
 
+    /// Checks that every name fits, which a long event type may prevent.
+    pub(crate) fn check(&self) -> Result<(), NameError> {
+        match self.queues.iter().find(|queue| queue.name.len() > MAX_EVENT_TYPE) {
+            Some(queue) => Err(NameError { what: "queue", name: queue.name.clone(), reason: "it is over 255 bytes" }),
+            None => Ok(()),
+        }
+    }
+
     fn add_queue(&mut self, name: &str, delays: &[Duration]) {
         let queue = |name, role| Queue { name, role };
         self.queues.push(queue(name.to_owned(), Role::Work));

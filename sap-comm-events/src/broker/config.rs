@@ -189,7 +189,7 @@ impl BrokerConfig {
         positive("prefetch", self.prefetch > 0)?;
         positive("max_attempts", self.max_attempts > 0)?;
         positive("max_event_bytes", self.max_event_bytes > 0)?;
-        if self.queue_capacity > tokio::sync::Semaphore::MAX_PERMITS {
+        if u32::try_from(self.queue_capacity).is_err() {
             return Err(ConfigError::new("queue_capacity", "is beyond what memory could hold"));
         }
         if !(1..=65_535).contains(&self.window) {

@@ -58,7 +58,7 @@ impl Broker {
     pub async fn connect(url: &str, config: BrokerConfig) -> Result<Self, ConnectError> {
         match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
             "memory" => Self::memory(config).map_err(Into::into),
-            #[cfg(any())]
+            #[cfg(feature = "rabbitmq")]
             "amqp" | "amqps" => {
                 config.validate()?;
                 let backend = crate::rabbit::RabbitBackend::connect(url, &config).await?;

@@ -101,8 +101,10 @@ impl DeadLetters {
     /// # Errors
     /// As [`DeadLetters::count`].
     pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        let held = self.broker.backend().fetch(&dead_queue(&self.queue), limit).await?;
-        Ok(held.iter().map(letter).collect())
+        let mut hand = self.broker.backend().fetch(&dead_queue(&self.queue), limit).await?;
+        let letters = hand.take().iter().map(letter).collect();
+        hand.end().await;
+        Ok(letters)
     }
 
     /// Sends the oldest ones back to the queue that they came from, `limit` at most, as if they had never been handled.
@@ -114,27 +116,36 @@ impl DeadLetters {
     pub async fn redrive(&self, limit: usize) -> Result<usize, DeadLetterError> {
         let mut redriven = 0;
         while redriven < limit {
-            let batch = self.broker.backend().fetch(&dead_queue(&self.queue), BATCH.min(limit - redriven)).await?;
-            if batch.is_empty() {
+            let mut hand = self.broker.backend().fetch(&dead_queue(&self.queue), BATCH.min(limit - redriven)).await?;
+            let batch = hand.take();
+            let done = batch.is_empty();
+            let returned = self.send_back(batch, &mut redriven).await;
+            hand.end().await;
+            returned?;
+            if done {
                 break;
-            }
-            for delivery in batch {
-                let mut message = (*delivery.message).clone();
-                for name in header::OF_FAILURE {
-                    message.headers.remove(name);
-                }
-                let target = Target::Queue(self.queue.clone());
-                let returned = self.broker.backend().publish(target, message, Instant::now() + DEADLINE).await;
-                returned.map_err(|source| DeadLetterError::Redrive {
-                    id: delivery.message.id.clone(),
-                    redriven,
-                    source,
-                })?;
-                delivery.settlement.ack();
-                redriven += 1;
             }
         }
         Ok(redriven)
+    }
+
+    async fn send_back(&self, batch: Vec<Delivery>, redriven: &mut usize) -> Result<(), DeadLetterError> {
+        for delivery in batch {
+            let mut message = (*delivery.message).clone();
+            for name in header::OF_FAILURE {
+                message.headers.remove(name);
+            }
+            let target = Target::Queue(self.queue.clone());
+            let returned = self.broker.backend().publish(target, message, Instant::now() + DEADLINE).await;
+            returned.map_err(|source| DeadLetterError::Redrive {
+                id: delivery.message.id.clone(),
+                redriven: *redriven,
+                source,
+            })?;
+            delivery.settlement.ack();
+            *redriven += 1;
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     BrokerConfig, BrokerHealth, BrokerState, DeadLetterError, OverflowPolicy, PublishError, SubscribeError,
-    backend::{Backend, Delivery, Redelivered, Source},
+    backend::{Backend, Delivery, Hand, Limits, Redelivered, Source},
     message::Message,
     topology::{Role, Target, Topology},
 };
@@ -94,6 +94,18 @@ impl MemoryBackend {
     }
 }
 
+/// Messages in hand, which are back the moment that they are dropped.
+struct MemoryHand(Vec<Delivery>);
+
+#[async_trait]
+impl Hand for MemoryHand {
+    fn take(&mut self) -> Vec<Delivery> {
+        std::mem::take(&mut self.0)
+    }
+
+    async fn end(self: Box<Self>) {}
+}
+
 /// Counts a publish for as long as it lives.
 struct Pending<'a>(&'a MemoryBackend);
 
@@ -107,17 +119,13 @@ impl Drop for Pending<'_> {
 
 #[async_trait]
 impl Backend for MemoryBackend {
-    fn system(&self) -> &'static str {
-        "memory"
-    }
-
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let _pending = Pending(self);
         self.deliver(&target, &Arc::new(message), deadline).await
     }
 
-    async fn consume(&self, topology: Topology, _prefetch: u16) -> Result<Box<dyn Source>, SubscribeError> {
+    async fn consume(&self, topology: Topology, _limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(SubscribeError::Closed);
         }
@@ -144,7 +152,7 @@ impl Backend for MemoryBackend {
         Ok(Box::new(source))
     }
 
-    async fn fetch(&self, queue: &str, limit: usize) -> Result<Vec<Delivery>, DeadLetterError> {
+    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
         let name: Arc<str> = queue.into();
         let mut taken = Vec::new();
         let mut state = self.shared.state.lock();
@@ -158,7 +166,7 @@ impl Backend for MemoryBackend {
             let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&name), stored));
             taken.push(Delivery { message, queue: Arc::clone(&name), redelivered: Redelivered::No, settlement });
         }
-        Ok(taken)
+        Ok(Box::new(MemoryHand(taken)))
     }
 
     async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError> {

@@ -1,1 +1,106 @@
-//! RabbitMQ.
+//! RabbitMQ over AMQP 0-9-1.
+//!
+//! Two connections, because a blocked one carries no acknowledgements either: one publishes, one consumes. Each has a
+//! supervisor that makes it anew; everything else waits for the next generation of it.
+
+mod acks;
+mod address;
+mod connect;
+mod consumer;
+mod declare;
+mod hand;
+mod held;
+mod link;
+mod open;
+mod properties;
+mod publisher;
+mod refusal;
+mod returns;
+mod vitals;
+mod window;
+mod wire;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use self::{
+    address::Address,
+    link::Link,
+    publisher::Publisher,
+    vitals::{Side, Vitals},
+};
+use crate::{
+    BrokerConfig, BrokerHealth, ConnectError, DeadLetterError, PublishError, SubscribeError,
+    backend::{Backend, Hand, Limits, Source},
+    message::Message,
+    topology::{Target, Topology},
+};
+
+/// Connections to one RabbitMQ.
+pub(crate) struct RabbitBackend {
+    vitals: Arc<Vitals>,
+    consuming: Link,
+    publishing: Link,
+    publisher: Publisher,
+    connect_timeout: Duration,
+}
+
+impl RabbitBackend {
+    /// Connects; what is transient is tried again until the connect timeout.
+    pub(crate) async fn connect(url: &str, config: &BrokerConfig) -> Result<Self, ConnectError> {
+        let address = Arc::new(Address::parse(url, &config.tls)?);
+        let vitals = Arc::new(Vitals::default());
+        let by = Instant::now() + config.connect_timeout;
+        let link = |side| Link::start(Arc::clone(&address), &config.service, side, Arc::clone(&vitals), by);
+        let publishing = link(Side::Publish).await?;
+        let consuming = link(Side::Consume).await?;
+        let publisher = Publisher::start(config, publishing.watcher(), Arc::clone(&vitals));
+        Ok(Self { vitals, consuming, publishing, publisher, connect_timeout: config.connect_timeout })
+    }
+}
+
+#[async_trait]
+impl Backend for RabbitBackend {
+    async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
+        self.publisher.publish(target, message, deadline).await
+    }
+
+    async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {
+        let (links, vitals) = (self.consuming.watcher(), Arc::clone(&self.vitals));
+        Ok(Box::new(consumer::start(links, vitals, topology, limits, self.connect_timeout).await?))
+    }
+
+    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
+        Ok(Box::new(hand::fetch(&self.consuming.watcher(), queue, limit, self.connect_timeout).await?))
+    }
+
+    async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError> {
+        hand::depth(&self.consuming.watcher(), queue, self.connect_timeout).await
+    }
+
+    fn health(&self) -> BrokerHealth {
+        self.vitals.health(self.publisher.pending())
+    }
+
+    fn refuse(&self) {
+        self.publisher.refuse();
+    }
+
+    async fn flush(&self) {
+        self.publisher.flush().await;
+    }
+
+    async fn disconnect(&self) {
+        self.vitals.close();
+        self.publisher.end();
+        tokio::join!(self.publishing.close(), self.consuming.close());
+    }
+}
+
+impl fmt::Debug for RabbitBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitBackend").field("health", &self.health()).finish_non_exhaustive()
+    }
+}

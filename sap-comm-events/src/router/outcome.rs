@@ -66,7 +66,10 @@ impl fmt::Debug for HandlerError {
     }
 }
 
-/// The code that an error reports as: its own if it is an [`ApiError`], `UNKNOWN_ERROR` otherwise.
+/// The code that an error reports as: that of the first [`ApiError`] among its causes, `UNKNOWN_ERROR` without one.
 pub(crate) fn code_of(error: &BoxError) -> ErrorCode {
-    error.downcast_ref::<ApiError>().map_or(ErrorCode::UNKNOWN_ERROR, |error| error.code().clone())
+    let first: &(dyn std::error::Error + 'static) = &**error;
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    let api = causes.find_map(|cause| cause.downcast_ref::<ApiError>());
+    api.map_or(ErrorCode::UNKNOWN_ERROR, |error| error.code().clone())
 }

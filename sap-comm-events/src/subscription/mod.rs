@@ -10,6 +10,7 @@ pub use handle::SubscriptionHandle;
 
 use crate::{
     Broker, EventRouter,
+    backend::Limits,
     consumer::{Settings, Worker},
     topology::{Topology, check_name},
 };
@@ -107,9 +108,10 @@ impl Broker {
         }
         let config = self.config();
         let topology = Topology::of(&exchange, &group, &interest, &config.retry_delays, quorum);
+        topology.check()?;
         // A prefetch below the concurrency would leave handlers idle.
         let prefetch = prefetch.max(u16::try_from(concurrency).unwrap_or(u16::MAX));
-        let source = self.backend().consume(topology, prefetch).await?;
+        let source = self.backend().consume(topology, Limits { prefetch, concurrency }).await?;
         let settings = Settings { exchange, group, concurrency, timeout };
         let worker = Worker::new(self, settings, router, source);
         Ok(SubscriptionHandle::start(self, worker))

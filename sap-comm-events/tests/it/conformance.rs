@@ -101,6 +101,9 @@ async fn in_memory(config: BrokerConfig) -> Broker {
 
 conformance!(memory, super::in_memory);
 
+#[cfg(feature = "rabbitmq")]
+conformance!(rabbitmq, crate::rabbitmq::in_a_vhost_of_its_own);
+
 async fn publish_and_subscribe<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
     let broker = broker(config()).await;
     let (router, mut numbers) = numbers();

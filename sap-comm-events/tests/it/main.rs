@@ -2,3 +2,5 @@
 
 mod conformance;
 mod events;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;

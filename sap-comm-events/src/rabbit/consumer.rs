@@ -1,0 +1,180 @@
+//! A subscription's consumer over all generations of the connection.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{
+    declare::DeclareError,
+    held::Held,
+    link::{Absence, Watcher},
+    open::Open,
+    vitals::Vitals,
+};
+use crate::{
+    SubscribeError,
+    backend::{Delivery, Limits, Source},
+    topology::Topology,
+};
+
+/// The pause before consuming again after a consumer ended or could not start; doubles up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(50);
+/// A difference in the topology does not heal by itself.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Deliveries as they come, whatever the connection does.
+pub(super) struct RabbitSource {
+    deliveries: mpsc::Receiver<Delivery>,
+    stop: CancellationToken,
+    /// Cancelled when every handler has settled.
+    settled: CancellationToken,
+    feed: AbortOnDropHandle<()>,
+}
+
+/// Starts consuming within `limit`, and keeps on.
+pub(super) async fn start(
+    mut link: Watcher,
+    vitals: Arc<Vitals>,
+    topology: Topology,
+    limits: Limits,
+    limit: Duration,
+) -> Result<RabbitSource, SubscribeError> {
+    let held = Arc::default();
+    let by = Instant::now() + limit;
+    let open = loop {
+        let away = || SubscribeError::Unavailable {
+            reason: vitals.last_error().unwrap_or_else(|| "it does not answer".to_owned()),
+        };
+        let live = match link.live_within(by.saturating_duration_since(Instant::now())).await {
+            Ok(live) => live,
+            Err(Absence::Closed) => return Err(SubscribeError::Closed),
+            Err(Absence::Away) => return Err(away()),
+        };
+        match Open::start(live, &topology, limits, &held).await {
+            Ok(open) => break open,
+            Err(DeclareError::Difference(error)) => return Err(error.into()),
+            Err(DeclareError::Forbidden(reason)) => return Err(SubscribeError::Forbidden { reason }),
+            Err(DeclareError::Connection(reason)) if Instant::now() + PAUSE >= by => {
+                return Err(SubscribeError::Unavailable { reason });
+            }
+            Err(DeclareError::Connection(error)) => {
+                tracing::debug!(error, "consuming could not start");
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    // A handler that is busy leaves deliveries with the client library, which holds no more than the prefetch.
+    let (sender, deliveries) = mpsc::channel(1);
+    let (stop, settled) = (CancellationToken::new(), CancellationToken::new());
+    let feed = Feed { link, vitals, topology, limits, held, sender, stop: stop.clone(), settled: settled.clone() };
+    let feed = AbortOnDropHandle::new(tokio::spawn(feed.run(open)));
+    Ok(RabbitSource { deliveries, stop, settled, feed })
+}
+
+#[async_trait]
+impl Source for RabbitSource {
+    async fn next(&mut self) -> Option<Delivery> {
+        self.deliveries.recv().await
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        self.deliveries.close();
+        // Each goes back as it is dropped.
+        while self.deliveries.recv().await.is_some() {}
+    }
+
+    async fn flush(self: Box<Self>) {
+        self.stop.cancel();
+        self.settled.cancel();
+        if let Err(error) = self.feed.await {
+            tracing::error!(%error, "a consumer task failed");
+        }
+    }
+}
+
+/// The task that feeds a source.
+struct Feed {
+    link: Watcher,
+    vitals: Arc<Vitals>,
+    topology: Topology,
+    limits: Limits,
+    held: Arc<Mutex<Held>>,
+    sender: mpsc::Sender<Delivery>,
+    stop: CancellationToken,
+    settled: CancellationToken,
+}
+
+impl Feed {
+    async fn run(mut self, mut open: Open) {
+        loop {
+            if self.feed(&mut open).await == Stopped::ByUs {
+                open.cancel().await;
+                // The source waits for the last sender.
+                let Self { sender, settled, .. } = self;
+                drop(sender);
+                settled.cancelled().await;
+                open.finish().await;
+                return;
+            }
+            let stop = self.stop.clone();
+            match stop.run_until_cancelled(self.reopen()).await {
+                Some(Some(again)) => open = again,
+                Some(None) | None => return,
+            }
+        }
+    }
+
+    async fn feed(&self, open: &mut Open) -> Stopped {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Stopped::ByUs,
+                delivery = open.next() => match delivery {
+                    None => return Stopped::ByThem,
+                    Some(delivery) => tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => return Stopped::ByUs,
+                        sent = self.sender.send(delivery) => if sent.is_err() {
+                            return Stopped::ByUs;
+                        },
+                    },
+                },
+            }
+        }
+    }
+
+    /// Consumes again, as soon as it can; `None` when the connection is closed for good.
+    async fn reopen(&mut self) -> Option<Open> {
+        let mut pause = PAUSE;
+        loop {
+            let live = self.link.live().await?;
+            let error = match Open::start(live, &self.topology, self.limits, &self.held).await {
+                Ok(open) => return Some(open),
+                Err(DeclareError::Connection(error)) => {
+                    pause = pause.min(PAUSE * 8);
+                    error
+                }
+                Err(DeclareError::Forbidden(error)) => error,
+                Err(DeclareError::Difference(error)) => error.to_string(),
+            };
+            tracing::warn!(error, ?pause, "consuming cannot go on yet");
+            self.vitals.error(format!("cannot consume: {error}"));
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+}
+
+/// Who stopped a consumer.
+#[derive(PartialEq, Eq)]
+enum Stopped {
+    ByUs,
+    ByThem,
+}

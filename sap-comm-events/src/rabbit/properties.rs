@@ -1,0 +1,166 @@
+//! Messages as AMQP properties, headers and bytes.
+
+use std::collections::BTreeMap;
+
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+
+use crate::message::{HeaderValue, Headers, Message};
+
+/// Persistent, in AMQP's numbers.
+const PERSISTENT: u8 = 2;
+
+/// The properties that a message is published with. What is too long for AMQP's short strings is left out.
+pub(super) fn of(message: &Message) -> BasicProperties {
+    let mut table = BTreeMap::new();
+    for (name, value) in message.headers.iter() {
+        let value = match value {
+            HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            HeaderValue::Int(number) => AMQPValue::LongLongInt(*number),
+            HeaderValue::Bool(value) => AMQPValue::Boolean(*value),
+            HeaderValue::Float(number) => AMQPValue::Double(*number),
+        };
+        if let Ok(name) = ShortString::try_new(name) {
+            table.insert(name, value);
+        }
+    }
+    let mut properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(FieldTable::from(table));
+    let short = |text: &str| ShortString::try_new(text).ok().filter(|text| !text.as_str().is_empty());
+    if let Some(id) = short(&message.id) {
+        properties = properties.with_message_id(id);
+    }
+    if let Some(event_type) = short(&message.event_type) {
+        properties = properties.with_type(event_type);
+    }
+    if let Some(id) = message.correlation_id.as_deref().and_then(short) {
+        properties = properties.with_correlation_id(id);
+    }
+    if let Some(source) = message.source.as_deref().and_then(short) {
+        properties = properties.with_app_id(source);
+    }
+    match message.timestamp {
+        Some(timestamp) => properties.with_timestamp(timestamp),
+        None => properties,
+    }
+}
+
+/// The message that was delivered, from us or from anybody.
+pub(super) fn message(delivery: Delivery) -> Message {
+    let Delivery { routing_key, properties, data, .. } = delivery;
+    let text = |field: &Option<ShortString>| field.as_ref().map(ToString::to_string);
+    let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
+    Message {
+        body: data.into(),
+        id: text(properties.message_id()).unwrap_or_default(),
+        // A retry comes back under its queue's name, so the property goes first.
+        event_type: text(properties.kind()).unwrap_or_else(|| routing_key.to_string()),
+        correlation_id: text(properties.correlation_id()),
+        source: text(properties.app_id()),
+        timestamp: *properties.timestamp(),
+        headers,
+    }
+}
+
+/// The headers that a copy keeps. The broker's own records of deaths and deliveries would mislead about the copy.
+fn headers(table: &FieldTable) -> Headers {
+    const OF_THE_BROKER: [&str; 4] = ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT];
+    let mut headers = Headers::default();
+    for (name, value) in table {
+        if OF_THE_BROKER.iter().any(|prefix| name.as_str().starts_with(prefix)) {
+            continue;
+        }
+        if let Some(value) = value_of(value) {
+            headers.set(name.to_string(), value);
+        }
+    }
+    headers
+}
+
+fn value_of(value: &AMQPValue) -> Option<HeaderValue> {
+    Some(match value {
+        AMQPValue::LongString(text) => HeaderValue::Text(String::from_utf8(text.as_bytes().to_vec()).ok()?),
+        AMQPValue::ShortString(text) => HeaderValue::Text(text.to_string()),
+        AMQPValue::Boolean(value) => HeaderValue::Bool(*value),
+        AMQPValue::ShortShortInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::ShortShortUInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::ShortInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::ShortUInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::LongInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::LongUInt(number) => HeaderValue::Int((*number).into()),
+        AMQPValue::LongLongInt(number) => HeaderValue::Int(*number),
+        AMQPValue::Float(number) => HeaderValue::Float((*number).into()),
+        AMQPValue::Double(number) => HeaderValue::Float(*number),
+        _ => return None,
+    })
+}
+
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// How often a quorum queue says that the message was delivered before.
+pub(super) fn delivery_count(properties: &BasicProperties) -> Option<u32> {
+    let count = properties.headers().as_ref()?.inner().get(DELIVERY_COUNT).and_then(value_of)?;
+    match count {
+        HeaderValue::Int(count) => u32::try_from(count).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::FieldArray;
+
+    use super::*;
+
+    fn delivered(properties: BasicProperties) -> Message {
+        let mut delivery = Delivery::mock(1, "user.events".into(), "user.created".into(), false, b"{}".to_vec());
+        delivery.properties = properties;
+        message(delivery)
+    }
+
+    #[test]
+    fn a_message_survives_the_wire() {
+        let mut sent = Message {
+            body: b"{}".as_slice().into(),
+            id: "evt_1".into(),
+            event_type: "user.created".into(),
+            correlation_id: Some("req_1".into()),
+            source: Some("auth-service".into()),
+            timestamp: Some(7),
+            headers: Headers::default(),
+        };
+        sent.headers.set("a", "text".to_owned());
+        sent.headers.set("b", 7);
+        let arrived = delivered(of(&sent));
+        assert_eq!((arrived.id, arrived.event_type, arrived.timestamp), (sent.id, sent.event_type, Some(7)));
+        assert_eq!((arrived.correlation_id, arrived.source), (sent.correlation_id, sent.source));
+        assert_eq!((arrived.headers.text("a"), arrived.headers.number("b")), (Some("text"), Some(7)));
+    }
+
+    #[test]
+    fn headers_of_any_type_are_harmless() {
+        let mut table = FieldTable::default();
+        table.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::default()));
+        table.insert("x-first-death-queue".into(), AMQPValue::LongString("a".into()));
+        table.insert("table".into(), AMQPValue::FieldTable(FieldTable::default()));
+        table.insert("bytes".into(), AMQPValue::LongString([0xff_u8].to_vec().into()));
+        table.insert("void".into(), AMQPValue::Void);
+        table.insert("kept".into(), AMQPValue::Boolean(true));
+        let message = delivered(BasicProperties::default().with_headers(table));
+        assert_eq!(message.headers.iter().collect::<Vec<_>>(), [("kept", &HeaderValue::Bool(true))]);
+        assert_eq!((message.event_type.as_str(), message.id.as_str()), ("user.created", ""));
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_out() {
+        let message = Message { id: "x".repeat(256), source: Some("y".repeat(256)), ..Message::default() };
+        let properties = of(&message);
+        assert_eq!((properties.message_id(), properties.app_id()), (&None, &None));
+    }
+}

@@ -1,0 +1,134 @@
+//! Publishing: callers hand jobs to one actor, which owns the confirm channel.
+
+mod actor;
+mod channel;
+mod job;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::{actor::Actor, job::Job};
+use super::{
+    link::Watcher,
+    vitals::{Obstacle, Vitals},
+};
+use crate::{BrokerConfig, OverflowPolicy, PublishError, message::Message, topology::Target};
+
+/// The callers' side of the publisher.
+pub(super) struct Publisher {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// One permit for each job that exists: what bounds the queue.
+    room: Arc<Semaphore>,
+    capacity: usize,
+    overflow: OverflowPolicy,
+    offline: OverflowPolicy,
+    refusing: AtomicBool,
+    vitals: Arc<Vitals>,
+    actor: AbortOnDropHandle<()>,
+}
+
+impl Publisher {
+    pub(super) fn start(config: &BrokerConfig, link: Watcher, vitals: Arc<Vitals>) -> Self {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let actor = Actor::new(queue, config.window, link, Arc::clone(&vitals));
+        Self {
+            jobs,
+            room: Arc::new(Semaphore::new(config.queue_capacity)),
+            capacity: config.queue_capacity,
+            overflow: config.overflow,
+            offline: config.offline,
+            refusing: AtomicBool::new(false),
+            vitals,
+            actor: AbortOnDropHandle::new(tokio::spawn(actor.run())),
+        }
+    }
+
+    /// Publishes and waits for the broker's answer until `deadline`.
+    pub(super) async fn publish(
+        &self,
+        target: Target,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        if self.refusing.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        if self.offline == OverflowPolicy::Refuse {
+            match self.vitals.obstacle() {
+                None => {}
+                Some(Obstacle::Away(reason)) => return Err(PublishError::Unavailable { reason }),
+                Some(Obstacle::Blocked(reason)) => return Err(PublishError::Blocked { reason }),
+            }
+        }
+        let full = PublishError::QueueFull { capacity: self.capacity };
+        let room = Arc::clone(&self.room);
+        let permit = match self.overflow {
+            OverflowPolicy::Refuse => room.try_acquire_owned().map_err(|_| full)?,
+            OverflowPolicy::Wait => match timeout_at(deadline, room.acquire_owned()).await {
+                Ok(permit) => permit.map_err(|_| PublishError::Closed)?,
+                Err(_) => return Err(self.vitals.obstacle().map_or(full, |obstacle| unsent(obstacle, None))),
+            },
+        };
+        let (reply, answer) = oneshot::channel();
+        let sent = Arc::new(AtomicBool::new(false));
+        let id = message.id.clone();
+        let job = Job { target, message, reply, sent: Arc::clone(&sent), resent: false, _room: permit };
+        self.jobs.send(job).map_err(|_| PublishError::Closed)?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(result)) => result,
+            // The actor ended with the job in hand.
+            Ok(Err(_)) if sent.load(Ordering::Acquire) => Err(PublishError::Unknown { id }),
+            Ok(Err(_)) => Err(PublishError::Closed),
+            Err(_) => Err(self.late(id, sent.load(Ordering::Acquire))),
+        }
+    }
+
+    /// What it means that no answer came in time.
+    fn late(&self, id: String, sent: bool) -> PublishError {
+        match (self.vitals.obstacle(), sent) {
+            (Some(obstacle @ Obstacle::Blocked(_)), _) => unsent(obstacle, None),
+            (_, true) => PublishError::Unknown { id },
+            (Some(obstacle), false) => unsent(obstacle, None),
+            (None, false) => unsent(Obstacle::Away("it does not answer".to_owned()), self.vitals.last_error()),
+        }
+    }
+
+    /// How many publishes wait for an answer.
+    pub(super) fn pending(&self) -> usize {
+        self.capacity.saturating_sub(self.room.available_permits())
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refusing.store(true, Ordering::Release);
+    }
+
+    /// Waits until every job is done.
+    pub(super) async fn flush(&self) {
+        let all = u32::try_from(self.capacity).unwrap_or(u32::MAX);
+        // Closed means that nothing is left to wait for.
+        drop(self.room.acquire_many(all).await);
+    }
+
+    /// Ends the actor; whoever still waits learns that the outcome is unknown.
+    pub(super) fn end(&self) {
+        self.room.close();
+        self.actor.abort();
+    }
+}
+
+fn unsent(obstacle: Obstacle, detail: Option<String>) -> PublishError {
+    match obstacle {
+        Obstacle::Blocked(reason) => PublishError::Blocked { reason },
+        Obstacle::Away(reason) => PublishError::Unavailable {
+            reason: detail.map_or(reason.clone(), |detail| format!("{reason}; last error: {detail}")),
+        },
+    }
+}

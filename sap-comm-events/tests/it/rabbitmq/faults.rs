@@ -1,0 +1,240 @@
+//! A broker that dies, freezes, blocks, or is cut off.
+
+use std::time::Duration;
+
+use sap_comm_core::{Context, Event};
+use sap_comm_events::{Broker, BrokerState, EventRouter, OverflowPolicy, PublishError, PublishOptions};
+use sap_comm_testkit::{Direction, RabbitNode, Relay};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Stream, all_arrive, breakable, config, eventually, numbers, soon, vhost};
+use crate::events::UserCreated;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_loses_nothing_that_was_confirmed_and_the_consumer_resumes() {
+    let node = breakable().await;
+    let uri = node.new_vhost().await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let stream = Stream::start(&broker, 100);
+    for _ in 0..2 {
+        for _ in 0..500 {
+            soon(numbers.recv()).await.unwrap();
+        }
+        node.kill().await.unwrap();
+        eventually("the loss is noticed", || broker.health().state == BrokerState::Reconnecting).await;
+        node.restart().await.unwrap();
+        let back = Instant::now();
+        eventually("the connection is back", || broker.health().is_ready()).await;
+        assert!(back.elapsed() < Duration::from_secs(5), "recovery took {:?}", back.elapsed());
+    }
+    let (mut arrived, confirmed) = (numbers, stream.finish().await);
+    // What came before is already taken from the receiver, so only the newest must still arrive.
+    let newest: Vec<u32> = confirmed.iter().copied().filter(|number| *number >= 2_000).collect();
+    assert!(!newest.is_empty());
+    all_arrive(&newest, &mut arrived).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_confirmed_over_lost_connections_arrives() {
+    let node = RabbitNode::shared().await.unwrap();
+    let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
+    let broker = Broker::connect(&relay.through(&vhost().await), config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let stream = Stream::start(&broker, 50);
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        relay.reset().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let confirmed = stream.finish().await;
+    assert!(confirmed.len() > 500, "only {} events were confirmed", confirmed.len());
+    all_arrive(&confirmed, &mut numbers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_closed_by_the_broker_are_made_again() {
+    let node = RabbitNode::shared().await.unwrap();
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let stream = Stream::start(&broker, 20);
+    for _ in 0..3 {
+        assert_eq!(node.close_connections_of(&uri).await.unwrap(), 2);
+        eventually("the loss is noticed", || !broker.health().is_ready()).await;
+        eventually("the connections are back", || broker.health().is_ready()).await;
+    }
+    assert!(broker.health().last_error.is_some());
+    let confirmed = stream.finish().await;
+    all_arrive(&confirmed, &mut numbers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_to_a_frozen_broker_ends_within_its_deadline() {
+    let node = breakable().await;
+    let uri = node.new_vhost().await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(0)).await.unwrap();
+    node.pause().await.unwrap();
+    let start = Instant::now();
+    let options = PublishOptions::new().deadline(Duration::from_secs(1));
+    let error = broker.publish_with("user.events", UserCreated::numbered(1), options).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unknown { .. }) && error.is_transient(), "{error:?}");
+    let context = Context::root().with_timeout(Duration::from_millis(500));
+    let error = context.scope(broker.publish("user.events", UserCreated::numbered(2))).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unknown { .. }), "{error:?}");
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(1_500) && waited < Duration::from_secs(3), "{waited:?}");
+    node.resume().await.unwrap();
+    // Unknown is what it said: the broker had them.
+    for number in 0..3 {
+        assert_eq!(soon(numbers.recv()).await, Some(number));
+    }
+    broker.publish("user.events", UserCreated::numbered(3)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_half_open_connection_is_noticed_by_its_heartbeat() {
+    let node = RabbitNode::shared().await.unwrap();
+    let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
+    let uri = format!("{}?heartbeat=1", relay.through(&vhost().await));
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    relay.freeze(Direction::Both);
+    let publishing = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.publish("user.events", UserCreated::numbered(1)).await }
+    });
+    eventually("the silence is noticed", || broker.health().state == BrokerState::Reconnecting).await;
+    relay.pass().await.unwrap();
+    soon(publishing).await.unwrap().unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_alarm_blocks_publishers_and_is_reported() {
+    let node = breakable().await;
+    let uri = node.new_vhost().await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let refusing = Broker::connect(&uri, config().offline(OverflowPolicy::Refuse)).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    for client in [&broker, &refusing] {
+        client.publish("user.events", UserCreated::numbered(0)).await.unwrap();
+    }
+    node.set_memory_alarm(true).await.unwrap();
+    // The broker tells a connection that it is blocked when that connection publishes.
+    let brief = || PublishOptions::new().deadline(Duration::from_millis(500));
+    for client in [&broker, &refusing] {
+        let error = client.publish_with("user.events", UserCreated::numbered(1), brief()).await.unwrap_err();
+        assert!(matches!(error, PublishError::Blocked { .. } | PublishError::Unknown { .. }), "{error:?}");
+    }
+    eventually("the alarm is reported", || broker.health().state == BrokerState::Blocked).await;
+    let start = Instant::now();
+    let error = broker.publish_with("user.events", UserCreated::numbered(2), brief()).await.unwrap_err();
+    assert!(matches!(&error, PublishError::Blocked { reason } if reason.contains("memory")), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    eventually("the alarm is reported", || refusing.health().state == BrokerState::Blocked).await;
+    let start = Instant::now();
+    let error = refusing.publish("user.events", UserCreated::numbered(3)).await.unwrap_err();
+    assert!(matches!(error, PublishError::Blocked { .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_millis(200), "refused at once");
+    node.set_memory_alarm(false).await.unwrap();
+    eventually("the all-clear is reported", || broker.health().is_ready()).await;
+    broker.publish("user.events", UserCreated::numbered(9)).await.unwrap();
+    soon(async { while numbers.recv().await != Some(9) {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_while_the_broker_is_away_is_bounded_and_sent_later() {
+    let node = RabbitNode::shared().await.unwrap();
+    let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
+    let config = config().queue_capacity(10).overflow(OverflowPolicy::Refuse);
+    let broker = Broker::connect(&relay.through(&vhost().await), config).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    relay.cut().await.unwrap();
+    eventually("the loss is noticed", || broker.health().state == BrokerState::Reconnecting).await;
+    let publish = |number| {
+        let broker = broker.clone();
+        tokio::spawn(async move { broker.publish("user.events", UserCreated::numbered(number)).await })
+    };
+    let waiting: Vec<_> = (0..10).map(publish).collect();
+    eventually("ten events wait", || broker.health().pending == 10).await;
+    let error = publish(10).await.unwrap().unwrap_err();
+    assert!(matches!(error, PublishError::QueueFull { capacity: 10 }), "{error:?}");
+    relay.pass().await.unwrap();
+    for published in waiting {
+        soon(published).await.unwrap().unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        seen.push(soon(numbers.recv()).await.unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..10).collect::<Vec<_>>());
+    relay.cut().await.unwrap();
+    eventually("the loss is noticed", || broker.health().state == BrokerState::Reconnecting).await;
+    let brief = PublishOptions::new().deadline(Duration::from_millis(200));
+    let error = broker.publish_with("user.events", UserCreated::numbered(11), brief).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unavailable { .. }), "never sent: {error:?}");
+    eventually("an abandoned event is forgotten", || broker.health().pending == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_over_a_lost_connection_does_no_harm() {
+    let node = RabbitNode::shared().await.unwrap();
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (sender, mut started) = mpsc::unbounded_channel();
+    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let held = release.clone();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, held) = (sender.clone(), held.clone());
+        async move {
+            sender.send(event.data.number)?;
+            held.acquire().await?.forget();
+            Ok(())
+        }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(started.recv()).await, Some(1));
+    node.close_connections_of(&uri).await.unwrap();
+    eventually("the loss is noticed", || !broker.health().is_ready()).await;
+    eventually("the connections are back", || broker.health().is_ready()).await;
+    release.add_permits(10);
+    // The first acknowledgement came to nothing, so the event is handled once more; the consumer lives on.
+    assert_eq!(soon(started.recv()).await, Some(1));
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    assert_eq!(soon(started.recv()).await, Some(2));
+    broker.close(super::LIMIT).await;
+    assert_eq!(node.queue_depth(&uri, "user.events.user-service").await.unwrap(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_while_the_broker_is_frozen_is_bounded() {
+    let node = RabbitNode::shared().await.unwrap();
+    let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
+    let broker = Broker::connect(&relay.through(&vhost().await), config()).await.unwrap();
+    let (router, _numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    relay.freeze(Direction::Both);
+    let publishing = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.publish("user.events", UserCreated::numbered(1)).await }
+    });
+    eventually("the event is under way", || broker.health().pending == 1).await;
+    let start = Instant::now();
+    broker.close(Duration::from_millis(500)).await;
+    assert!(start.elapsed() < Duration::from_secs(6), "closing took {:?}", start.elapsed());
+    let error = soon(publishing).await.unwrap().unwrap_err();
+    assert!(matches!(error, PublishError::Unknown { .. } | PublishError::Closed), "{error:?}");
+    assert_eq!(broker.health().state, BrokerState::Closed);
+}

@@ -1,0 +1,112 @@
+//! Programs that are not ours: amqplib on Node, and whoever publishes rubbish.
+
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldArray, FieldTable},
+};
+use sap_comm_core::{Context, Event, RawEvent};
+use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, Subscription};
+use sap_comm_testkit::NodeScript;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{config, foreign, numbers, publish_bytes, soon, vhost};
+use crate::events::UserCreated;
+
+#[tokio::test]
+async fn amqplib_consumes_our_events() {
+    let uri = vhost().await;
+    let mut node =
+        NodeScript::new("amqplib_consume.mjs").arg(&uri).arg("node.queue").arg("user.events").spawn().unwrap();
+    node.next_event("ready").await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let context = Context::root();
+    let event = context.sync_scope(|| Event::new("auth-service", UserCreated::numbered(7)));
+    context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
+    let message = node.next_event("message").await.unwrap();
+    assert_eq!(message["content"], String::from_utf8(event.to_json().unwrap()).unwrap());
+    assert_eq!(message["routingKey"], "user.created");
+    assert_eq!(message["properties"]["messageId"], event.id);
+    assert_eq!(message["properties"]["correlationId"], event.correlation_id);
+    assert_eq!(message["properties"]["deliveryMode"], 2);
+    assert_eq!(message["headers"]["kind"], "domain");
+    assert_eq!(message["headers"]["x-request-id"], context.request_id());
+    node.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn we_consume_what_amqplib_publishes() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let router = EventRouter::new().otherwise(move |event: RawEvent| {
+        let sent = sender.send((event, Context::current())).map_err(|error| error.to_string());
+        async move { Ok(sent?) }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let mut node = NodeScript::new("amqplib_publish.mjs").arg(&uri).arg("user.events").arg("3").spawn().unwrap();
+    for _ in 0..3 {
+        let published = node.next_event("published").await.unwrap();
+        let (event, context) = soon(events.recv()).await.unwrap();
+        assert_eq!(published["id"], event.id);
+        assert_eq!(published["body"], String::from_utf8(event.to_json().unwrap()).unwrap());
+        assert_eq!((context.correlation_id(), context.attempt()), (event.correlation_id.as_str(), 1));
+    }
+    assert_eq!(node.next_event("done").await.unwrap()["count"], 3);
+}
+
+#[tokio::test]
+async fn rubbish_on_the_exchange_becomes_dead_letters_and_the_consumer_goes_on() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config().max_event_bytes(1_000)).await.unwrap();
+    let (sender, mut failures) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<EventProcessingFailed>| {
+        let sent = sender.send(event.data).map_err(|error| error.to_string());
+        async move { Ok(sent?) }
+    });
+    let _watcher = broker.for_service("watcher").subscribe("error.events", router).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    let mut strange = FieldTable::default();
+    strange.insert("x-sap-attempt".into(), AMQPValue::FieldArray(FieldArray::default()));
+    strange.insert("traceparent".into(), AMQPValue::LongString([0xff_u8, 0].to_vec().into()));
+    let properties = BasicProperties::default().with_headers(strange).with_content_type("text/plain".into());
+    let large = "x".repeat(2_000);
+    let cases: [(&[u8], serde_json::Value, &str); 5] = [
+        (b"not json", json!("not json"), "MALFORMED_BODY"),
+        (b"", json!(""), "MALFORMED_BODY"),
+        (b"[1, 2]", json!([1, 2]), "MALFORMED_BODY"),
+        (&[0xff, 0xfe], json!("//4="), "MALFORMED_BODY"),
+        (large.as_bytes(), json!(large), "PAYLOAD_TOO_LARGE"),
+    ];
+    for (body, original, code) in cases {
+        publish_bytes(&channel, "user.events", "user.created", body, properties.clone()).await;
+        let failure = soon(failures.recv()).await.unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(failure.original_event.get()).unwrap(), original);
+        assert_eq!(failure.error.code, code, "{}", failure.error.message);
+    }
+    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.event.as_ref()).collect::<Vec<_>>(), cases.map(|(body, ..)| body));
+    assert!(letters.iter().all(|letter| !letter.reason.is_empty()));
+    // An event without any property or header of ours is as good as any.
+    let event = Event::new("elsewhere", UserCreated::numbered(7)).to_json().unwrap();
+    publish_bytes(&channel, "user.events", "user.created", &event, BasicProperties::default()).await;
+    assert_eq!(soon(numbers.recv()).await, Some(7));
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_asked_for_is_acknowledged() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe(Subscription::new("user.events").prefetch(1), router).await.unwrap();
+    let channel = foreign(&uri).await;
+    // Straight into the queue, past its bindings.
+    let body = Event::new("elsewhere", crate::events::UserDeleted { user_id: "usr_1".into() }).to_json().unwrap();
+    publish_bytes(&channel, "", "user.events.user-service", &body, BasicProperties::default()).await;
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+    handle.stop().await;
+    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 0);
+}

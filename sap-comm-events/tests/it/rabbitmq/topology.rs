@@ -1,0 +1,155 @@
+//! What exists on the broker, and what happens when it differs.
+
+use std::time::Duration;
+
+use lapin::{
+    ExchangeKind,
+    options::{BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::{AMQPValue, FieldTable},
+};
+use sap_comm_core::{Context, Event, EventPayload};
+use sap_comm_events::{Broker, EventRouter, PublishError, SubscribeError, Subscription, header};
+use sap_comm_testkit::RabbitNode;
+
+use super::{config, foreign, numbers, soon, vhost};
+use crate::events::UserCreated;
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_reported_with_the_argument() {
+    let uri = vhost().await;
+    let channel = foreign(&uri).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(5));
+    channel.queue_declare("user.events.audit".into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, _numbers) = numbers();
+    let error = broker.subscribe(Subscription::new("user.events").group("audit"), router).await.unwrap_err();
+    let SubscribeError::Topology(difference) = &error else { panic!("{error:?}") };
+    assert_eq!(difference.argument.as_deref(), Some("x-message-ttl"));
+    assert!(difference.object.contains("user.events.audit"), "{error}");
+    // The connection is none the worse for it.
+    let (router, _numbers) = numbers();
+    let _handle = broker.subscribe(Subscription::new("user.events").group("other"), router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_of_another_type_is_reported_to_publisher_and_subscriber() {
+    let uri = vhost().await;
+    let channel = foreign(&uri).await;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel.exchange_declare("user.events".into(), ExchangeKind::Fanout, durable, FieldTable::default()).await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let error = soon(broker.publish("user.events", UserCreated::numbered(1))).await.unwrap_err();
+    let PublishError::Topology(difference) = &error else { panic!("{error:?}") };
+    assert_eq!(difference.argument.as_deref(), Some("type"), "{error}");
+    let (router, _numbers) = numbers();
+    let error = broker.subscribe("user.events", router).await.unwrap_err();
+    assert!(matches!(error, SubscribeError::Topology(_)), "{error}");
+    // Other exchanges go on.
+    let error = soon(broker.publish("order.events", UserCreated::numbered(1))).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unroutable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_carries_the_documented_properties_and_headers() {
+    let uri = vhost().await;
+    let channel = foreign(&uri).await;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel.exchange_declare("user.events".into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+    channel.queue_declare("mine".into(), QueueDeclareOptions::durable(), FieldTable::default()).await.unwrap();
+    let bind = QueueBindOptions::default();
+    channel
+        .queue_bind("mine".into(), "user.events".into(), "user.*".into(), bind, FieldTable::default())
+        .await
+        .unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let context = Context::root();
+    let event = context.sync_scope(|| Event::new("auth-service", UserCreated::numbered(1)));
+    context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
+    let got = channel.basic_get("mine".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
+    assert_eq!(got.data, event.to_json().unwrap());
+    assert_eq!((got.exchange.as_str(), got.routing_key.as_str()), ("user.events", UserCreated::TYPE));
+    let properties = &got.properties;
+    let text = |field: &Option<lapin::types::ShortString>| field.as_ref().map(ToString::to_string).unwrap_or_default();
+    assert_eq!(text(properties.content_type()), "application/json");
+    assert_eq!(text(properties.content_encoding()), "utf-8");
+    assert_eq!(*properties.delivery_mode(), Some(2));
+    assert_eq!(text(properties.message_id()), event.id);
+    assert_eq!(text(properties.correlation_id()), event.correlation_id);
+    assert_eq!(text(properties.kind()), "user.created");
+    assert_eq!(text(properties.app_id()), "auth-service");
+    assert_eq!(*properties.timestamp(), Some(event.timestamp.as_secs().try_into().unwrap()));
+    let headers = properties.headers().as_ref().unwrap().inner();
+    let header = |name: &str| match headers.get(name) {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(header(header::KIND), "domain");
+    assert_eq!(header("x-request-id"), context.request_id());
+    assert!(header("traceparent").contains(&context.trace().trace_id()));
+}
+
+#[tokio::test]
+async fn a_consumer_whose_queue_is_deleted_consumes_again() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    channel.queue_delete("user.events.user-service".into(), QueueDeleteOptions::default()).await.unwrap();
+    soon(async {
+        // Unroutable until the queue is declared again.
+        while broker.publish("user.events", UserCreated::numbered(1)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_publisher_whose_exchange_is_deleted_declares_it_again() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(0)).await.unwrap();
+    let channel = foreign(&uri).await;
+    channel.exchange_delete("user.events".into(), Default::default()).await.unwrap();
+    // The exchange comes back with the publish, its binding with the consumer.
+    let error = soon(broker.publish("user.events", UserCreated::numbered(1))).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unroutable { .. }), "{error}");
+    let node = RabbitNode::shared().await.unwrap();
+    assert_eq!(node.close_connections_of(&uri).await.unwrap(), 3);
+    soon(async {
+        while broker.publish("user.events", UserCreated::numbered(2)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!((soon(numbers.recv()).await, soon(numbers.recv()).await), (Some(0), Some(2)));
+}
+
+#[tokio::test]
+async fn a_quorum_queue_is_consumed_when_asked_for() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe(Subscription::new("user.events").quorum(), router.clone()).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+    let error = broker.subscribe("user.events", router).await.unwrap_err();
+    let SubscribeError::Topology(difference) = &error else { panic!("{error:?}") };
+    assert_eq!(difference.argument.as_deref(), Some("x-queue-type"), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_fit_is_refused() {
+    let broker = super::in_a_vhost_of_its_own(config()).await;
+    let error = broker.dead_commands("user.events", &"x".repeat(300)).count().await.unwrap_err();
+    assert!(error.to_string().contains("no queue"), "{error}");
+    let router = EventRouter::new().otherwise(|_| async { Ok(()) });
+    let error = broker.subscribe(Subscription::new("x".repeat(101)), router).await.unwrap_err();
+    assert!(matches!(error, SubscribeError::Name { .. }), "{error}");
+}
