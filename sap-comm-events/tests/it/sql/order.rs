@@ -1,0 +1,76 @@
+//! Events of one key stay in order, however many relays share the work.
+
+use std::{collections::HashMap, time::Duration};
+
+use sap_comm_core::Event;
+
+use crate::{
+    events::UserCreated,
+    sql::stage::{NOTES, Sink, Stage, all_sent, brisk, broker, eventually, note, on_both_databases},
+};
+
+const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const EACH: u32 = 40;
+
+on_both_databases! {
+    async fn two_relays_share_the_work_and_keep_the_order_of_each_key(stage: &Stage) {
+        let (pool, outbox) = stage.outbox().await;
+        let (_, other) = stage.outbox().await;
+        let broker = broker();
+        let mut sink = Sink::new(&broker).await;
+        let config = brisk().batch(7).poll_interval(Duration::from_millis(5));
+        let relays =
+            [outbox.relay(broker.clone(), config.clone()).unwrap(), other.relay(broker.clone(), config).unwrap()];
+        for number in 0..EACH {
+            let mut transaction = stage.begin(&pool).await;
+            for key in KEYS {
+                outbox.write_ordered(&mut transaction, NOTES, key, &note(key, number)).await.unwrap();
+            }
+            transaction.commit().await.unwrap();
+        }
+        let mut next = HashMap::new();
+        for _ in 0..EACH as usize * KEYS.len() {
+            let data = sink.next().await.0.data;
+            let next = next.entry(data.key.clone()).or_insert(0);
+            assert_eq!(data.number, *next, "of key {}", data.key);
+            *next += 1;
+        }
+        all_sent(&outbox).await;
+        for relay in relays {
+            relay.stop().await.unwrap();
+        }
+        assert!(sink.so_far().is_empty(), "nothing is sent twice");
+    }
+
+    async fn an_event_that_fails_holds_back_its_own_key_only(stage: &Stage) {
+        let (pool, outbox) = stage.outbox().await;
+        let (_, other) = stage.outbox().await;
+        let broker = broker();
+        let mut sink = Sink::new(&broker).await;
+        let mut transaction = stage.begin(&pool).await;
+        let unwanted = Event::new("note-service", UserCreated::numbered(1));
+        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
+        for number in 0..5 {
+            outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", number)).await.unwrap();
+            outbox.write_ordered(&mut transaction, NOTES, "b", &note("b", number)).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let config = brisk().batch(2).poll_interval(Duration::from_millis(5));
+        let _relays =
+            [outbox.relay(broker.clone(), config.clone()).unwrap(), other.relay(broker.clone(), config).unwrap()];
+        for number in 0..5 {
+            assert_eq!(sink.next().await.0.data, note("b", number).data);
+        }
+        eventually("several attempts", || async {
+            outbox.failing(1).await.unwrap().first().is_some_and(|event| event.attempts >= 3)
+        })
+        .await;
+        assert!(sink.so_far().is_empty());
+        let wanted = sap_comm_events::EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) });
+        let _subscription = broker.for_service("other-service").subscribe(NOTES, wanted).await.unwrap();
+        for number in 0..5 {
+            assert_eq!(sink.next().await.0.data, note("a", number).data);
+        }
+        all_sent(&outbox).await;
+    }
+}
