@@ -13,16 +13,19 @@ impl Clock {
         Self { origin: Instant::now() }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.at(Instant::now())
     }
 
+    #[inline]
     pub(crate) fn at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.origin))
     }
 }
 
 /// A duration as nanoseconds; anything over 584 years is `u64::MAX`.
+#[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }

@@ -50,3 +50,7 @@ pub use retry::{
 #[cfg(feature = "backoff")]
 pub use retry::{BackoffCrate, ScheduleBackoff};
 pub use timeout::{Elapsed, Timeout, TimeoutError, TimeoutFuture, TimeoutLayer, TimeoutService};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -25,11 +25,13 @@ pub enum BulkheadError<E> {
 
 impl<E: 'static> BulkheadError<E> {
     pub(crate) fn full(full: BulkheadFull) -> Self {
-        note(Self::Full(full))
+        note::<Self>();
+        Self::Full(full)
     }
 
     pub(crate) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

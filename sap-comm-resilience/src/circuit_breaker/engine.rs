@@ -57,7 +57,18 @@ impl Engine {
     #[inline]
     pub(crate) fn admit(&self) -> Result<Pass, Rejected> {
         let reading = self.word.load();
-        if reading.phase == Phase::Closed { Ok(self.pass(reading)) } else { self.admit_otherwise(reading) }
+        match reading.phase {
+            Phase::Closed => Ok(self.pass(reading)),
+            Phase::Open => self.admit_open(reading),
+            _ => self.admit_otherwise(reading, self.clock.now()),
+        }
+    }
+
+    #[inline]
+    fn admit_open(&self, reading: Reading) -> Result<Pass, Rejected> {
+        let now = self.clock.now();
+        let until = self.open_until.load(Ordering::Acquire);
+        if now < until { Err(self.rejected(until - now)) } else { self.admit_otherwise(reading, now) }
     }
 
     #[inline]
@@ -66,8 +77,8 @@ impl Engine {
         Pass::call(reading.generation, started)
     }
 
-    fn admit_otherwise(&self, mut reading: Reading) -> Result<Pass, Rejected> {
-        let now = self.clock.now();
+    #[cold]
+    fn admit_otherwise(&self, mut reading: Reading, now: u64) -> Result<Pass, Rejected> {
         loop {
             let verdict = match reading.phase {
                 Phase::Closed => return Ok(self.pass(reading)),
@@ -97,6 +108,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn rejected(&self, after: u64) -> Rejected {
         Rejected { name: self.name.clone(), retry_after: Duration::from_nanos(after) }
     }
@@ -113,7 +125,8 @@ impl Engine {
         drop(cold);
         let generation = transition.generation;
         self.announcer.announce(transition);
-        Some(lease.map(|lease| Pass::probe(generation, now, lease)).map_err(|_| self.rejected(HALF_OPEN_RETRY)))
+        let lease = lease.map_err(|_| self.rejected(HALF_OPEN_RETRY));
+        Some(lease.map(|lease| Pass::probe(generation, now, lease)))
     }
 
     fn admit_probe(&self, reading: Reading, now: u64) -> Option<Result<Pass, Rejected>> {

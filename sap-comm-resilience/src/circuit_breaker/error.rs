@@ -29,11 +29,13 @@ pub enum BreakerError<E> {
 
 impl<E: 'static> BreakerError<E> {
     pub(crate) fn open(rejected: Rejected) -> Self {
-        note(Self::Open(rejected))
+        note::<Self>();
+        Self::Open(rejected)
     }
 
     pub(crate) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

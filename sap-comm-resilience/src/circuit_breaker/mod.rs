@@ -125,11 +125,17 @@ impl CircuitBreaker {
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        let mut permit = self.try_acquire().map_err(BreakerError::open)?.0;
+        let mut permit = match self.try_acquire() {
+            Ok(permit) => permit.0,
+            Err(rejected) => return Err(BreakerError::open(rejected)),
+        };
         let mut call = pin!(permit.watch(|| op()));
         let result = poll_fn(|cx| permit.watch(|| call.as_mut().poll(cx))).await;
         permit.settle(classifier.classify(&result));
-        result.map_err(BreakerError::inner)
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(BreakerError::inner(error)),
+        }
     }
 
     /// Asks for leave to make one call. Never waits.

@@ -1,42 +1,41 @@
+use std::num::NonZeroU64;
+
 /// The probe slots of a half-open breaker, each held on a lease.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    leases: Vec<Lease>,
-    next: u64,
+    held: Vec<(Lease, u64)>,
+    taken: u64,
     successes: u32,
 }
 
 /// A probe's hold on its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lease {
-    id: u64,
-    expires: u64,
-}
+pub(crate) struct Lease(NonZeroU64);
 
 impl Probes {
     /// Begins anew, with no probe in flight and none succeeded.
     pub(crate) fn reset(&mut self) {
-        self.leases.clear();
+        self.held.clear();
         self.successes = 0;
     }
 
     /// Takes a slot, or tells when the first one in use expires.
     pub(crate) fn take(&mut self, now: u64, slots: u32, lease: u64) -> Result<Lease, u64> {
-        self.leases.retain(|held| held.expires > now);
-        if self.leases.len() >= slots as usize {
-            let earliest = self.leases.iter().map(|held| held.expires).min();
+        self.held.retain(|(_, expires)| *expires > now);
+        if self.held.len() >= slots as usize {
+            let earliest = self.held.iter().map(|(_, expires)| *expires).min();
             return Err(earliest.unwrap_or(now));
         }
-        self.next += 1;
-        let lease = Lease { id: self.next, expires: now.saturating_add(lease) };
-        self.leases.push(lease);
-        Ok(lease)
+        self.taken += 1;
+        let id = Lease(NonZeroU64::MIN.saturating_add(self.taken));
+        self.held.push((id, now.saturating_add(lease)));
+        Ok(id)
     }
 
     /// Gives a slot back. False if the lease had been lost to another probe: its result counts for nothing.
     pub(crate) fn give_back(&mut self, lease: Lease) -> bool {
-        let position = self.leases.iter().position(|held| *held == lease);
-        position.map(|position| self.leases.swap_remove(position)).is_some()
+        let position = self.held.iter().position(|(held, _)| *held == lease);
+        position.map(|position| self.held.swap_remove(position)).is_some()
     }
 
     /// Counts a success; returns how many there are.
@@ -46,7 +45,7 @@ impl Probes {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.leases.len()
+        self.held.len()
     }
 }
 

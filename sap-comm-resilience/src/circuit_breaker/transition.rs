@@ -28,6 +28,7 @@ impl Engine {
         self.announce(transition);
     }
 
+    #[cold]
     pub(super) fn settle_probe(&self, pass: &Pass, outcome: Outcome) {
         let Some(lease) = pass.lease else { return };
         let now = self.clock.now();

@@ -38,11 +38,10 @@ thread_local! {
 
 /// Makes `W` known; costs one comparison when it was noted last.
 #[inline]
-pub(crate) fn note<W: OwnError>(error: W) -> W {
+pub(crate) fn note<W: OwnError>() {
     if LAST.get() != Some(TypeId::of::<W>()) {
         learn::<W>();
     }
-    error
 }
 
 #[cold]

@@ -19,11 +19,13 @@ pub enum DeadlineError<E> {
 
 impl<E: 'static> DeadlineError<E> {
     pub(crate) fn exceeded() -> Self {
-        note(Self::Exceeded(DeadlineExceeded))
+        note::<Self>();
+        Self::Exceeded(DeadlineExceeded)
     }
 
     pub(crate) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

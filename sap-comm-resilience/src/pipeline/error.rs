@@ -55,27 +55,33 @@ impl<E> PipelineError<E> {
 
 impl<E: 'static> PipelineError<E> {
     pub(super) fn open(rejected: Rejected) -> Self {
-        note(Self::Open(rejected))
+        note::<Self>();
+        Self::Open(rejected)
     }
 
     pub(super) fn full(full: BulkheadFull) -> Self {
-        note(Self::Full(full))
+        note::<Self>();
+        Self::Full(full)
     }
 
     pub(super) fn limited(limited: RateLimited) -> Self {
-        note(Self::Limited(limited))
+        note::<Self>();
+        Self::Limited(limited)
     }
 
     pub(super) fn timed_out(after: Duration) -> Self {
-        note(Self::TimedOut(Elapsed { after }))
+        note::<Self>();
+        Self::TimedOut(Elapsed { after })
     }
 
     pub(super) fn deadline_exceeded() -> Self {
-        note(Self::DeadlineExceeded(DeadlineExceeded))
+        note::<Self>();
+        Self::DeadlineExceeded(DeadlineExceeded)
     }
 
     pub(super) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

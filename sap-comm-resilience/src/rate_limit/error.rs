@@ -29,11 +29,13 @@ pub enum RateLimitError<E> {
 
 impl<E: 'static> RateLimitError<E> {
     pub(crate) fn limited(limited: RateLimited) -> Self {
-        note(Self::Limited(limited))
+        note::<Self>();
+        Self::Limited(limited)
     }
 
     pub(crate) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

@@ -24,11 +24,13 @@ pub enum TimeoutError<E> {
 
 impl<E: 'static> TimeoutError<E> {
     pub(crate) fn elapsed(after: Duration) -> Self {
-        note(Self::Elapsed(Elapsed { after }))
+        note::<Self>();
+        Self::Elapsed(Elapsed { after })
     }
 
     pub(crate) fn inner(error: E) -> Self {
-        note(Self::Inner(error))
+        note::<Self>();
+        Self::Inner(error)
     }
 }
 

@@ -7,9 +7,11 @@ use sap_comm_resilience::{
     RateLimit, RateLimitConfig, Retry, RetryConfig,
 };
 
+type Change = fn(CircuitBreakerBuilder) -> CircuitBreakerBuilder;
+
 #[test]
 fn a_breaker_that_cannot_work_is_refused_by_field() {
-    let cases: [(&str, fn(CircuitBreakerBuilder) -> CircuitBreakerBuilder); 18] = [
+    let cases: [(&str, Change); 18] = [
         ("failure_rate", |b| b.failure_rate(1.1)),
         ("failure_rate", |b| b.failure_rate(-0.1)),
         ("failure_rate", |b| b.failure_rate(f64::NAN)),

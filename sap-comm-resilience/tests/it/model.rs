@@ -2,8 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use sap_comm_resilience::{CircuitBreaker, OwnedPermit, State};
+use tokio::runtime::Runtime;
 
 const BUCKETS: u64 = 5;
 const BUCKET: u64 = 100;
@@ -127,8 +128,7 @@ impl Oracle {
     }
 }
 
-fn check(steps: &[Step]) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
     runtime.block_on(async {
         let millis = Duration::from_millis;
         let breaker = CircuitBreaker::builder("model")
@@ -201,11 +201,10 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_breaker_does_what_the_oracle_says(steps in prop::collection::vec(step(), 1..80)) {
-        check(&steps)?;
-    }
+#[test]
+fn the_breaker_does_what_the_oracle_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let config = ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
+    let histories = prop::collection::vec(step(), 1..80);
+    TestRunner::new(config).run(&histories, |steps| check(&runtime, &steps)).unwrap();
 }

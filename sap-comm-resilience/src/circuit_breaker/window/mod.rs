@@ -1,6 +1,7 @@
 //! The sampling window: what the recent calls came to.
 
 mod count;
+mod divisor;
 mod time;
 mod word;
 

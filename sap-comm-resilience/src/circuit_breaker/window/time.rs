@@ -1,5 +1,6 @@
 use super::{
     Sample, Totals,
+    divisor::Divisor,
     word::{Tag, add, read},
 };
 use crate::sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence};
@@ -13,7 +14,9 @@ pub(crate) struct TimeWindow {
     lines_per_stripe: usize,
     stripe_mask: usize,
     buckets: usize,
-    bucket_nanos: AtomicU64,
+    /// The ring is rounded up to a power of two, so that a place in it costs no division.
+    ring_bits: u32,
+    bucket: Divisor,
 }
 
 #[derive(Clone, Copy)]
@@ -25,13 +28,15 @@ enum Counter {
 
 impl TimeWindow {
     pub(super) fn new(window: u64, buckets: usize, stripes: usize) -> Self {
-        let lines_per_stripe = (3 * buckets).div_ceil(WORDS_PER_LINE);
+        let ring_bits = buckets.next_power_of_two().trailing_zeros();
+        let lines_per_stripe = (3_usize << ring_bits).div_ceil(WORDS_PER_LINE);
         Self {
             lines: (0..stripes * lines_per_stripe).map(|_| Line::new()).collect(),
             lines_per_stripe,
             stripe_mask: stripes - 1,
             buckets,
-            bucket_nanos: AtomicU64::new((window / buckets as u64).max(1)),
+            ring_bits,
+            bucket: Divisor::new(window / buckets as u64),
         }
     }
 
@@ -79,23 +84,23 @@ impl TimeWindow {
     }
 
     pub(super) fn stretch(&self, window: u64) {
-        self.bucket_nanos.store((window / self.buckets as u64).max(1), Ordering::Release);
+        self.bucket.set(window / self.buckets as u64);
     }
 
     #[inline]
     fn epoch(&self, now: u64) -> u64 {
-        now / self.bucket_nanos.load(Ordering::Relaxed).max(1)
+        self.bucket.divide(now)
     }
 
     #[inline]
     fn place(&self, generation: u64, epoch: u64) -> (usize, Tag) {
-        let buckets = self.buckets as u64;
-        ((epoch % buckets) as usize, Tag::new(generation, epoch / buckets))
+        let slot = epoch & ((1 << self.ring_bits) - 1);
+        (slot as usize, Tag::new(generation, epoch >> self.ring_bits))
     }
 
     #[inline]
     fn word(&self, stripe: usize, counter: Counter, bucket: usize) -> &AtomicU64 {
-        let word = counter as usize * self.buckets + bucket;
+        let word = ((counter as usize) << self.ring_bits) + bucket;
         &self.lines[stripe * self.lines_per_stripe + word / WORDS_PER_LINE].0[word % WORDS_PER_LINE]
     }
 }
