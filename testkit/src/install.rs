@@ -40,6 +40,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
     require("PostgreSQL", "initdb", &["/usr/lib/postgresql/*/bin"], "postgresql"),
     require("PostgreSQL", "psql", &["/usr/lib/postgresql/*/bin"], "postgresql"),
     require("PostgreSQL", "pg_isready", &["/usr/lib/postgresql/*/bin"], "postgresql"),
+    require("DNS discovery", "named", &[], "bind9"),
+    require("DNS discovery", "rndc", &[], "bind9-utils"),
     require("every server", "setsid", &[], "util-linux"),
     require("every server", "setpriv", &[], "util-linux"),
     require("Node clients", "node", &[], "nodejs"),
