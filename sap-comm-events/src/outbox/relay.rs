@@ -97,7 +97,10 @@ impl Relay {
                     Next::Soon(self.desk.config.pause(failures))
                 }
             };
-            if self.stopping.borrow().is_some() && (failures > 0 || !matches!(next, Next::AtOnce)) {
+            let deadline = *self.stopping.borrow();
+            if let Some(deadline) = deadline
+                && (failures > 0 || !matches!(next, Next::AtOnce) || Instant::now() >= deadline)
+            {
                 return;
             }
             if cleaned_at.is_none_or(|at| at.elapsed() >= CLEANING) {
