@@ -1,1 +1,18 @@
+//! Behaviour over real connections, one module each.
 
+mod admission;
+mod authentication;
+mod client_calls;
+mod client_failures;
+mod client_pages;
+mod context;
+mod documents;
+mod envelopes;
+mod gateway;
+mod health;
+mod key_refresh;
+mod limits;
+mod shutdown;
+mod support;
+mod users;
+mod validation;

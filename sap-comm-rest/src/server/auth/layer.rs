@@ -33,7 +33,6 @@ use crate::server::deadline::within;
 ///
 /// A peer with a valid API key is trusted further: its deadline and attempt count are taken over. Handlers find who
 /// asks as [`CurrentUser`](super::CurrentUser), and who sent it as an extension of type [`Identity`](super::Identity).
-#[must_use]
 pub fn authenticate(authenticator: impl Into<Authenticator>) -> Authenticate {
     Authenticate { authenticator: authenticator.into(), required: true }
 }
@@ -114,7 +113,8 @@ where
                 Ok(context) => context,
                 Err(error) => return Ok(error.into_response()),
             };
-            match within(context, inner.call(request)).await {
+            // Called within the scope: a layer may look at its context before it returns a future.
+            match within(context, async move { inner.call(request).await }).await {
                 Ok(response) => response.map(IntoResponse::into_response),
                 Err(error) => Ok(error.into_response()),
             }

@@ -16,7 +16,6 @@ use tower_service::Service;
 use super::Identity;
 
 /// Lets only principals with `role` through; stands behind [`authenticate`](super::authenticate).
-#[must_use]
 pub fn require_role(role: &str) -> Require {
     Require { roles: Arc::from([role.to_owned()]), scopes: Arc::default() }
 }
@@ -24,7 +23,6 @@ pub fn require_role(role: &str) -> Require {
 /// Lets only callers with `scope` through; stands behind [`authenticate`](super::authenticate).
 ///
 /// When a service speaks for a user, the scope may be either's: roles are a user's, scopes mostly a key's.
-#[must_use]
 pub fn require_scope(scope: &str) -> Require {
     Require { roles: Arc::default(), scopes: Arc::from([scope.to_owned()]) }
 }

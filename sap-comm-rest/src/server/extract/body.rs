@@ -120,7 +120,7 @@ mod tests {
         }
         let error = parse::<Input>(b"{\"profile\":\n {\"firstName\": 7}}").unwrap_err();
         assert_eq!(error.details()["path"], "profile.firstName");
-        assert_eq!((&error.details()["line"], &error.details()["column"]), (&2.into(), &15.into()));
+        assert_eq!((&error.details()["line"], &error.details()["column"]), (&2.into(), &16.into()));
         assert_eq!(
             error.message(),
             "The body is not as expected at profile.firstName: invalid type: integer `7`, expected a string"

@@ -1,0 +1,94 @@
+use axum::{
+    Router,
+    extract::ConnectInfo,
+    routing::{any, get},
+};
+use std::net::SocketAddr;
+
+use crate::support::{Connection, ask, serve};
+
+fn router() -> Router {
+    Router::new()
+        .route("/", any(async |body: String| format!("body={body}")))
+        .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()))
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused_and_the_connection_closed() {
+    let server = serve(router()).await;
+    for request in [
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        "GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n",
+    ] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(request.as_bytes()).await;
+        let answer = connection.answer().await;
+        assert!(matches!(answer.status, 400 | 405), "{request:?} {answer:?}");
+        assert!(["BAD_REQUEST", "METHOD_NOT_ALLOWED"].contains(&answer.code().as_str()));
+        assert_eq!(answer.header("connection"), Some("close"), "{request:?}");
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_http_forbids_is_refused_and_the_connection_closed() {
+    let server = serve(router()).await;
+    for request in [
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\nabcde",
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x5\r\n\r\nabcde",
+        "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nx: a\r\n b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n",
+        "GET /\0 HTTP/1.1\r\nhost: a\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(request.as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, 400, "{request:?} {answer:?}");
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_uri_over_the_limit_is_refused() {
+    let server = serve(router()).await;
+    let request = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(8 * 1024));
+    let answer = ask(server.addr, &request).await;
+    assert_eq!((answer.status, answer.code().as_str()), (414, "URI_TOO_LONG"));
+}
+
+#[tokio::test]
+async fn too_many_or_too_large_headers_are_refused() {
+    let server = serve(router()).await;
+    let many: String = (0..101).map(|number| format!("x-{number}: a\r\n")).collect();
+    let large = format!("x: {}\r\n", "a".repeat(64 * 1024));
+    for headers in [many, large] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.try_send(format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n").as_bytes()).await;
+        assert_eq!(connection.answer().await.status, 431);
+    }
+}
+
+#[tokio::test]
+async fn handlers_see_the_address_of_their_peer() {
+    let server = serve(router()).await;
+    let answer = ask(server.addr, "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(answer.body, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_connection_serves_several_requests() {
+    let server = serve(router()).await;
+    let mut connection = Connection::open(server.addr).await;
+    for _ in 0..3 {
+        connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 200);
+    }
+}

@@ -1,0 +1,136 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, routing::get};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use sap_comm_core::auth::{JwtVerifier, KeySet};
+use sap_comm_rest::server::auth::{Authenticator, JwksSource, KeyRefreshConfig, KeySource, KeySourceError};
+
+use crate::support::{Issuer, plain_client, serve};
+
+/// Publishes what a test tells it to.
+#[derive(Debug, Clone, Default)]
+struct Published {
+    keys: Arc<Mutex<Option<KeySet>>>,
+    fetches: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl KeySource for Published {
+    async fn fetch(&self) -> Result<KeySet, KeySourceError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.keys.lock().clone().ok_or_else(|| KeySourceError::new("the source is down"))
+    }
+}
+
+impl Published {
+    fn publish(&self, issuer: &Issuer) {
+        *self.keys.lock() = Some(issuer.keys());
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    fn authenticator(&self) -> Authenticator {
+        let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+        Authenticator::builder().jwt(verifier).key_source(self.clone()).build().unwrap()
+    }
+}
+
+async fn status(authenticator: &Authenticator, token: &str) -> u16 {
+    authenticator.verify_token(token).await.map_or_else(|error| error.status().as_u16(), |_| 200)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_at_first_use_and_once_for_many() {
+    let (source, issuer) = (Published::default(), Issuer::new());
+    source.publish(&issuer);
+    let (authenticator, token) = (source.authenticator(), issuer.token("usr_1", &[]));
+    let all = join_all((0..100).map(|_| status(&authenticator, &token))).await;
+    assert!(all.iter().all(|status| *status == 200));
+    assert_eq!(source.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_found_and_a_flood_of_unknown_ones_costs_one_fetch_a_cool_down() {
+    let (source, old, new) = (Published::default(), Issuer::new(), Issuer::new());
+    source.publish(&old);
+    let authenticator = source.authenticator();
+    assert_eq!(status(&authenticator, &old.token("usr_1", &[])).await, 200);
+    source.publish(&new);
+    assert_eq!(status(&authenticator, &new.token("usr_1", &[])).await, 401, "the cool-down is not over");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(status(&authenticator, &new.token("usr_1", &[])).await, 200);
+    assert_eq!(status(&authenticator, &old.token("usr_1", &[])).await, 401, "a revoked key goes");
+    let before = source.fetches();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    for _ in 0..100 {
+        assert_eq!(status(&authenticator, &Issuer::new().token("usr_1", &[])).await, 401);
+    }
+    assert_eq!(source.fetches(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_serve_through_an_outage_up_to_a_bound() {
+    let (source, issuer) = (Published::default(), Issuer::new());
+    source.publish(&issuer);
+    let authenticator = source.authenticator();
+    let token = issuer.token("usr_1", &[]);
+    assert_eq!(status(&authenticator, &token).await, 200);
+    *source.keys.lock() = None;
+    tokio::time::sleep(Duration::from_secs(3_500)).await;
+    assert_eq!(status(&authenticator, &token).await, 200);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(status(&authenticator, &token).await, 503, "nobody can say whether the key still holds");
+    source.publish(&issuer);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(status(&authenticator, &token).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_now_and_then_until_the_authenticator_goes() {
+    let (source, issuer) = (Published::default(), Issuer::new());
+    source.publish(&issuer);
+    let authenticator = source.authenticator();
+    assert_eq!(status(&authenticator, &issuer.token("usr_1", &[])).await, 200);
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    assert_eq!(source.fetches(), 4);
+    drop(authenticator);
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    assert_eq!(source.fetches(), 4);
+}
+
+#[tokio::test]
+async fn a_key_document_is_fetched_over_http() {
+    let issuer = Issuer::new();
+    let document = issuer.jwks();
+    let server = serve(Router::new().route("/.well-known/jwks.json", get(move || async move { document }))).await;
+    let sources = [
+        JwksSource::new(plain_client(server.endpoint()), "/.well-known/jwks.json"),
+        JwksSource::url(&format!("{}/.well-known/jwks.json", server.endpoint()).parse().unwrap()).unwrap(),
+    ];
+    for source in sources {
+        let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+        let authenticator = Authenticator::builder().jwt(verifier).key_source(source).build().unwrap();
+        let principal = authenticator.verify_token(&issuer.token("usr_1", &["admin"])).await.unwrap();
+        assert!(principal.id == "usr_1" && principal.has_role("admin"));
+    }
+}
+
+#[test]
+fn times_that_contradict_each_other_are_named() {
+    let mut config = KeyRefreshConfig::default();
+    config.interval = Duration::from_secs(7_200);
+    let builder = Authenticator::builder().jwt(Issuer::new().verifier()).key_source(Published::default());
+    let error = builder.key_refresh(config).build().unwrap_err();
+    assert_eq!(error.to_string(), "`interval` = 2h: must be at most `max_stale`");
+}

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use axum::{Router, body::Body, routing::get};
+use futures_util::stream;
+use sap_comm_rest::server::{Server, ServerConfig, ServerError};
+
+use crate::support::{Connection, Running, serve_with};
+
+const SHORT: Duration = Duration::from_millis(150);
+
+async fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
+    let endless = || async {
+        let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 64 * 1024]));
+        Body::from_stream(chunks)
+    };
+    let router = Router::new().route("/", get(async || "ok")).route("/endless", get(endless));
+    let mut config = ServerConfig::default();
+    change(&mut config);
+    serve_with(router, "127.0.0.1:0", config).await
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_is_closed() {
+    let server = serve(|config| config.header_timeout = SHORT).await;
+    for said in
+        ["", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(said.as_bytes()).await;
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn headers_that_drip_are_cut_off() {
+    let server = serve(|config| config.header_timeout = SHORT).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(connection.answer().await.status, 200);
+    let begun = tokio::time::Instant::now();
+    // Faster than the limit of one pause, slower than the limit of the whole.
+    let mut pace = tokio::time::interval(SHORT / 5);
+    while connection.try_send(b"x").await {
+        pace.tick().await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "the dripping connection is still open");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_own_limit() {
+    let server = serve(|config| config.keep_alive_idle = SHORT).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(connection.answer().await.status, 200);
+    connection.closed().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_cut_off() {
+    let server = serve(|config| {
+        config.write_timeout = SHORT;
+        config.max_connections = 1;
+    })
+    .await;
+    let mut stuck = Connection::open(server.addr).await;
+    stuck.send(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // The one permit is free again once the stuck connection has gone.
+    let mut next = Connection::open(server.addr).await;
+    next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_their_turn() {
+    let server = serve(|config| config.max_connections = 1).await;
+    let mut first = Connection::open(server.addr).await;
+    first.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(first.answer().await.status, 200);
+    let mut second = Connection::open(server.addr).await;
+    second.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    drop(first);
+    assert_eq!(second.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let server = serve(|_| {}).await;
+    let error = Server::bind(server.addr, ServerConfig::default()).await.unwrap_err();
+    assert!(matches!(error, ServerError::AddressInUse { .. }));
+    assert_eq!(error.to_string(), format!("cannot listen on {}: the address is in use", server.addr));
+}
+
+#[tokio::test]
+async fn an_option_that_cannot_be_used_is_named() {
+    let mut config = ServerConfig::default();
+    config.max_streams = 0;
+    let error = Server::bind("127.0.0.1:0", config).await.unwrap_err();
+    assert_eq!(error.to_string(), "server configuration: `max_streams` = 0: must lie within 1..=10000");
+}

@@ -1,0 +1,55 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use sap_comm_rest::server::{ServerConfig, ServerError};
+use tokio::sync::Semaphore;
+
+use crate::support::{Connection, Running, serve_with};
+
+struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+async fn gated(config: ServerConfig) -> (Running, Gate) {
+    let (arrived, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gate = Gate { arrived: Arc::clone(&arrived), open: Arc::clone(&open) };
+    let handler = move || {
+        let (arrived, open) = (Arc::clone(&arrived), Arc::clone(&open));
+        async move {
+            arrived.add_permits(1);
+            open.acquire().await.map(|_| "done").unwrap_or("never")
+        }
+    };
+    (serve_with(Router::new().route("/", get(handler)), "127.0.0.1:0", config).await, gate)
+}
+
+#[tokio::test]
+async fn an_open_request_ends_before_the_server_does() {
+    let (server, gate) = gated(ServerConfig::default()).await;
+    let mut idle = Connection::open(server.addr).await;
+    let mut busy = Connection::open(server.addr).await;
+    busy.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    gate.arrived.acquire().await.unwrap().forget();
+    server.shutdown.cancel();
+    idle.closed().await;
+    gate.open.add_permits(1);
+    let answer = busy.answer().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "done"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_cut() {
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_millis(100);
+    let (server, gate) = gated(config).await;
+    let mut busy = Connection::open(server.addr).await;
+    busy.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    gate.arrived.acquire().await.unwrap().forget();
+    server.shutdown.cancel();
+    busy.closed().await;
+    let ended = server.ended().await;
+    assert!(matches!(ended, Err(ServerError::Cut { connections: 1, .. })), "{ended:?}");
+}
