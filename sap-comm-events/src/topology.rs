@@ -126,11 +126,25 @@ pub(crate) struct Queue {
     pub(crate) role: Role,
 }
 
+/// What sort of queue a group consumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum QueueKind {
+    /// Durable, on one node.
+    #[default]
+    Classic,
+    /// Durable, on several nodes.
+    Quorum,
+    /// One process's own, gone soon after it.
+    Ephemeral,
+}
+
 /// What a queue is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Consumed from.
     Work,
+    /// Consumed from by one process, and gone soon after it.
+    Ephemeral,
     /// Holds messages for `delay`, then hands them to queue `to`.
     Delay { delay: Duration, to: String },
     /// Holds messages until somebody looks at them.
@@ -162,12 +176,15 @@ impl Interest {
 
 impl Topology {
     /// What `group` needs to consume `interest` from `exchange`, with retries after `delays`.
-    pub(crate) fn of(exchange: &str, group: &str, interest: &Interest, delays: &[Duration], quorum: bool) -> Self {
-        let mut topology = Self { quorum, ..Self::default() };
+    pub(crate) fn of(exchange: &str, group: &str, interest: &Interest, delays: &[Duration], kind: QueueKind) -> Self {
+        let mut topology = Self { quorum: kind == QueueKind::Quorum, ..Self::default() };
         if interest.everything || !interest.events.is_empty() {
             let queue = group_queue(exchange, group);
             topology.exchanges.push((exchange.to_owned(), ExchangeKind::Topic));
-            topology.add_queue(&queue, delays);
+            match kind {
+                QueueKind::Classic | QueueKind::Quorum => topology.add_queue(&queue, delays),
+                QueueKind::Ephemeral => topology.add_ephemeral(&queue),
+            }
             let everything = if interest.everything { &["#"][..] } else { &interest.events };
             for key in everything {
                 topology.bind(&queue, exchange, key);
@@ -203,6 +220,12 @@ impl Topology {
         self.consumed.push(name.into());
     }
 
+    /// Neither retries nor dead letters would find their reader again.
+    fn add_ephemeral(&mut self, name: &str) {
+        self.queues.push(Queue { name: name.to_owned(), role: Role::Ephemeral });
+        self.consumed.push(name.into());
+    }
+
     fn bind(&mut self, queue: &str, exchange: &str, key: &str) {
         self.bindings.push(Binding { queue: queue.to_owned(), exchange: exchange.to_owned(), key: key.to_owned() });
     }
@@ -215,7 +238,7 @@ mod tests {
     #[test]
     fn a_group_consumes_its_types_and_the_shared_command_queues() {
         let interest = Interest { events: vec!["user.created"], commands: vec!["user.export"], everything: false };
-        let topology = Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], false);
+        let topology = Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], QueueKind::Classic);
         let names: Vec<_> = topology.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(
             names,

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) concurrency: usize,
     pub(crate) timeout: Option<Duration>,
+    /// Whether the queue ends with this process, so that nothing can come back to it.
+    pub(crate) ephemeral: bool,
 }
 
 /// Everything that handling one delivery needs.

@@ -42,7 +42,8 @@ impl Handling {
         let attempt = delivery.message.attempt();
         let step = usize::try_from(attempt - 1).unwrap_or(usize::MAX);
         let delay = config.retry_delays.get(step).or(config.retry_delays.last());
-        let Some(delay) = delay.filter(|_| attempt < config.max_attempts) else {
+        let again = attempt < config.max_attempts && !self.settings.ephemeral;
+        let Some(delay) = delay.filter(|_| again) else {
             return self.bury(delivery, cause).await;
         };
         tracing::warn!(error = cause.message, code = cause.code, ?delay, "handling failed; another attempt follows");
@@ -57,8 +58,11 @@ impl Handling {
         tracing::error!(
             error = cause.message,
             code = cause.code,
-            "handling failed for good; the event is a dead letter"
+            "handling failed for good"
         );
+        if self.settings.ephemeral {
+            return self.report(&delivery.message, cause).await;
+        }
         let mut copy = (*delivery.message).clone();
         copy.headers.set(header::ATTEMPT, copy.attempt());
         copy.headers.set(header::FAILED_AT, Timestamp::now().to_string());

@@ -69,7 +69,7 @@ impl State {
         }
         let bells = match queue.role {
             Role::Delay { .. } => vec![Arc::default()],
-            Role::Work | Role::Dead => Vec::new(),
+            Role::Work | Role::Ephemeral | Role::Dead => Vec::new(),
         };
         let store = Store { role: queue.role.clone(), ready: VecDeque::new(), in_hand: 0, bells };
         self.queues.insert(queue.name.clone(), store);
@@ -194,6 +194,10 @@ impl State {
         if let Some(store) = self.queues.get_mut(queue) {
             store.bells.retain(|own| !Arc::ptr_eq(own, bell));
             store.ring();
+            if store.role == Role::Ephemeral && store.bells.is_empty() {
+                self.queues.remove(queue);
+                self.bindings.values_mut().for_each(|bindings| bindings.retain(|binding| binding.queue != queue));
+            }
         }
     }
 

@@ -15,6 +15,9 @@ use crate::{
     topology::{ExchangeKind, Queue, Role, Topology},
 };
 
+/// Milliseconds that an ephemeral queue waits for its consumer to come back.
+const EPHEMERAL_LIFE: i64 = 60_000;
+
 /// Why something could not be declared.
 pub(super) enum DeclareError {
     /// It exists with other properties.
@@ -84,6 +87,9 @@ async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), Dec
             arguments.insert("x-queue-type".into(), text("quorum"));
         }
         Role::Work | Role::Dead => {}
+        Role::Ephemeral => {
+            arguments.insert("x-expires".into(), AMQPValue::LongLongInt(EPHEMERAL_LIFE));
+        }
         Role::Delay { delay, to } => {
             // The configuration keeps delays within 32 bits.
             let ttl = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);

@@ -110,7 +110,9 @@ mod tests {
     fn a_multiple_confirm_in_any_order_is_sorted_out() {
         let mut returns = Returns::default();
         let settled = returns.settle(vec![arrival(3, Some("2")), arrival(1, Some("3")), arrival(2, None)], false);
-        assert_eq!(sorted(settled), [(1, true), (2, false), (3, false)]);
+        assert_eq!(sorted(settled), [(2, false), (3, false)]);
+        assert_eq!(sorted(returns.settle(vec![arrival(4, None)], false)), [(1, true), (4, true)]);
+        assert!(returns.is_idle());
     }
 
     #[test]

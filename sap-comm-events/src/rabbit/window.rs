@@ -68,7 +68,8 @@ mod tests {
         let numbers: Vec<u64> = (0..5).map(|entry| window.push(entry)).collect();
         assert_eq!((window.take(numbers[1]), window.take(numbers[1])), (Some(1), None));
         assert_eq!((window.take(numbers[0]), window.take(numbers[0])), (Some(0), None));
-        assert_eq!((window.len(), window.get(numbers[2]), window.take(99)), (3, Some(&2), None));
+        assert_eq!((window.len(), window.get(numbers[2])), (3, Some(&2)));
+        assert_eq!(window.take(99), None);
         assert_eq!(window.push(5), 5);
         assert_eq!(window.into_rest().collect::<Vec<_>>(), [2, 3, 4, 5]);
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 pub use error::SubscribeError;
 pub use handle::SubscriptionHandle;
 
+use sap_comm_core::id;
+
 use crate::{
     Broker, EventRouter,
     backend::Limits,
     consumer::{Settings, Worker},
-    topology::{Topology, check_name},
+    topology::{QueueKind, Topology, check_name},
 };
 
 /// An exchange to consume from, on behalf of a consumer group. A `&str` is one with the defaults.
@@ -26,14 +28,14 @@ pub struct Subscription {
     prefetch: Option<u16>,
     concurrency: usize,
     timeout: Option<Duration>,
-    quorum: bool,
+    kind: QueueKind,
 }
 
 impl Subscription {
     /// A subscription of the service's own group, one event at a time.
     pub fn new(exchange: impl Into<String>) -> Self {
         let (exchange, concurrency) = (exchange.into(), 1);
-        Self { exchange, group: None, prefetch: None, concurrency, timeout: None, quorum: false }
+        Self { exchange, group: None, prefetch: None, concurrency, timeout: None, kind: QueueKind::default() }
     }
 
     /// The consumer group; the broker's service by default.
@@ -60,10 +62,18 @@ impl Subscription {
         self
     }
 
+    /// Consumes on behalf of this process alone, through a queue of its own that is gone soon after the process: for what
+    /// every process must see, such as whoever holds sockets. A loss of connection of under a minute loses nothing. A failed
+    /// event is not attempted again: it is logged, and reported on `error.events`.
+    pub fn ephemeral(mut self) -> Self {
+        self.kind = QueueKind::Ephemeral;
+        self
+    }
+
     /// Consumes a replicated quorum queue instead of a classic one. An existing queue keeps its kind: it is reported as
     /// a [`TopologyError`](crate::TopologyError). No difference in memory.
     pub fn quorum(mut self) -> Self {
-        self.quorum = true;
+        self.kind = QueueKind::Quorum;
         self
     }
 }
@@ -92,8 +102,11 @@ impl Broker {
         subscription: impl Into<Subscription>,
         router: EventRouter,
     ) -> Result<SubscriptionHandle, SubscribeError> {
-        let Subscription { exchange, group, prefetch, concurrency, timeout, quorum } = subscription.into();
-        let group = group.unwrap_or_else(|| self.service().to_owned());
+        let Subscription { exchange, group, prefetch, concurrency, timeout, kind } = subscription.into();
+        let mut group = group.unwrap_or_else(|| self.service().to_owned());
+        if kind == QueueKind::Ephemeral {
+            group = id::prefixed(&format!("{group}.only"));
+        }
         check_name("exchange", &exchange)?;
         check_name("group", &group)?;
         let prefetch = prefetch.unwrap_or(self.config().prefetch);
@@ -106,13 +119,17 @@ impl Broker {
         if interest.is_empty() {
             return Err(SubscribeError::NoHandlers { exchange });
         }
+        if kind == QueueKind::Ephemeral && !interest.commands.is_empty() {
+            let reason = "commands have one queue that all consumers share";
+            return Err(SubscribeError::Option { option: "ephemeral", reason });
+        }
         let config = self.config();
-        let topology = Topology::of(&exchange, &group, &interest, &config.retry_delays, quorum);
+        let topology = Topology::of(&exchange, &group, &interest, &config.retry_delays, kind);
         topology.check()?;
         // A prefetch below the concurrency would leave handlers idle.
         let prefetch = prefetch.max(u16::try_from(concurrency).unwrap_or(u16::MAX));
         let source = self.backend().consume(topology, Limits { prefetch, concurrency }).await?;
-        let settings = Settings { exchange, group, concurrency, timeout };
+        let settings = Settings { exchange, group, concurrency, timeout, ephemeral: kind == QueueKind::Ephemeral };
         let worker = Worker::new(self, settings, router, source);
         Ok(SubscriptionHandle::start(self, worker))
     }

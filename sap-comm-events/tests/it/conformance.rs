@@ -131,7 +131,7 @@ async fn each_group_gets_every_event<F: Future<Output = Broker>>(broker: impl Fn
 async fn consumers_of_a_group_share_its_events<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
     let broker = broker(config()).await;
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let (entered, release) = (std::sync::Arc::new(tokio::sync::Barrier::new(2)), ());
+    let entered = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     let router = |consumer: &'static str| {
         let (sender, entered) = (sender.clone(), entered.clone());
         EventRouter::new().on(move |event: Event<UserCreated>| {
@@ -157,7 +157,6 @@ async fn consumers_of_a_group_share_its_events<F: Future<Output = Broker>>(broke
     let mut all: Vec<_> = seen.iter().map(|(_, number)| *number).collect();
     all.sort_unstable();
     assert_eq!(all, (0..10).collect::<Vec<_>>());
-    drop(release);
 }
 
 async fn a_command_reaches_exactly_one_consumer<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {

@@ -4,3 +4,5 @@ mod conformance;
 mod events;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod sql;

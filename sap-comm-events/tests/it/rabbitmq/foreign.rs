@@ -21,7 +21,7 @@ async fn amqplib_consumes_our_events() {
     node.next_event("ready").await.unwrap();
     let broker = Broker::connect(&uri, config()).await.unwrap();
     let context = Context::root();
-    let event = context.sync_scope(|| Event::new("auth-service", UserCreated::numbered(7)));
+    let event = context.clone().sync_scope(|| Event::new("auth-service", UserCreated::numbered(7)));
     context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
     let message = node.next_event("message").await.unwrap();
     assert_eq!(message["content"], String::from_utf8(event.to_json().unwrap()).unwrap());
@@ -80,11 +80,11 @@ async fn rubbish_on_the_exchange_becomes_dead_letters_and_the_consumer_goes_on()
         (&[0xff, 0xfe], json!("//4="), "MALFORMED_BODY"),
         (large.as_bytes(), json!(large), "PAYLOAD_TOO_LARGE"),
     ];
-    for (body, original, code) in cases {
+    for (body, original, code) in &cases {
         publish_bytes(&channel, "user.events", "user.created", body, properties.clone()).await;
         let failure = soon(failures.recv()).await.unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(failure.original_event.get()).unwrap(), original);
-        assert_eq!(failure.error.code, code, "{}", failure.error.message);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(failure.original_event.get()).unwrap(), *original);
+        assert_eq!(failure.error.code, *code, "{}", failure.error.message);
     }
     let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.as_ref()).collect::<Vec<_>>(), cases.map(|(body, ..)| body));

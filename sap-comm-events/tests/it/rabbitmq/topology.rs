@@ -65,7 +65,7 @@ async fn an_event_carries_the_documented_properties_and_headers() {
         .unwrap();
     let broker = Broker::connect(&uri, config()).await.unwrap();
     let context = Context::root();
-    let event = context.sync_scope(|| Event::new("auth-service", UserCreated::numbered(1)));
+    let event = context.clone().sync_scope(|| Event::new("auth-service", UserCreated::numbered(1)));
     context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
     let got = channel.basic_get("mine".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
     assert_eq!(got.data, event.to_json().unwrap());
