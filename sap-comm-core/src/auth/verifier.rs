@@ -132,9 +132,8 @@ impl JwtVerifierBuilder {
         if self.leeway > Duration::from_secs(60) {
             return Err(KeyError(format!("leeway must be at most 60s, got {:?}", self.leeway)));
         }
-        let mut validation = Validation::default();
-        validation.leeway = self.leeway.as_secs();
-        validation.validate_nbf = true;
+        let mut validation =
+            Validation { leeway: self.leeway.as_secs(), validate_nbf: true, ..Validation::default() };
         validation.set_issuer(&[self.issuer]);
         validation.set_audience(&[self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

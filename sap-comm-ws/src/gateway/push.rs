@@ -68,7 +68,7 @@ impl RealtimeGateway {
         context: &Context,
     ) -> Outcome {
         let counters = &self.hub.counters;
-        socket::remember(socket, id, context);
+        let Some(gone) = socket::remember(socket, id, context) else { return Outcome::Silent };
         let sent = socket.timeout(self.hub.options.ack_timeout).emit_with_ack::<_, IgnoredAny>("notification", payload);
         let ack = match sent {
             Ok(ack) => ack,
@@ -83,10 +83,11 @@ impl RealtimeGateway {
             }
         };
         counters.pushed.add_one();
-        match ack.await {
+        match gone.run_until_cancelled(ack).await {
             // What a device says in its acknowledgement does not matter; not even whether it says anything.
-            Ok(_) | Err(AckError::Decode(_)) => {}
-            Err(error) => {
+            Some(Ok(_) | Err(AckError::Decode(_))) => {}
+            None => return Outcome::Silent,
+            Some(Err(error)) => {
                 tracing::debug!(socket.id = %socket.id, %error, "no acknowledgement");
                 return Outcome::Silent;
             }

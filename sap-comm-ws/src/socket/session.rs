@@ -64,13 +64,14 @@ impl Session {
     }
 }
 
-/// Keeps the trace of a notification that is pushed to the socket.
-pub(crate) fn remember(socket: &SocketRef, id: &str, context: &Context) {
-    if let Some(session) = Session::of(socket) {
-        let mut recent = session.recent.lock();
-        if recent.len() == Session::RECENT {
-            recent.pop_front();
-        }
-        recent.push_back((id.to_owned(), context.clone()));
+/// Keeps the trace of a notification that is pushed to the socket; what is cancelled once the socket is gone.
+pub(crate) fn remember(socket: &SocketRef, id: &str, context: &Context) -> Option<CancellationToken> {
+    let session = Session::of(socket)?;
+    let mut recent = session.recent.lock();
+    if recent.len() == Session::RECENT {
+        recent.pop_front();
     }
+    recent.push_back((id.to_owned(), context.clone()));
+    drop(recent);
+    Some(session.gone.clone())
 }

@@ -27,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (WS, &[CORE, EVENTS]),
     (GRAPHQL, &[CORE, REST]),
     ("sap-comm", &[CORE, MACROS, RESILIENCE, DISCOVERY, EVENTS, REST, WS, GRAPHQL]),
-    ("sap-comm-examples", &["sap-comm"]),
+    ("sap-comm-examples", &["sap-comm", TESTKIT]),
     ("sap-comm-benches", &["sap-comm", TESTKIT]),
     (TESTKIT, &[]),
     ("xtask", &[TESTKIT]),

@@ -1,0 +1,85 @@
+//! Login, refresh, published keys, API keys.
+
+mod api_keys;
+mod credentials;
+mod issuer;
+mod login;
+mod password;
+mod store;
+
+use std::sync::Arc;
+
+use sap_comm::{
+    ApiError, ErrorCode, RunningService, Service,
+    auth::ApiKeySet,
+    rest::server::{
+        auth::{authenticate, require_role, require_scope},
+        docs,
+    },
+};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{issuer::Issuer, store::Store};
+use crate::{
+    database::Database,
+    deps::{Deps, StartError, with_database},
+};
+
+/// The name of the service.
+pub const NAME: &str = "auth-service";
+
+#[derive(OpenApi)]
+#[openapi(info(title = "auth-service", description = "Login, refresh, published keys, API keys"))]
+struct Api;
+
+#[derive(Clone)]
+struct State {
+    store: Store,
+    issuer: Arc<Issuer>,
+    api_keys: ApiKeySet,
+}
+
+/// Starts the service.
+///
+/// # Errors
+/// When a part that it needs cannot be used.
+pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
+    let database = Database::open(&deps.database, NAME, store::SCHEMA).await?;
+    let store = Store(database.clone());
+    let authenticator = deps.authenticator()?;
+    let state = State {
+        issuer: Arc::new(Issuer::load(&store).await?),
+        api_keys: api_keys::load(&store, &deps.trusted_keys).await?,
+        store,
+    };
+
+    let open = OpenApiRouter::new().routes(routes!(login::login)).routes(routes!(login::refresh));
+    let admin = OpenApiRouter::new()
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+        .route_layer(require_role("admin"));
+    let internal = OpenApiRouter::new()
+        .routes(routes!(credentials::set, credentials::delete))
+        .route_layer(require_scope("credentials:write"));
+    let (routes, openapi) = OpenApiRouter::with_openapi(Api::openapi())
+        .nest("/api/v1", open.merge(admin))
+        .nest("/internal/v1", internal)
+        .routes(routes!(login::jwks))
+        .split_for_parts();
+
+    let service = Service::builder(NAME).listen(deps.listen).broker(&deps.broker);
+    let service = deps.registered(with_database(service, &database));
+    let routes = routes.layer(authenticate(authenticator).optional()).with_state(state);
+    Ok(service.routes(routes).routes(docs(openapi)).build()?.start().await?)
+}
+
+/// The address that credentials are found by.
+fn normalised(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+fn email_taken(email: &str) -> ApiError {
+    ApiError::new(ErrorCode::ALREADY_EXISTS.of("email"), "A user with this address exists already")
+        .detail("email", email)
+}

@@ -1,0 +1,166 @@
+use sap_comm::{Timestamp, auth::ApiKeyRecord};
+use sqlx::{AnyPool, Row};
+
+use crate::database::{Database, from_json, is_duplicate, to_json};
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS credentials (
+        user_id TEXT PRIMARY KEY,
+        email TEXT NOT NULL UNIQUE,
+        password_hash TEXT NOT NULL,
+        roles TEXT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS refresh_tokens (
+        token_hash TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        expires_at BIGINT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS signing_keys (id BIGINT PRIMARY KEY, pkcs8 TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS api_keys (prefix TEXT PRIMARY KEY, record TEXT NOT NULL);
+";
+
+/// How a user logs in.
+pub(super) struct StoredCredentials {
+    pub(super) user_id: String,
+    pub(super) password_hash: String,
+    pub(super) roles: Vec<String>,
+}
+
+/// What became of new credentials.
+pub(super) enum Saved {
+    Yes,
+    /// Another user has the address.
+    EmailTaken,
+    /// A first password is needed.
+    PasswordMissing,
+}
+
+#[derive(Clone)]
+pub(super) struct Store(pub(super) Database);
+
+impl Store {
+    fn pool(&self) -> &AnyPool {
+        self.0.pool()
+    }
+
+    pub(super) async fn find_by_email(&self, email: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
+        self.find("SELECT user_id, password_hash, roles FROM credentials WHERE email = $1", email).await
+    }
+
+    pub(super) async fn find_by_user(&self, user_id: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
+        self.find("SELECT user_id, password_hash, roles FROM credentials WHERE user_id = $1", user_id).await
+    }
+
+    async fn find(&self, sql: &'static str, key: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
+        let row = sqlx::query(sql).bind(key).fetch_optional(self.pool()).await?;
+        row.map(|row| {
+            Ok(StoredCredentials {
+                user_id: row.try_get(0)?,
+                password_hash: row.try_get(1)?,
+                roles: from_json(&row.try_get::<String, _>(2)?)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Sets how a user logs in; without a new hash the old one stays.
+    pub(super) async fn save(
+        &self,
+        user_id: &str,
+        email: &str,
+        hash: Option<String>,
+        roles: &[String],
+    ) -> Result<Saved, sqlx::Error> {
+        let roles = to_json(&roles)?;
+        let result = match hash {
+            Some(hash) => {
+                sqlx::query(
+                    "INSERT INTO credentials (user_id, email, password_hash, roles) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (user_id) DO UPDATE SET email = $2, password_hash = $3, roles = $4",
+                )
+                .bind(user_id)
+                .bind(email)
+                .bind(hash)
+                .bind(roles)
+                .execute(self.pool())
+                .await
+            }
+            None => {
+                sqlx::query("UPDATE credentials SET email = $2, roles = $3 WHERE user_id = $1")
+                    .bind(user_id)
+                    .bind(email)
+                    .bind(roles)
+                    .execute(self.pool())
+                    .await
+            }
+        };
+        match result {
+            Ok(done) if done.rows_affected() == 0 => Ok(Saved::PasswordMissing),
+            Ok(_) => Ok(Saved::Yes),
+            Err(error) if is_duplicate(&error) => Ok(Saved::EmailTaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets how a user logs in, and ends what is logged in.
+    pub(super) async fn delete(&self, user_id: &str) -> Result<(), sqlx::Error> {
+        let mut tx = self.0.begin().await?;
+        for sql in ["DELETE FROM refresh_tokens WHERE user_id = $1", "DELETE FROM credentials WHERE user_id = $1"] {
+            sqlx::query(sql).bind(user_id).execute(&mut *tx).await?;
+        }
+        tx.commit().await
+    }
+
+    pub(super) async fn add_refresh_token(
+        &self,
+        hash: &str,
+        user_id: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO refresh_tokens (token_hash, user_id, expires_at) VALUES ($1, $2, $3)")
+            .bind(hash)
+            .bind(user_id)
+            .bind(expires_at.as_millis())
+            .execute(self.pool())
+            .await
+            .map(drop)
+    }
+
+    /// Takes a refresh token out, and with it all that have expired; the user, if it was there and alive.
+    pub(super) async fn take_refresh_token(&self, hash: &str) -> Result<Option<String>, sqlx::Error> {
+        let now = Timestamp::now().as_millis();
+        let mut tx = self.0.begin().await?;
+        sqlx::query("DELETE FROM refresh_tokens WHERE expires_at <= $1").bind(now).execute(&mut *tx).await?;
+        let row = sqlx::query("DELETE FROM refresh_tokens WHERE token_hash = $1 RETURNING user_id")
+            .bind(hash)
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+
+    /// The signing key, kept so that tokens outlive a restart; `candidate` if there is none yet.
+    pub(super) async fn signing_key(&self, candidate: &str) -> Result<String, sqlx::Error> {
+        sqlx::query("INSERT INTO signing_keys (id, pkcs8) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(candidate)
+            .execute(self.pool())
+            .await?;
+        sqlx::query("SELECT pkcs8 FROM signing_keys WHERE id = 1").fetch_one(self.pool()).await?.try_get(0)
+    }
+
+    pub(super) async fn save_api_key(&self, record: &ApiKeyRecord) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO api_keys (prefix, record) VALUES ($1, $2) ON CONFLICT (prefix) DO UPDATE SET record = $2",
+        )
+        .bind(&record.prefix)
+        .bind(to_json(record)?)
+        .execute(self.pool())
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, sqlx::Error> {
+        let rows = sqlx::query("SELECT record FROM api_keys ORDER BY prefix").fetch_all(self.pool()).await?;
+        rows.iter().map(|row| from_json(&row.try_get::<String, _>(0)?)).collect()
+    }
+}

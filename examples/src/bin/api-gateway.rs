@@ -1,0 +1,9 @@
+//! The api-gateway alone.
+
+use std::process::ExitCode;
+
+use sap_comm_examples::{cluster::ServiceName, command};
+
+fn main() -> ExitCode {
+    command::service(ServiceName::ApiGateway)
+}

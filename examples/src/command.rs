@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use sap_comm::{
+    Secret,
+    auth::{ApiKey, ApiKeyRecord, ApiKeySet},
+    discovery::resolver_from_url,
+    events::{Broker, BrokerConfig},
+    logging,
+};
+use sap_comm_testkit::RabbitNode;
+use tokio::{
+    io::AsyncReadExt,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster::{Cluster, ClusterConfig, Log, ServiceName},
+    database::DatabaseUrl,
+    demo,
+    deps::{Deps, StartError},
+    smoke,
+};
+
+/// The Super Admin Panel's topology: API gateway, auth, user, content and notification service.
+///
+/// Without options everything runs in this process on embedded parts: an in-memory broker and SQLite files that are
+/// removed at the end. Ctrl-C drains and exits.
+#[derive(Debug, Parser)]
+#[command(name = "topology", version, after_help = TOPOLOGY_EXAMPLES)]
+pub struct TopologyCommand {
+    /// Play one story through every pattern as outside clients would, print each step, and exit
+    #[arg(long)]
+    smoke: bool,
+    /// Run each service in a process of its own, with RabbitMQ between them: a private one, unless --broker names one
+    #[arg(long)]
+    processes: bool,
+    /// Print a new API key for the service NAME, and the record that others need to trust it
+    #[arg(long, value_name = "NAME")]
+    new_key: Option<String>,
+    /// Run this service only, as its own binary does
+    #[arg(long, value_name = "NAME", hide = true)]
+    service: Option<ServiceName>,
+    #[command(flatten)]
+    options: Options,
+}
+
+const TOPOLOGY_EXAMPLES: &str = "\
+Examples:
+  topology                                          everything, embedded
+  topology --smoke                                  one story through every pattern
+  topology --broker amqp://guest:guest@localhost    on a RabbitMQ of yours
+  topology --processes --database sqlite://./data   one process a service, data kept
+  user-service --help                               one service alone
+Options are read from the environment too, as SAP_BROKER and so on.";
+
+/// One service alone.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct ServiceCommand {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What every program here takes.
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// The broker: memory://, amqp://USER:PASSWORD@HOST/VHOST or amqps://…
+    #[arg(long, env = "SAP_BROKER", hide_env_values = true, value_name = "URL")]
+    broker: Option<String>,
+    /// The databases: sqlite://DIRECTORY (one file a service) or postgres://USER@HOST/DATABASE (one schema a service)
+    #[arg(long, env = "SAP_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<DatabaseUrl>,
+    /// How services find each other: env: (USER_SERVICE_URL=http://…), static:… or dns:…
+    #[arg(long, env = "SAP_DISCOVERY", value_name = "URL")]
+    discovery: Option<String>,
+    /// Where to listen; the topology's gateway listens here
+    #[arg(long, env = "SAP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// An origin whose pages may call the gateway; may be given several times
+    #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<String>,
+    /// The API key that this service calls others with
+    #[arg(long, env = "SAP_SERVICE_KEY", hide_env_values = true, value_name = "KEY")]
+    service_key: Option<String>,
+    /// The records of the API keys that this service trusts, as a JSON array
+    #[arg(long, env = "SAP_TRUSTED_KEYS", hide_env_values = true, value_name = "JSON")]
+    trusted_keys: Option<String>,
+    /// How log lines look
+    #[arg(long, env = "SAP_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// Drain when standard input ends
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Runs the topology's program.
+pub fn topology() -> ExitCode {
+    let command = TopologyCommand::parse();
+    exit(match (&command.new_key, command.service) {
+        (Some(owner), _) => new_key(owner),
+        (None, Some(service)) => block_on(run_service(service, command.options)),
+        (None, None) => block_on(run_topology(command)),
+    })
+}
+
+/// Runs one service's program.
+pub fn service(service: ServiceName) -> ExitCode {
+    exit(block_on(run_service(service, ServiceCommand::parse().options)))
+}
+
+fn exit(result: Result<(), StartError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(future: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+fn new_key(owner: &str) -> Result<(), StartError> {
+    let key = ApiKey::generate()?;
+    let service = ServiceName::ALL.into_iter().find(|service| service.as_str() == owner);
+    let scopes = service.map_or(&[][..], ServiceName::scopes);
+    println!("SAP_SERVICE_KEY={}", key.expose().expose());
+    println!("SAP_TRUSTED_KEYS='{}'", serde_json::to_string(&[key.record(owner, scopes.iter().copied())])?);
+    Ok(())
+}
+
+async fn run_service(service: ServiceName, options: Options) -> Result<(), StartError> {
+    options.init_log()?;
+    let missing = |key: &str, option: &str| format!("{key} is missing: give it, or {option}");
+    let broker = options.broker.as_deref().ok_or_else(|| missing("SAP_BROKER", "--broker amqp://…"))?;
+    let discovery = options.discovery.as_deref().unwrap_or("env:");
+    let trusted = options.trusted_keys.as_deref().map(serde_json::from_str::<Vec<ApiKeyRecord>>).transpose();
+    let deps = Deps {
+        broker: Broker::connect(broker, broker_config(service.as_str())).await?,
+        database: options.database.clone().ok_or_else(|| missing("SAP_DATABASE", "--database sqlite://DIRECTORY"))?,
+        resolver: resolver_from_url(discovery)?,
+        registrar: None,
+        listen: options.listen,
+        service_key: options.service_key.clone().map(Secret::new),
+        trusted_keys: ApiKeySet::new(
+            trusted.map_err(|error| format!("SAP_TRUSTED_KEYS: {error}"))?.unwrap_or_default(),
+        ),
+    };
+    let broker = deps.broker.clone();
+    let stop = options.stop()?;
+    let running = tokio::select! {
+        running = service.start(deps, options.cors_origins.clone()) => running?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    stop.cancelled().await;
+    running.drain().await?;
+    broker.close(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
+    let TopologyCommand { smoke, processes, options, .. } = command;
+    let log = Log::default();
+    if smoke {
+        log.install()?;
+    } else {
+        options.init_log()?;
+    }
+    let scratch = tempfile::tempdir()?;
+    let mut private = None;
+    let broker = match (&options.broker, processes) {
+        (Some(url), _) => url.clone(),
+        (None, false) => "memory://".to_owned(),
+        (None, true) => private.insert(RabbitNode::start().await?).uri(),
+    };
+    let config = ClusterConfig {
+        // A story on a port of its own runs beside whatever else does.
+        listen: if smoke { SocketAddr::from(([127, 0, 0, 1], 0)) } else { options.listen },
+        broker,
+        database: match &options.database {
+            Some(url) => url.clone(),
+            None => DatabaseUrl::Sqlite(scratch.path().join("data")),
+        },
+        discovery: options.discovery.clone(),
+        cors_origins: options.cors_origins.clone(),
+        program: if processes { Some(std::env::current_exe()?) } else { None },
+    };
+    let broker = Broker::connect(&config.broker, broker_config("topology")).await?;
+    let stop = options.stop()?;
+    let result = if smoke {
+        smoke::play(config, broker, log, stop).await
+    } else {
+        keep_running(config, broker, log, stop).await
+    };
+    if let Some(node) = private {
+        node.stop().await?;
+    }
+    result
+}
+
+/// Short delays, so that a demonstration of a poisoned event does not take its spectators' patience.
+fn broker_config(service: &str) -> BrokerConfig {
+    BrokerConfig::new(service).retry_delays([100, 300, 900].map(Duration::from_millis))
+}
+
+async fn keep_running(
+    config: ClusterConfig,
+    broker: Broker,
+    log: Log,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
+    let cluster = tokio::select! {
+        cluster = Cluster::launch(config, broker, log) => cluster?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    welcome(&cluster);
+    stop.cancelled().await;
+    println!("draining");
+    cluster.shutdown().await
+}
+
+fn welcome(cluster: &Cluster) {
+    let gateway = cluster.gateway();
+    println!("console     http://{gateway}/");
+    println!("GraphQL     http://{gateway}/graphql");
+    println!("Socket.IO   http://{gateway}/socket.io/");
+    for service in ServiceName::ALL {
+        if let Some(address) = cluster.address(service).filter(|_| service != ServiceName::ApiGateway) {
+            println!("{:<21}http://{address}/docs", format!("{service} API"));
+        }
+    }
+    for (email, password) in [demo::ADMIN, demo::USER] {
+        println!("demo login  {email} / {password}");
+    }
+    println!("Ctrl-C drains and exits.");
+}
+
+impl Options {
+    fn init_log(&self) -> Result<(), StartError> {
+        let format = match self.log_format {
+            LogFormat::Text => logging::Format::Text,
+            LogFormat::Json => logging::Format::Json,
+        };
+        logging::init(format, "info").map_err(Into::into)
+    }
+
+    /// Cancelled by Ctrl-C, SIGTERM, or the end of standard input where that was asked for.
+    fn stop(&self) -> Result<CancellationToken, StartError> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let until_stdin_ends = self.until_stdin_ends;
+        let stop = CancellationToken::new();
+        let cancel = stop.clone().drop_guard();
+        tokio::spawn(async move {
+            let _cancel = cancel;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = stdin_ends(), if until_stdin_ends => {}
+            }
+        });
+        Ok(stop)
+    }
+}
+
+/// Whoever holds the other end is gone once it can be read to its end.
+async fn stdin_ends() {
+    let mut rest = Vec::new();
+    if let Err(error) = tokio::io::stdin().read_to_end(&mut rest).await {
+        tracing::warn!(%error, "standard input failed");
+    }
+}

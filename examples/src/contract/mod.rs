@@ -1,0 +1,4 @@
+//! What the services agree on: the payloads of events and the bodies of REST calls.
+
+pub mod events;
+pub mod rest;

@@ -1,0 +1,173 @@
+//! Each service's own database: a SQLite file or a PostgreSQL schema.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use sap_comm::ApiError;
+use sqlx::{
+    Any, AnyPool, Executor, Transaction,
+    any::{AnyPoolOptions, install_default_drivers},
+};
+
+/// Where the databases are: `sqlite://DIRECTORY` or `postgres://…/DATABASE`.
+#[derive(Debug, Clone)]
+pub enum DatabaseUrl {
+    /// A directory with one file a service.
+    Sqlite(PathBuf),
+    /// A database with one schema a service.
+    Postgres(url::Url),
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The text is not such an address.
+    #[error("database {text:?}: expected sqlite://DIRECTORY or postgres://USER@HOST/DATABASE")]
+    Url {
+        /// The text, without a password.
+        text: String,
+    },
+    /// The directory of the files cannot be made.
+    #[error("database directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The database refuses or cannot be reached.
+    #[error("database of {service}: {source}")]
+    Connect {
+        /// Whose database.
+        service: String,
+        /// Why not.
+        source: sqlx::Error,
+    },
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("sqlite://").filter(|path| !path.is_empty()) {
+            return Ok(Self::Sqlite(path.into()));
+        }
+        match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && url.has_host() => Ok(Self::Postgres(url)),
+            _ => Err(DatabaseError::Url { text: without_password(text) }),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+/// The address may hold a password: nothing before the `@` is repeated.
+fn without_password(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// A service's pool of connections.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+    begin: &'static str,
+}
+
+impl Database {
+    /// Opens the database of `service`, and makes its tables with `schema`: statements that do nothing the second time.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or refuses the statements.
+    pub async fn open(url: &DatabaseUrl, service: &str, schema: &'static str) -> Result<Self, DatabaseError> {
+        install_default_drivers();
+        let fail = |source| DatabaseError::Connect { service: service.to_owned(), source };
+        let (address, session, begin) = match url {
+            DatabaseUrl::Sqlite(directory) => {
+                std::fs::create_dir_all(directory)
+                    .map_err(|source| DatabaseError::Directory { path: directory.clone(), source })?;
+                let path = directory.join(format!("{service}.db"));
+                let session = "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL;";
+                // A transaction that begins as a reader cannot always become a writer.
+                (format!("sqlite://{}?mode=rwc", path.display()), session.to_owned(), "BEGIN IMMEDIATE")
+            }
+            DatabaseUrl::Postgres(url) => {
+                let name = service.replace('-', "_");
+                let session = format!("SET search_path TO {name};");
+                let pool = AnyPoolOptions::new().max_connections(1).connect(url.as_str()).await.map_err(fail)?;
+                // Two services that start at once may both try.
+                let create = format!("CREATE SCHEMA IF NOT EXISTS {name}");
+                pool.execute(sqlx::AssertSqlSafe(create)).await.map_err(fail)?;
+                pool.close().await;
+                (url.to_string(), session, "BEGIN")
+            }
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(4)
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
+            })
+            .connect(&address)
+            .await
+            .map_err(fail)?;
+        pool.execute(schema).await.map_err(fail)?;
+        Ok(Self { pool, begin })
+    }
+
+    /// The pool, for reads.
+    #[must_use]
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.pool.begin_with(self.begin).await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), sqlx::Error> {
+        self.pool.execute("SELECT 1").await.map(drop)
+    }
+
+    /// Ends the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The answer to a caller whose request met an error of the database.
+pub fn internal(error: sqlx::Error) -> ApiError {
+    ApiError::internal(error)
+}
+
+/// Whether a statement broke a `UNIQUE` constraint.
+#[must_use]
+pub fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// A value as a column of JSON text.
+pub(crate) fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// A value from a column of JSON text.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+}

@@ -1,0 +1,67 @@
+//! Notifications: made from events, pushed by the gateway, marked as read.
+
+mod handlers;
+mod notifications;
+mod store;
+
+use sap_comm::{
+    RunningService, Service,
+    events::EventRouter,
+    rest::server::{auth::authenticate, docs},
+};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{handlers::Handlers, store::Store};
+use crate::{
+    contract::events::{CONTENT_EVENTS, NOTIFICATION_COMMANDS},
+    database::Database,
+    deps::{Deps, StartError, inbox, outbox, with_database},
+    user_service,
+};
+
+/// The name of the service.
+pub const NAME: &str = "notification-service";
+
+#[derive(OpenApi)]
+#[openapi(info(title = "notification-service", description = "Notifications: made from events, marked as read"))]
+struct Api;
+
+/// Starts the service.
+///
+/// # Errors
+/// When a part that it needs cannot be used.
+pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
+    let database = Database::open(&deps.database, NAME, store::SCHEMA).await?;
+    let store = Store(database.clone());
+    let broker = deps.broker.for_service(NAME);
+    let service = Service::builder(NAME).listen(deps.listen).broker(&broker);
+    let service = deps.registered(with_database(service, &database));
+    let (service, outbox) = outbox(service, &broker, &database).await?;
+    let (service, inbox) = inbox(service, NAME, &database).await?;
+
+    let users = deps.service_client(user_service::NAME)?;
+    let handlers = Handlers { store: store.clone(), inbox, outbox, users };
+    let contents = handlers.clone();
+    let contents = EventRouter::new().on(move |event| {
+        let handlers = contents.clone();
+        async move { handlers.notify_audience(event).await }
+    });
+    let commands = EventRouter::new().on(move |command| {
+        let handlers = handlers.clone();
+        async move { handlers.mark_read(command).await }
+    });
+
+    let own = OpenApiRouter::new()
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::find))
+        .routes(routes!(notifications::read));
+    let (routes, openapi) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", own).split_for_parts();
+    let routes = routes.layer(authenticate(deps.authenticator()?)).with_state(store);
+    let service = service
+        .subscribe(CONTENT_EVENTS, contents)
+        .subscribe(NOTIFICATION_COMMANDS, commands)
+        .routes(routes)
+        .routes(docs(openapi));
+    Ok(service.build()?.start().await?)
+}

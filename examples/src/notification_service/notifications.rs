@@ -1,0 +1,60 @@
+use axum::extract::{OriginalUri, State};
+use http::StatusCode;
+use sap_comm::{
+    ApiError, ErrorEnvelope, Page,
+    rest::server::{Json, PageResponse, Paged, Path, auth::CurrentUser},
+};
+
+use super::store::Store;
+use crate::{contract::rest::Notification, database::internal};
+
+/// Lists one's own notifications, newest first.
+#[utoipa::path(get, path = "/notifications", tag = "notifications",
+    params(("page" = Option<u32>, Query, minimum = 1), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100)), responses(
+    (status = 200, description = "One page", body = Page<Notification>),
+    (status = "4XX", description = "Refused", body = ErrorEnvelope),
+    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+))]
+pub(super) async fn list(
+    State(store): State<Store>,
+    CurrentUser(caller): CurrentUser,
+    OriginalUri(uri): OriginalUri,
+    Paged(query): Paged,
+) -> Result<PageResponse<Notification>, ApiError> {
+    let (data, total) = store.list(&caller.id, query).await.map_err(internal)?;
+    Ok(PageResponse::new(Page::new(data, query, total), &uri))
+}
+
+/// One of one's own notifications.
+#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications",
+    params(("id" = String, Path, description = "The notification")), responses(
+    (status = 200, description = "The notification", body = Notification),
+    (status = "4XX", description = "Refused", body = ErrorEnvelope),
+    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+))]
+pub(super) async fn find(
+    State(store): State<Store>,
+    CurrentUser(caller): CurrentUser,
+    Path(id): Path<String>,
+) -> Result<Json<Notification>, ApiError> {
+    let found = store.find(&caller.id, &id).await.map_err(internal)?;
+    found.map(Json).ok_or_else(|| ApiError::not_found("notification", &id))
+}
+
+/// Marks one of one's own notifications as read.
+#[utoipa::path(post, path = "/notifications/{id}/read", tag = "notifications",
+    params(("id" = String, Path, description = "The notification")), responses(
+    (status = 204, description = "Read"),
+    (status = "4XX", description = "Refused", body = ErrorEnvelope),
+    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+))]
+pub(super) async fn read(
+    State(store): State<Store>,
+    CurrentUser(caller): CurrentUser,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    if store.mark_read(&caller.id, &id).await.map_err(internal)? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::not_found("notification", &id))
+}

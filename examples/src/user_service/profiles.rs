@@ -1,0 +1,73 @@
+use axum::extract::State;
+use sap_comm::{
+    ApiError, ErrorCode, ErrorEnvelope, Event,
+    events::{HandlerError, inbox::Inbox},
+    rest::server::{Json, Path, Query, auth::CurrentUser},
+};
+
+use super::{
+    State as Users,
+    store::{Store, save_profile},
+    users::may_see,
+};
+use crate::{
+    contract::{
+        events::UserCreated,
+        rest::{Profile, Profiles, ProfilesQuery},
+    },
+    database::internal,
+};
+
+/// The most profiles that one call may ask for.
+const MAX_PROFILES: usize = 100;
+
+/// Makes the profile of a new user; once, however often the event is delivered.
+pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>) -> Result<(), HandlerError> {
+    let mut tx = store.begin().await?;
+    if inbox.once(&mut tx, &event.id).await? {
+        save_profile(&mut tx, &event.data.user_id, &event.data.profile.unwrap_or_default()).await?;
+        tx.commit().await?;
+        tracing::info!(user_id = event.data.user_id, "user profile created from event");
+    }
+    Ok(())
+}
+
+/// Several users' profiles: any for an admin, else one's own.
+#[utoipa::path(get, path = "/profiles", tag = "profiles", params(ProfilesQuery), responses(
+    (status = 200, description = "Those that were found", body = Profiles),
+    (status = "4XX", description = "Refused", body = ErrorEnvelope),
+    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+))]
+pub(super) async fn list(
+    State(users): State<Users>,
+    CurrentUser(caller): CurrentUser,
+    Query(query): Query<ProfilesQuery>,
+) -> Result<Json<Profiles>, ApiError> {
+    let ids: Vec<_> = query.user_ids.split(',').filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() || ids.len() > MAX_PROFILES {
+        let message = format!("userIds must name 1 to {MAX_PROFILES} users, got {}", ids.len());
+        return Err(ApiError::new(ErrorCode::INVALID_ARGUMENT, message).detail("field", "userIds"));
+    }
+    for id in &ids {
+        may_see(&caller, id)?;
+    }
+    let data = users.store.profiles(&ids).await.map_err(internal)?;
+    Ok(Json(Profiles { data }))
+}
+
+/// One user's profile: any for an admin, else one's own.
+#[utoipa::path(get, path = "/profiles/{user_id}", tag = "profiles",
+    params(("user_id" = String, Path, description = "The user")), responses(
+    (status = 200, description = "The profile", body = Profile),
+    (status = "4XX", description = "Refused", body = ErrorEnvelope),
+    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+))]
+pub(super) async fn find(
+    State(users): State<Users>,
+    CurrentUser(caller): CurrentUser,
+    Path(user_id): Path<String>,
+) -> Result<Json<Profile>, ApiError> {
+    may_see(&caller, &user_id)?;
+    let found = users.store.profiles(&[&user_id]).await.map_err(internal)?;
+    found.into_iter().next().map(Json).ok_or_else(|| ApiError::not_found("profile", &user_id))
+}

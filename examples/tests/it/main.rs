@@ -1,0 +1,9 @@
+//! The topology from outside: its program started, used, stopped and killed.
+
+mod bad_input;
+mod browser;
+mod contract;
+mod program;
+mod restart;
+mod stop;
+mod story;

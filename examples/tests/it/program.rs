@@ -1,0 +1,83 @@
+//! The topology's program, run as a person would.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use sap_comm_examples::smoke::http::Http;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Long enough for a debug build on a loaded machine; only a hang takes as long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that runs; killed when dropped.
+pub struct Program {
+    child: Child,
+    pub stdout: Lines<BufReader<ChildStdout>>,
+    pub stderr: Lines<BufReader<ChildStderr>>,
+}
+
+impl Program {
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_topology"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, stdout, stderr }
+    }
+
+    /// Waits until the gateway's address is printed.
+    pub async fn gateway(&mut self) -> SocketAddr {
+        loop {
+            let line = timeout(LIMIT, self.stdout.next_line()).await.expect("it starts in time").unwrap();
+            let line = line.expect("the program runs");
+            if let Some(address) = line.strip_prefix("console").and_then(|rest| rest.trim().strip_prefix("http://")) {
+                return address.trim_end_matches('/').parse().unwrap();
+            }
+        }
+    }
+
+    /// Sends a signal, such as `INT`.
+    pub async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("the program runs");
+        let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().await.unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the program has ended, within `limit`; its exit code and what it still wrote to standard error.
+    pub async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
+        let end = async {
+            let mut rest = String::new();
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                rest.push_str(&line);
+                rest.push('\n');
+            }
+            (self.child.wait().await.unwrap().code(), rest)
+        };
+        timeout(limit, end).await.unwrap_or_else(|_| panic!("the program did not end within {limit:?}"))
+    }
+}
+
+/// Runs the program to its end.
+pub async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_topology"));
+    let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(2 * LIMIT, output).await.expect("it ends in time").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Logs the demo administrator in.
+pub async fn admin_token(http: &Http) -> String {
+    let login = json!({"email": "admin@example.com", "password": "admin-password"});
+    http.post("/api/v1/auth/login", &login).expect(200).await.unwrap().text("/accessToken").unwrap()
+}

@@ -1,0 +1,35 @@
+//! Logs of a service: one line an event, to standard error.
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people at a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// The log could not be set up; most often because it was already.
+#[derive(Debug, thiserror::Error)]
+#[error("logging: {0}")]
+pub struct LoggingError(String);
+
+/// Sets up the log of the process. `RUST_LOG` chooses what is logged, else `filter`.
+///
+/// # Errors
+/// When `RUST_LOG` is not a valid filter, or a log is set up already.
+pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).map_err(|error| LoggingError(format!("RUST_LOG={text:?}: {error}")))?,
+        Err(_) => EnvFilter::try_new(filter).map_err(|error| LoggingError(format!("filter {filter:?}: {error}")))?,
+    };
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        Format::Text => builder.try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| LoggingError(error.to_string()))
+}

@@ -1,0 +1,268 @@
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use sap_comm_core::{BoxError, Endpoint, Registrar, Registration, id};
+use sap_comm_events::{Broker, EventRouter, Subscription};
+use sap_comm_rest::server::{HealthRegistry, KitConfig, Server, ServerConfig, kit};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    RunningService, ServiceError, ServiceStarted,
+    events::announce,
+    running::{Drain, Serving},
+};
+
+/// A service: what it serves, what it subscribes to, and what it does when it stops.
+pub struct Service(ServiceBuilder);
+
+/// Builds a [`Service`].
+#[must_use]
+pub struct ServiceBuilder {
+    name: String,
+    listen: SocketAddr,
+    advertise: Option<Endpoint>,
+    server: ServerConfig,
+    kit: KitConfig,
+    routes: Router,
+    edge: Option<Router>,
+    broker: Option<Broker>,
+    subscriptions: Vec<(Subscription, EventRouter)>,
+    registrar: Option<Arc<dyn Registrar>>,
+    health: HealthRegistry,
+    stops: Vec<Drain>,
+    drains: Vec<Drain>,
+    drain_timeout: Duration,
+}
+
+impl Service {
+    /// Starts to build the service `name`, which names its events, its consumer group and its endpoint.
+    pub fn builder(name: impl Into<String>) -> ServiceBuilder {
+        let name = name.into();
+        ServiceBuilder {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            server: ServerConfig::default(),
+            kit: KitConfig::new(&name),
+            routes: Router::new(),
+            edge: None,
+            broker: None,
+            subscriptions: Vec::new(),
+            registrar: None,
+            health: HealthRegistry::new(),
+            stops: Vec::new(),
+            drains: Vec::new(),
+            drain_timeout: Duration::from_secs(4),
+            name,
+        }
+    }
+
+    /// Listens, subscribes, registers and announces itself, in this order.
+    ///
+    /// # Errors
+    /// The first step that fails; what was started before it is stopped again.
+    pub async fn start(self) -> Result<RunningService, ServiceError> {
+        let ServiceBuilder { name, listen, advertise, server, kit: config, routes, edge, .. } = self.0;
+        let ServiceBuilder { broker, subscriptions, registrar, health, stops, drains, drain_timeout, .. } = self.0;
+
+        let server = Server::bind(listen, server)
+            .await
+            .map_err(|source| ServiceError::Server { service: name.clone(), source })?;
+        let local_addr = server.local_addr();
+        let endpoint = match advertise {
+            Some(endpoint) => endpoint,
+            None => Endpoint::parse(&format!("http://{local_addr}")).map_err(|error| ServiceError::Config {
+                service: name.clone(),
+                field: "listen",
+                reason: error.to_string(),
+            })?,
+        };
+        let instance = id::prefixed(&name);
+
+        if let Some(broker) = &broker {
+            let broker = broker.clone();
+            health.register("broker", move || {
+                let broker = broker.clone();
+                async move { ready(&broker) }
+            });
+        }
+        let routes = match edge {
+            Some(edge) => edge.merge(kit(health.router(), config)),
+            None => kit(routes.merge(health.router()), config),
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(routes, stop.clone()));
+
+        let mut running = RunningService {
+            name: name.clone(),
+            instance: instance.clone(),
+            local_addr,
+            broker: broker.clone(),
+            health,
+            registration: None,
+            subscriptions: Vec::new(),
+            serving: Some(Serving { task: serving, stop }),
+            stops,
+            drains,
+            drain_timeout,
+        };
+        if let Some(broker) = &broker {
+            for (subscription, router) in subscriptions {
+                match broker.subscribe(subscription, router).await {
+                    Ok(handle) => running.subscriptions.push(handle),
+                    Err(source) => return Err(ServiceError::Subscribe { service: name, source }),
+                }
+            }
+        }
+        if let Some(registrar) = registrar {
+            let registration =
+                Registration { service: name.clone(), instance: instance.clone(), endpoint: endpoint.clone() };
+            running.registration = Some(registrar.register(registration).await?);
+        }
+        tracing::info!(service = name, %endpoint, "service started");
+        if let Some(broker) = &broker {
+            announce(broker, ServiceStarted { service: name, instance, endpoint: endpoint.to_string() }).await;
+        }
+        Ok(running)
+    }
+
+    /// Starts, runs until Ctrl-C or SIGTERM, and drains.
+    ///
+    /// # Errors
+    /// Those of [`Service::start`] and [`RunningService::drain`].
+    pub async fn run(self) -> Result<(), ServiceError> {
+        self.start().await?.run().await
+    }
+}
+
+impl ServiceBuilder {
+    /// Where to listen; a free port of the loopback by default.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The endpoint to announce, where others cannot reach the address listened on.
+    pub fn advertise(mut self, endpoint: Endpoint) -> Self {
+        self.advertise = Some(endpoint);
+        self
+    }
+
+    /// Limits of the listener.
+    pub fn server(mut self, config: ServerConfig) -> Self {
+        self.server = config;
+        self
+    }
+
+    /// Limits of requests.
+    pub fn requests(mut self, config: KitConfig) -> Self {
+        self.kit = config;
+        self
+    }
+
+    /// Serves routes; several calls merge.
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Serves a router as it is: for an edge, such as a gateway, that brings limits, context and envelope of its own.
+    /// Routes are then left to it.
+    pub fn edge(mut self, edge: Router) -> Self {
+        self.edge = Some(edge);
+        self
+    }
+
+    /// The broker to publish to and consume from; subscriptions need it.
+    pub fn broker(mut self, broker: &Broker) -> Self {
+        self.broker = Some(broker.for_service(&self.name));
+        self
+    }
+
+    /// Consumes events, as the consumer group of the service's name unless the subscription says otherwise.
+    pub fn subscribe(mut self, subscription: impl Into<Subscription>, router: EventRouter) -> Self {
+        self.subscriptions.push((subscription.into(), router));
+        self
+    }
+
+    /// Announces the endpoint to a registry, once the service is ready.
+    pub fn register_with(mut self, registrar: Arc<dyn Registrar>) -> Self {
+        self.registrar = Some(registrar);
+        self
+    }
+
+    /// Adds a check to `/health/ready`.
+    pub fn health<F, Fut, E>(self, name: &str, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.health.register(name, check);
+        self
+    }
+
+    /// Runs `stop` as soon as the service begins to stop, while requests and deliveries end: for what would keep them, such
+    /// as sockets.
+    pub fn on_stop<F, Fut>(mut self, stop: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.stops.push(Box::new(move || -> BoxFuture<'static, _> { Box::pin(stop()) }));
+        self
+    }
+
+    /// Runs `drain` when the service stops, after requests and deliveries have ended; the last added runs first.
+    pub fn on_drain<F, Fut>(mut self, drain: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.drains.push(Box::new(move || -> BoxFuture<'static, _> { Box::pin(drain()) }));
+        self
+    }
+
+    /// How long draining may take; 4 s by default, so that a stop ends within the 5 s that a supervisor waits.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// When the name is empty, a subscription lacks its broker, or the drain timeout is zero.
+    pub fn build(self) -> Result<Service, ServiceError> {
+        let fail = |field, reason: &str| {
+            Err(ServiceError::Config { service: self.name.clone(), field, reason: reason.to_owned() })
+        };
+        if self.name.is_empty() {
+            return fail("name", "must not be empty");
+        }
+        if self.broker.is_none() && !self.subscriptions.is_empty() {
+            return fail("broker", "subscriptions need a broker");
+        }
+        if self.drain_timeout.is_zero() {
+            return fail("drain_timeout", "must be above zero");
+        }
+        Ok(Service(self))
+    }
+}
+
+fn ready(broker: &Broker) -> Result<(), String> {
+    let health = broker.health();
+    if health.is_ready() { Ok(()) } else { Err(format!("the broker is {:?}", health.state)) }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ServiceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
