@@ -35,7 +35,22 @@ pub(super) fn fill(template: &str, parameters: &[&str]) -> Result<String, Client
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_parameter_is_read_back_as_it_was(parameter in ".{0,40}") {
+            prop_assume!(!matches!(parameter.as_str(), "" | "." | ".."));
+            let path = fill("/users/{}/posts", &[&parameter]).unwrap();
+            let segments: Vec<_> = path.split('/').collect();
+            prop_assert_eq!(segments.len(), 4);
+            prop_assert_eq!(percent_decode_str(segments[2]).decode_utf8().unwrap(), parameter.as_str());
+            prop_assert!(http::Uri::try_from(path.as_str()).is_ok());
+        }
+    }
 
     #[test]
     fn a_parameter_stays_one_segment() {

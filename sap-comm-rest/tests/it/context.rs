@@ -105,3 +105,20 @@ async fn one_trace_id_is_found_in_every_line_of_a_request_and_one_line_tells_how
     assert!(last["duration_ms"].is_number());
     assert_eq!((&span["http.route"], &span["service.name"]), (&"/users/{id}".into(), &"user-service".into()));
 }
+
+#[tokio::test]
+async fn a_request_that_its_client_gives_up_leaves_a_line_too() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let dispatch = tracing::Dispatch::new(subscriber);
+    let router = Router::new().route("/", get(async || std::future::pending::<()>().await));
+    let request = Request::get("/").header("x-request-id", "req_a").body(Body::empty()).unwrap();
+    let mut asked = Box::pin(kit(router, KitConfig::default()).oneshot(request).with_subscriber(dispatch.clone()));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    tracing::dispatcher::with_default(&dispatch, || drop(asked));
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(line["fields"]["message"], "request given up by its client");
+    assert_eq!(line["span"]["request_id"], "req_a");
+}

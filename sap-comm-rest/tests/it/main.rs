@@ -10,6 +10,7 @@ mod documents;
 mod envelopes;
 mod gateway;
 mod health;
+mod http2;
 mod key_refresh;
 mod limits;
 mod shutdown;

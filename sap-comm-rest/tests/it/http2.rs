@@ -1,0 +1,81 @@
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, routing::get};
+use futures_util::future::join_all;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http2::{SendRequest, handshake},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sap_comm_rest::server::{KitConfig, ServerConfig, kit};
+use serde_json::Value;
+use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+
+use crate::support::{PATIENCE, serve, serve_with};
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+async fn open(addr: SocketAddr) -> (Sender, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+async fn ask(sender: &mut Sender, request: http::request::Builder) -> Response<Incoming> {
+    sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap()
+}
+
+fn router() -> Router {
+    Router::new().route("/", get(async || "ok"))
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests_at_once() {
+    let server = serve(router()).await;
+    let (sender, _connection) = open(server.addr).await;
+    let asked = (0..300).map(|_| {
+        let mut sender = sender.clone();
+        async move { ask(&mut sender, Request::get("http://a/")).await.status() }
+    });
+    assert!(join_all(asked).await.iter().all(|status| *status == StatusCode::OK));
+}
+
+#[tokio::test]
+async fn refusals_are_the_envelope_too() {
+    let server = serve(router()).await;
+    let (mut sender, _connection) = open(server.addr).await;
+    for (request, status) in [
+        (Request::get("http://a/nothing"), 404),
+        (Request::post("http://a/"), 405),
+        (Request::get("http://a/").header("host", "b"), 400),
+        (Request::get(format!("http://a/{}", "x".repeat(9_000))), 414),
+    ] {
+        let response = ask(&mut sender, request).await;
+        assert_eq!(response.status().as_u16(), status);
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!(body["error"]["requestId"], id);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_said_goodbye_to() {
+    let mut config = ServerConfig::default();
+    config.keep_alive_idle = Duration::from_millis(150);
+    let server = serve_with(kit(router(), KitConfig::default()), "127.0.0.1:0", config).await;
+    let (mut sender, connection) = open(server.addr).await;
+    assert_eq!(ask(&mut sender, Request::get("http://a/")).await.status(), StatusCode::OK);
+    timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_server() {
+    let server = serve(router()).await;
+    let (mut sender, connection) = open(server.addr).await;
+    assert_eq!(ask(&mut sender, Request::get("http://a/")).await.status(), StatusCode::OK);
+    server.shutdown.cancel();
+    timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    server.ended().await.unwrap();
+}
