@@ -1,4 +1,8 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map},
+    fmt,
+    sync::Arc,
+};
 
 use axum::Router;
 use sap_comm_core::{Resolver, Secret};
@@ -151,9 +155,9 @@ impl GatewayBuilder {
             let Some(resolver) = &self.resolver else {
                 return missing("resolver", "a route leads to a service");
             };
-            if !upstreams.contains_key(&service) {
-                let upstream = Upstream::new(&service, Arc::clone(resolver), config.breaker.clone())?;
-                upstreams.insert(service, upstream);
+            if let hash_map::Entry::Vacant(vacant) = upstreams.entry(service) {
+                let upstream = Upstream::new(vacant.key(), Arc::clone(resolver), config.breaker.clone())?;
+                vacant.insert(upstream);
             }
         }
         Ok(Gateway::new(Inner {

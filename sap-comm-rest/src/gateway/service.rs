@@ -170,7 +170,8 @@ impl Inner {
         }
         let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {
             ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
-                .retry_after(rejected.retry_after)
+                // Never zero, which would ask for a retry at once.
+                .retry_after(rejected.retry_after.max(Duration::from_millis(1)))
                 .caused_by(rejected)
         })?;
         let upgrade = self.tunnels.begin(&mut parts)?;

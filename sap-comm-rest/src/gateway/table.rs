@@ -12,8 +12,8 @@ pub(super) struct Table {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: Vec<(Box<str>, Node)>,
-    parameter: Option<Box<Node>>,
+    literals: Vec<(Box<str>, Self)>,
+    parameter: Option<Box<Self>>,
     /// The routes that end here, by their methods.
     entries: Vec<Arc<Entry>>,
     /// `Allow`, for methods that no entry takes.
@@ -158,8 +158,8 @@ mod tests {
         Table::new(entries.collect::<Result<_, _>>()?)
     }
 
-    fn find(table: &Table, method: Method, path: &str) -> Option<String> {
-        match table.find(&method, path) {
+    fn find(table: &Table, method: &Method, path: &str) -> Option<String> {
+        match table.find(method, path) {
             Found::Route(entry, end) => Some(format!("{} {}", entry.pattern, &path[end..])),
             Found::OtherMethods(allow) => Some(format!("allow {}", allow.unwrap().to_str().unwrap())),
             Found::Nothing => None,
@@ -184,16 +184,16 @@ mod tests {
             ("/API/v1/users", None),
             ("/", None),
         ] {
-            assert_eq!(find(&table, Method::GET, path).as_deref(), found, "{path}");
+            assert_eq!(find(&table, &Method::GET, path).as_deref(), found, "{path}");
         }
     }
 
     #[test]
     fn other_methods_are_named() {
         let table = table(&[("/a", &[Method::GET]), ("/a", &[Method::POST]), ("/", &[])]).unwrap();
-        assert_eq!(find(&table, Method::DELETE, "/a/b").as_deref(), Some("allow GET, HEAD, POST"));
-        assert_eq!(find(&table, Method::HEAD, "/a").as_deref(), Some("/a "));
-        assert_eq!(find(&table, Method::DELETE, "/b/c").as_deref(), Some("/ /b/c"));
+        assert_eq!(find(&table, &Method::DELETE, "/a/b").as_deref(), Some("allow GET, HEAD, POST"));
+        assert_eq!(find(&table, &Method::HEAD, "/a").as_deref(), Some("/a "));
+        assert_eq!(find(&table, &Method::DELETE, "/b/c").as_deref(), Some("/ /b/c"));
     }
 
     #[test]

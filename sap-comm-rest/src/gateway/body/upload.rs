@@ -170,7 +170,7 @@ impl Body for UploadBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Some(sending) => sending.body.as_ref().map_or_else(|| sending.shared.hint.clone(), Inbound::size_hint),
+            Some(sending) => sending.body.as_ref().map_or(sending.shared.hint, Inbound::size_hint),
             None => SizeHint::with_exact(0),
         }
     }

@@ -2,7 +2,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
-use super::ServerConfig;
+use super::{ServerConfig, framing::Verdict};
 
 /// A request that no service should see.
 #[derive(Debug)]
@@ -12,7 +12,10 @@ pub(super) struct Refusal {
 }
 
 /// Refuses what is over a limit or can be understood in two ways.
-pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig) -> Result<(), Refusal> {
+pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Verdict) -> Result<(), Refusal> {
+    if request.version() < Version::HTTP_2 && framing.refuses_next() {
+        return Err(ambiguous("The request leaves open where its body ends"));
+    }
     let uri = request.uri();
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > config.max_uri {
@@ -24,9 +27,6 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig) -> Result<()
         return Err(Refusal { error, close: true });
     }
     let headers = request.headers();
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        return Err(ambiguous("The request has both Content-Length and Transfer-Encoding"));
-    }
     check_host(request, headers)
 }
 

@@ -28,6 +28,7 @@ use super::{
     ServerConfig,
     activity::{Activity, InFlight, Phase},
     admission::admit,
+    framing::Framing,
     stream::Stream,
 };
 
@@ -50,13 +51,15 @@ pub(super) async fn serve<S, B>(
         return;
     }
     let activity = Arc::new(Activity::new(&config));
-    let io = TokioIo::new(Stream::new(stream, config.write_timeout, Arc::clone(&activity), permit));
+    let framing = Framing::new();
+    let verdict = framing.verdict();
+    let io = TokioIo::new(Stream::new(stream, config.write_timeout, Arc::clone(&activity), framing, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let in_flight = watched.begin(request.version() == Version::HTTP_2);
         let service = service.clone();
-        let admitted = admit(&request, &config).map_err(|refusal| refusal.into_response(&request));
+        let admitted = admit(&request, &config, &verdict).map_err(|refusal| refusal.into_response(&request));
         async move {
             let response = match admitted {
                 Ok(()) => {

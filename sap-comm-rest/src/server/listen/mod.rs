@@ -6,6 +6,7 @@ mod admission;
 mod config;
 mod connection;
 mod error;
+mod framing;
 mod stream;
 
 use std::{convert::Infallible, fmt::Display, net::SocketAddr};

@@ -13,9 +13,9 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::activity::Activity;
+use super::{activity::Activity, framing::Framing};
 
-/// A connection's bytes: tells the activity about reads, and bounds how long a write may stall.
+/// A connection's bytes: tells the activity and the framing about reads, and bounds how long a write may stall.
 ///
 /// It holds the connection's permit, so that an upgraded connection counts for as long as it lives.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Stream {
     stalled: Option<Pin<Box<Sleep>>>,
     write_timeout: Duration,
     activity: Arc<Activity>,
+    framing: Framing,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -32,9 +33,10 @@ impl Stream {
         inner: TcpStream,
         write_timeout: Duration,
         activity: Arc<Activity>,
+        framing: Framing,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        Self { inner, stalled: None, write_timeout, activity, _permit: permit }
+        Self { inner, stalled: None, write_timeout, activity, framing, _permit: permit }
     }
 
     /// Lets progress pass; a write without any for too long fails.
@@ -53,8 +55,10 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if buf.filled().len() > before {
+        let received = buf.filled().get(before..).unwrap_or_default();
+        if !received.is_empty() {
             self.activity.received();
+            self.framing.read(received);
         }
         Poll::Ready(result)
     }

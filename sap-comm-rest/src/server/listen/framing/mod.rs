@@ -23,9 +23,16 @@ pub(super) struct Framing {
     verdict: Verdict,
 }
 
-/// Which request of a connection is the first that must not be served.
+/// Tells, for each request of a connection in turn, whether it may be served.
 #[derive(Debug, Clone)]
-pub(super) struct Verdict(Arc<AtomicU64>);
+pub(super) struct Verdict(Arc<Requests>);
+
+#[derive(Debug)]
+struct Requests {
+    /// The number, from 0, of the first that must not be served.
+    first_doubtful: AtomicU64,
+    served: AtomicU64,
+}
 
 #[derive(Debug)]
 enum State {
@@ -58,7 +65,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Framing {
     pub(super) fn new() -> Self {
-        Self { state: State::Opening(0), heads: 0, verdict: Verdict(Arc::new(AtomicU64::new(u64::MAX))) }
+        Self { state: State::Opening(0), heads: 0, verdict: Verdict::new() }
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -131,15 +138,19 @@ impl Framing {
     }
 
     fn doubt(&mut self, request: u64) {
-        self.verdict.0.fetch_min(request, Ordering::Release);
+        self.verdict.0.first_doubtful.fetch_min(request, Ordering::Release);
         self.state = State::Over;
     }
 }
 
 impl Verdict {
-    /// Whether the request with this number, from 0, must not be served.
-    pub(super) fn refuses(&self, request: u64) -> bool {
-        request >= self.0.load(Ordering::Acquire)
+    fn new() -> Self {
+        Self(Arc::new(Requests { first_doubtful: AtomicU64::new(u64::MAX), served: AtomicU64::new(0) }))
+    }
+
+    /// Whether the next request must not be served. Ask once for each.
+    pub(super) fn refuses_next(&self) -> bool {
+        self.0.served.fetch_add(1, Ordering::Relaxed) >= self.0.first_doubtful.load(Ordering::Acquire)
     }
 }
 
@@ -151,7 +162,7 @@ mod tests {
         let mut framing = Framing::new();
         wire.chunks(piece).for_each(|bytes| framing.read(bytes));
         let verdict = framing.verdict();
-        (0..9).find(|request| verdict.refuses(*request))
+        (0..9).find(|_| verdict.refuses_next())
     }
 
     #[test]

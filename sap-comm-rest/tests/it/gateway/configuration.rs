@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use sap_comm_core::StaticResolver;
+use sap_comm_rest::gateway::{Gateway, GatewayBuilder, GatewayConfig, Quota, RateLimitConfig, Route};
+use serde_json::json;
+
+use super::support::{echo, get, resolver, serve, upstream, verifier};
+
+fn begun() -> GatewayBuilder {
+    Gateway::builder().resolver(Arc::new(StaticResolver::new()))
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused_and_named() {
+    let public = || Route::new("/a").to("test").public();
+    let config = |change: &dyn Fn(&mut GatewayConfig)| {
+        let mut config = GatewayConfig::default();
+        change(&mut config);
+        begun().config(config).route(public())
+    };
+    for (field, builder) in [
+        ("routes", begun()),
+        ("routes[/a].access", begun().route(Route::new("/a").to("test"))),
+        ("routes[/a].roles", begun().route(Route::new("/a").to("test").public().roles(["admin"]))),
+        ("routes[/a].path", begun().route(public()).route(public())),
+        ("routes[/a].rate_limit.requests", begun().route(public().rate_limit(Quota::per_second(0)))),
+        ("authenticator", begun().route(Route::new("/a").to("test").authenticated())),
+        ("fallback", begun().route(Route::new("/a").local().public())),
+        ("resolver", Gateway::builder().route(public())),
+        ("rate_limit.quota.requests", begun().route(public()).rate_limit(Quota::per_second(0))),
+        (
+            "rate_limit.max_callers",
+            begun().route(public()).rate_limit(RateLimitConfig { max_callers: 0, ..RateLimitConfig::default() }),
+        ),
+        ("trusted_proxies", begun().route(public()).trusted_proxies(["anywhere"])),
+        ("api_key", begun().route(public()).api_key("a\nb".to_owned().into())),
+        ("max_body", config(&|config| config.max_body = 0)),
+        ("max_tunnels", config(&|config| config.max_tunnels = usize::MAX)),
+        ("upstream.timeout", config(&|config| config.upstream.timeout = std::time::Duration::ZERO)),
+        ("breaker.failure_rate", config(&|config| config.breaker.failure_rate = Some(2.0))),
+    ] {
+        let error = builder.build().err().unwrap_or_else(|| panic!("{field} should be refused"));
+        assert_eq!(error.field, field);
+        assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_is_configured_from_text() {
+    let config: GatewayConfig = serde_json::from_value(json!({
+        "routes": [
+            {"path": "/api/v1/users", "target": {"service": "test"}, "access": "public", "timeout": "5s", "rewrite": "/users"},
+            {"path": "/api/v1/users/{id}", "methods": ["DELETE"], "target": {"service": "test"}, "access": "authenticated", "roles": ["admin"],
+             "rate_limit": {"requests": 10, "per": "1m"}},
+        ],
+        "rate_limit": {"quota": {"requests": 50, "per": "1s"}},
+        "upstream": {"connect_timeout": "500ms"},
+        "trusted_proxies": ["10.0.0.0/8"],
+        "scheme": "https",
+    }))
+    .unwrap();
+    let upstream = upstream(echo()).await;
+    let gateway =
+        Gateway::builder().config(config).resolver(resolver(&[("test", &[&upstream])])).authenticator(verifier());
+    let gateway = serve(gateway.build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api/v1/users").await.json()["target"], "/users");
+    assert_eq!(get(&gateway, "/api/v1/users/7").await.status, 405);
+}
+
+#[test]
+fn an_unknown_key_is_an_error() {
+    for text in [
+        r#"{"rotes": []}"#,
+        r#"{"routes": [{"path": "/a", "acces": "public"}]}"#,
+        r#"{"rate_limit": {"quota": {"requests": 1, "per": "1s", "bursts": 2}}}"#,
+        r#"{"upstream": {"timeot": "1s"}}"#,
+    ] {
+        let error = serde_json::from_str::<GatewayConfig>(text).unwrap_err().to_string();
+        assert!(error.contains("unknown field"), "{error}");
+    }
+}

@@ -1,0 +1,130 @@
+use axum::{Router, http::StatusCode, response::IntoResponse, routing::any};
+use sap_comm_rest::gateway::Route;
+
+use super::support::{Wire, canned, echo, get, send, serve, to, to_service, upstream};
+
+#[tokio::test]
+async fn what_belongs_to_one_connection_is_not_passed_on() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let headers = [
+        ("Connection", "keep-alive, X-Secret-Hop"),
+        ("X-Secret-Hop", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("TE", "trailers"),
+        ("Proxy-Authorization", "Basic x"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAA"),
+        ("X-Kept", "1"),
+    ];
+    let answer = send(&gateway, "GET", "/api", &headers, "").await;
+    assert_eq!(answer.sent("x-kept").as_deref(), Some("1"));
+    for name in ["connection", "x-secret-hop", "keep-alive", "te", "proxy-authorization", "upgrade", "http2-settings"] {
+        assert_eq!(answer.sent(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_upstreams_connection_stays_there() {
+    let upstream = canned(
+        b"HTTP/1.1 200 OK\r\nConnection: close, X-Inner\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\n\
+          X-Outer: 1\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let answer = get(&gateway, "/api").await;
+    assert_eq!((answer.status, answer.body.as_slice(), answer.header("x-outer")), (200, &b"ok"[..], Some("1")));
+    for name in ["connection", "x-inner", "keep-alive", "proxy-authenticate"] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_status_passes_through() {
+    let router = Router::new().route(
+        "/api/{status}",
+        any(|axum::extract::Path(status): axum::extract::Path<u16>| async move {
+            (StatusCode::from_u16(status).unwrap(), [("x-own", "1")]).into_response()
+        }),
+    );
+    let upstream = upstream(router).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    for status in [200, 201, 204, 301, 304, 400, 404, 409, 418, 422, 500, 501] {
+        let answer = get(&gateway, &format!("/api/{status}")).await;
+        assert_eq!((answer.status, answer.header("x-own")), (status, Some("1")));
+    }
+}
+
+#[tokio::test]
+async fn bodies_arrive_whole_with_a_length_and_in_chunks() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let answer = send(&gateway, "POST", "/api", &[], "hello").await;
+    assert_eq!((answer.json()["body"].as_str(), answer.sent("content-length").as_deref()), (Some("hello"), Some("5")));
+    for method in ["POST", "GET", "DELETE"] {
+        let mut wire = Wire::open(&gateway).await;
+        let head = format!("{method} /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        wire.write(format!("{head}5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n")).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.json()["body"], "hello world", "{method}");
+        assert_eq!(answer.sent("transfer-encoding").as_deref(), Some("chunked"));
+    }
+}
+
+#[tokio::test]
+async fn trailers_name_nothing_that_was_checked() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write(
+        "POST /api HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: authorization\r\nTransfer-Encoding: chunked\r\n\r\n\
+         2\r\nok\r\n0\r\nAuthorization: Bearer x\r\nContent-Length: 5\r\nX-User-Id: root\r\n\r\n",
+    )
+    .await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some("ok")));
+    for name in ["authorization", "x-user-id", "trailer", "content-length"] {
+        assert_eq!(answer.sent(name), None, "{name}");
+    }
+    wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_expects_a_go_ahead_gets_it_only_when_its_body_is_wanted() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).max_body(10).build().unwrap()).await;
+    let head = |path: &str, length: u8| {
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut wire = Wire::open(&gateway).await;
+    wire.write(head("/api", 5)).await;
+    assert_eq!(wire.answer_to("HEAD").await.status, 100);
+    wire.write("hello").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.json()["body"].as_str(), answer.sent("expect")), (Some("hello"), None));
+    for (path, length, status) in [("/nothing", 5, 404), ("/api", 11, 413)] {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(head(path, length)).await;
+        assert_eq!(wire.answer().await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_name_is_kept_where_a_route_says_so() {
+    let upstream = upstream(echo()).await;
+    let route = Route::new("/api").to("test").public().preserve_host();
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api").await.sent("host").as_deref(), Some("gateway.example"));
+}
+
+#[tokio::test]
+async fn connections_on_both_sides_are_kept() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    for number in 0..20 {
+        wire.write(format!("POST /api/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")).await;
+        assert_eq!(wire.answer().await.json()["target"], format!("/api/{number}"));
+    }
+}

@@ -1,0 +1,40 @@
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::support::{Running, echo, serve, to, upstream, within};
+
+async fn send(gateway: &Running, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let response = within(sender.send_request(request)).await.unwrap();
+    drop(driver);
+    response
+}
+
+#[tokio::test]
+async fn a_request_of_http2_is_forwarded_as_http1() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let request = Request::post("http://gateway.example/api?x=1").body(Full::from("hello")).unwrap();
+    let response = send(&gateway, request).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = within(response.into_body().collect()).await.unwrap().to_bytes();
+    let json: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((json["target"].as_str(), json["body"].as_str()), (Some("/api?x=1"), Some("hello")));
+    let host = serde_json::json!(["x-forwarded-host", "gateway.example"]);
+    assert!(json["headers"].as_array().unwrap().contains(&host), "{json}");
+}
+
+#[tokio::test]
+async fn an_authority_unlike_the_host_is_refused() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let request = Request::get("http://gateway.example/api").header("host", "evil.example").body(Full::default());
+    assert_eq!(send(&gateway, request.unwrap()).await.status(), StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,86 @@
+use sap_comm_rest::gateway::{Quota, Route};
+
+use super::support::{Running, bearer_for, echo, get, send, serve, to, to_service, upstream, verifier};
+
+#[tokio::test]
+async fn a_caller_over_its_limit_is_told_when_to_come_back() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).rate_limit(Quota::per_hour(2)).build().unwrap()).await;
+    for remaining in ["1", "0"] {
+        let answer = get(&gateway, "/api").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            (answer.header("ratelimit-limit"), answer.header("ratelimit-remaining")),
+            (Some("2"), Some(remaining))
+        );
+    }
+    let answer = get(&gateway, "/api").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "RATE_LIMITED"));
+    assert_eq!(answer.header("ratelimit-remaining"), Some("0"));
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1_790..=1_800).contains(&seconds), "{seconds}");
+}
+
+async fn as_user(gateway: &Running, id: &str) -> u16 {
+    send(gateway, "GET", "/api", &[("Authorization", &bearer_for(id, &[], 600))], "").await.status
+}
+
+#[tokio::test]
+async fn each_principal_has_a_limit_of_its_own() {
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream)
+        .authenticator(verifier())
+        .rate_limit(Quota::per_hour(1))
+        .route(Route::new("/api").to("test").authenticated())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    assert_eq!(as_user(&gateway, "usr_1").await, 200);
+    assert_eq!(as_user(&gateway, "usr_1").await, 429);
+    assert_eq!(as_user(&gateway, "usr_2").await, 200);
+}
+
+#[tokio::test]
+async fn guessing_tokens_is_limited_by_address() {
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream)
+        .authenticator(verifier())
+        .rate_limit(Quota::per_hour(2))
+        .route(Route::new("/api").to("test").authenticated())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    for status in [401, 401, 429] {
+        assert_eq!(send(&gateway, "GET", "/api", &[("Authorization", "Bearer x")], "").await.status, status);
+    }
+    assert_eq!(as_user(&gateway, "usr_1").await, 200);
+}
+
+#[tokio::test]
+async fn a_spoofed_address_buys_nothing() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).rate_limit(Quota::per_hour(1)).build().unwrap()).await;
+    let from = async |address: &str| send(&gateway, "GET", "/api", &[("X-Forwarded-For", address)], "").await.status;
+    assert_eq!((from("1.1.1.1").await, from("2.2.2.2").await), (200, 429));
+
+    let trusting = to(&upstream).rate_limit(Quota::per_hour(1)).trusted_proxies(["127.0.0.1"]);
+    let gateway = serve(trusting.build().unwrap()).await;
+    let from = async |address: &str| send(&gateway, "GET", "/api", &[("X-Forwarded-For", address)], "").await.status;
+    assert_eq!((from("1.1.1.1").await, from("2.2.2.2").await, from("6.6.6.6, 1.1.1.1").await), (200, 200, 429));
+}
+
+#[tokio::test]
+async fn a_route_may_have_its_own_limit_or_none() {
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream)
+        .rate_limit(Quota::per_hour(1))
+        .route(Route::new("/login").to("test").public().rate_limit(Quota::per_hour(2)))
+        .route(Route::new("/health").to("test").public().unlimited())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    for status in [200, 200, 429] {
+        assert_eq!(get(&gateway, "/login").await.status, status);
+    }
+    for _ in 0..5 {
+        let answer = get(&gateway, "/health").await;
+        assert_eq!((answer.status, answer.header("ratelimit-limit")), (200, None));
+    }
+}

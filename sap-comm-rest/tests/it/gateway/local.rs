@@ -1,0 +1,104 @@
+use axum::{Json, Router, extract::Request, routing::any};
+use sap_comm_core::Context;
+use sap_comm_rest::gateway::{Gateway, Quota, Route};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use super::support::{Wire, bearer, get, send, serve, verifier, within};
+
+fn local() -> Router {
+    Router::new()
+        .route("/graphql", any(describe))
+        .route("/docs/{page}", any(describe))
+        .route("/panic", any(async || -> &'static str { panic!("oh no") }))
+        .route(
+            "/socket",
+            any(async |mut request: Request| {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let mut stream = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, b"hello").await.unwrap();
+                });
+                (http::StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "websocket")])
+            }),
+        )
+}
+
+async fn describe(request: Request) -> Json<serde_json::Value> {
+    let context = Context::current();
+    Json(json!({
+        "path": request.uri().path(),
+        "requestId": context.request_id(),
+        "principal": context.principal().map(|principal| principal.id.clone()),
+        "userId": request.headers().get("x-user-id").map(|value| value.to_str().unwrap()),
+    }))
+}
+
+fn gateway() -> Gateway {
+    Gateway::builder()
+        .authenticator(verifier())
+        .route(Route::new("/graphql").local().authenticated().roles(["admin"]))
+        .fallback(local())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_no_route_takes_is_served_in_this_process() {
+    let gateway = serve(gateway()).await;
+    let headers = [("X-Request-Id", "req_mine"), ("X-User-Id", "root")];
+    let answer = send(&gateway, "GET", "/docs/%61", &headers, "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json(), json!({"path": "/docs/a", "requestId": "req_mine", "principal": null, "userId": null}));
+    assert_eq!(answer.header("x-request-id"), Some("req_mine"));
+    assert_eq!(get(&gateway, "/docs/%2e%2e/graphql").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_local_route_is_guarded_like_any_other() {
+    let gateway = serve(gateway()).await;
+    assert_eq!(get(&gateway, "/graphql").await.status, 401);
+    assert_eq!(send(&gateway, "GET", "/graphql", &[("Authorization", &bearer(&[]))], "").await.status, 403);
+    let answer = send(&gateway, "GET", "/graphql", &[("Authorization", &bearer(&["admin"]))], "").await;
+    assert_eq!(answer.json()["principal"], "usr_1");
+}
+
+#[tokio::test]
+async fn a_panic_in_this_process_is_an_internal_error() {
+    let gateway = serve(gateway()).await;
+    let answer = get(&gateway, "/panic").await;
+    assert_eq!((answer.status, answer.code().as_str()), (500, "INTERNAL_ERROR"));
+    assert!(!String::from_utf8_lossy(&answer.body).contains("oh no"));
+}
+
+#[tokio::test]
+async fn a_local_websocket_keeps_its_upgrade() {
+    let gateway = serve(gateway()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 101);
+    let mut hello = [0; 5];
+    within(wire.0.read_exact(&mut hello)).await.unwrap();
+    assert_eq!(&hello, b"hello");
+}
+
+#[tokio::test]
+async fn unrouted_requests_are_limited_too() {
+    let gateway = Gateway::builder()
+        .rate_limit(Quota::per_hour(1))
+        .route(Route::new("/health").local().public().unlimited())
+        .fallback(local())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    assert_eq!((get(&gateway, "/docs/a").await.status, get(&gateway, "/docs/a").await.status), (200, 429));
+    assert_eq!(get(&gateway, "/health").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_gateway_is_a_router_too() {
+    let router = Router::new().route("/own", any(describe)).merge(gateway().into_router());
+    let gateway = super::support::upstream(router).await;
+    assert_eq!(get(&gateway, "/own").await.status, 200);
+    assert_eq!(get(&gateway, "/graphql").await.status, 401);
+    assert_eq!(get(&gateway, "/docs/b").await.json()["path"], "/docs/b");
+}

@@ -1,0 +1,79 @@
+use std::sync::{Arc, Mutex};
+
+use sap_comm_rest::gateway::Route;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use super::support::{bearer, echo, send, serve, to_service, upstream, verifier};
+
+/// Keeps the lines of a gateway's request log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().contains("gateway")
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn each_request_leaves_one_line_with_its_ids() {
+    let lines = Lines::default();
+    // With one dispatcher only, a thread without it could switch the call site off for all.
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream)
+        .authenticator(verifier())
+        .route(Route::new("/users/{id}").to("test").authenticated())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace_id}-00f067aa0ba902b7-01");
+    let token = bearer(&[]);
+    let headers = [("traceparent", parent.as_str()), ("X-Request-Id", "req_1"), ("Authorization", &token)];
+    send(&gateway, "GET", "/users/7?secret=1", &headers, "").await;
+    send(&gateway, "GET", "/nothing", &headers[..2], "").await;
+
+    let lines: Vec<_> = lines.0.lock().unwrap().iter().filter(|line| line.contains("status=")).cloned().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in &lines {
+        assert!(line.contains(&format!("trace_id=\"{trace_id}\"")) && line.contains("request_id=\"req_1\""), "{line}");
+        assert!(line.contains("method=GET") && line.contains("duration_ms="), "{line}");
+        assert!(!line.contains("secret") && !line.contains(&token), "{line}");
+    }
+    let upstream = format!("upstream=\"test http://{}\"", upstream.address);
+    for part in ["status=200", "route=\"/users/{id}\"", "principal=\"usr_1\"", "client=127.0.0.1", &upstream] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    assert!(lines[1].contains("status=404") && lines[1].contains("code=\"NOT_FOUND\""), "{}", lines[1]);
+}

@@ -1,0 +1,18 @@
+//! The gateway in front of real listeners.
+
+mod access;
+mod attacks;
+mod breaker;
+mod configuration;
+mod forwarding;
+mod http2;
+mod identity;
+mod limits;
+mod local;
+mod log;
+mod responses;
+mod routing;
+mod streaming;
+mod support;
+mod timeouts;
+mod upgrade;

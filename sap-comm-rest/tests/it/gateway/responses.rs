@@ -1,0 +1,83 @@
+//! Upstreams that break the protocol.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::io::AsyncWriteExt;
+
+use super::support::{canned, get, raw_upstream, read_head, send, serve, to};
+
+#[tokio::test]
+async fn an_answer_that_could_be_read_in_two_ways_is_not_passed_on() {
+    for (name, answer) in [
+        ("no HTTP", &b"SSH-2.0-OpenSSH_9\r\n"[..]),
+        ("both lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("two lengths that differ", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+        ("two lengths alike", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("unknown coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        ("length that is none", b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"),
+        ("folded header", b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
+        ("unasked upgrade", b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
+        ("end within the head", b"HTTP/1.1 200 OK\r\nContent-Le"),
+        ("nothing at all", b""),
+    ] {
+        let upstream = canned(answer).await;
+        let gateway = serve(to(&upstream).build().unwrap()).await;
+        let answer = get(&gateway, "/api").await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "BAD_GATEWAY"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_an_answer_are_never_the_next_one() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        while read_head(&mut stream).await.ends_with("\r\n\r\n") {
+            let poisoned =
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngoodHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+            if stream.write_all(poisoned.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    for _ in 0..10 {
+        let answer = get(&gateway, "/api").await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"good"[..]));
+    }
+}
+
+#[tokio::test]
+async fn announcements_before_the_answer_are_swallowed() {
+    let upstream = canned(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let answer = get(&gateway, "/api").await;
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_before_the_answer_is_tried_once_more_if_that_does_no_harm() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let upstream = raw_upstream(move |mut stream, number| {
+        let count = Arc::clone(&count);
+        async move {
+            read_head(&mut stream).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            if number % 2 == 1 {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await;
+            }
+        }
+    })
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api").await.status, 200);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(send(&gateway, "POST", "/api", &[("Content-Length", "0")], "").await.status, 502);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}

@@ -1,0 +1,58 @@
+use sap_comm_rest::gateway::{Gateway, Route};
+
+use super::support::{echo, get, resolver, send, serve, to, to_service, upstream};
+
+#[tokio::test]
+async fn a_request_goes_to_the_service_of_its_route() {
+    let (users, contents) = (upstream(echo()).await, upstream(echo()).await);
+    let gateway = Gateway::builder()
+        .resolver(resolver(&[("user-service", &[&users]), ("content-service", &[&contents])]))
+        .route(Route::new("/api/v1/users").to("user-service").public())
+        .route(Route::new("/api/v1/contents").to("content-service").public())
+        .build()
+        .unwrap();
+    let gateway = serve(gateway).await;
+    for (path, asked) in [("/api/v1/users/7?full=1", &users), ("/api/v1/contents", &contents)] {
+        let answer = get(&gateway, path).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["target"], path);
+        assert_eq!(answer.sent("host").unwrap(), asked.address.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_no_route_takes_is_not_found() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    for path in ["/", "/apis", "/Api", "/api2/x"] {
+        let answer = get(&gateway, path).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_and_the_allowed_ones_named() {
+    let upstream = upstream(echo()).await;
+    let route = Route::new("/api").methods(["GET", "POST"]).to("test").public();
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    let answer = send(&gateway, "DELETE", "/api", &[], "").await;
+    assert_eq!((answer.status, answer.code().as_str()), (405, "METHOD_NOT_ALLOWED"));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
+    assert_eq!(send(&gateway, "HEAD", "/api", &[], "").await.status, 200);
+    assert_eq!(send(&gateway, "POST", "/api", &[], "x").await.json()["body"], "x");
+}
+
+#[tokio::test]
+async fn a_rewrite_changes_the_path_and_keeps_the_query() {
+    let upstream = upstream(echo()).await;
+    let route = Route::new("/api/v1/users").to("test").public().rewrite("/people");
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api/v1/users/7/?a=%2Fb&c").await.json()["target"], "/people/7/?a=%2Fb&c");
+}
+
+#[tokio::test]
+async fn the_upstream_sees_the_path_that_was_decided_about() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/%61pi/%c3%a9/a%7Eb?x=%41").await.json()["target"], "/api/%C3%A9/a~b?x=%41");
+}

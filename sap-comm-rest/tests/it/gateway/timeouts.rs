@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route, UpstreamConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::support::{Wire, echo, get, raw_upstream, read_head, resolver, send, serve, to, to_service, upstream};
+
+#[tokio::test]
+async fn a_silent_upstream_is_given_up() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(100));
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    let answer = get(&gateway, "/api").await;
+    assert_eq!((answer.status, answer.code().as_str()), (504, "GATEWAY_TIMEOUT"));
+}
+
+#[tokio::test]
+async fn a_flood_of_announcements_is_no_answer() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(200));
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api").await.status, 504);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_is_passed_over() {
+    let gone = upstream(echo()).await;
+    let there = upstream(echo()).await;
+    let services = resolver(&[("test", &[&gone, &there])]);
+    gone.stop().await;
+    let route = Route::new("/api").to("test").public();
+    let gateway = Gateway::builder().resolver(services).without_rate_limit().route(route).build();
+    let gateway = serve(gateway.unwrap()).await;
+    for _ in 0..20 {
+        assert_eq!(get(&gateway, "/api").await.status, 200);
+        let answer = send(&gateway, "POST", "/api", &[], "hello").await;
+        assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some("hello")));
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_falls_silent_within_its_answer_is_cut_off() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut config = UpstreamConfig::default();
+    config.idle_timeout = Duration::from_millis(100);
+    let gateway = serve(to(&upstream).upstream(config).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut all = Vec::new();
+    let _ = super::support::within(wire.0.read_to_end(&mut all)).await;
+    assert!(all.ends_with(b"half"));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_of_its_body_is_refused() {
+    let upstream = upstream(echo()).await;
+    let mut config = GatewayConfig::default();
+    config.body_stall = Duration::from_millis(100);
+    let route = Route::new("/api").to("test").public();
+    let gateway = Gateway::builder().config(config).resolver(resolver(&[("test", &[&upstream])])).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
+    assert!(wire.is_closed().await);
+}
