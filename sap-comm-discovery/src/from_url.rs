@@ -9,6 +9,7 @@ use sap_comm_core::{Endpoint, EnvResolver, Resolver, StaticResolver};
 /// | `env:` | environment variables such as `USER_SERVICE_URL` |
 /// | `static:user-service=http://a:1,http://b:2;other=http://c:3` | the URL itself |
 /// | `dns:`, `dns:?port=8080`, `dns://127.0.0.1:53?domain=prod.svc.cluster.local&scheme=https` | DNS, feature `dns` |
+/// | `etcd://10.0.0.1:2379,10.0.0.2:2379`, `etcd://10.0.0.1:2379/prefix` | etcd, feature `etcd` |
 ///
 /// # Errors
 /// When the scheme is unknown, its feature is off, or the rest cannot be read; the error says what is supported.
@@ -28,6 +29,13 @@ pub fn resolver_from_url(url: &str) -> Result<Arc<dyn Resolver>, ResolverUrlErro
             .map_err(|error| ResolverUrlError::invalid(url, error.to_string())),
         #[cfg(not(feature = "dns"))]
         "dns" => Err(ResolverUrlError::FeatureOff { scheme: "dns", feature: "dns" }),
+        #[cfg(feature = "etcd")]
+        "etcd" => crate::etcd::EtcdBuilder::from_url(rest)
+            .and_then(crate::etcd::EtcdBuilder::build)
+            .map(|etcd| Arc::new(etcd) as Arc<dyn Resolver>)
+            .map_err(|error| ResolverUrlError::invalid(url, error.to_string())),
+        #[cfg(not(feature = "etcd"))]
+        "etcd" => Err(ResolverUrlError::FeatureOff { scheme: "etcd", feature: "etcd" }),
         _ => Err(ResolverUrlError::Unknown { scheme: scheme.to_owned() }),
     }
 }
@@ -62,10 +70,12 @@ pub enum ResolverUrlError {
     },
 }
 
-#[cfg(feature = "dns")]
-const SUPPORTED: &str = "`env:`, `static:`, `dns:`";
-#[cfg(not(feature = "dns"))]
-const SUPPORTED: &str = "`env:`, `static:`";
+const SUPPORTED: &str = match (cfg!(feature = "dns"), cfg!(feature = "etcd")) {
+    (true, true) => "`env:`, `static:`, `dns:`, `etcd://`",
+    (true, false) => "`env:`, `static:`, `dns:`",
+    (false, true) => "`env:`, `static:`, `etcd://`",
+    (false, false) => "`env:`, `static:`",
+};
 
 impl ResolverUrlError {
     fn invalid(url: &str, reason: impl Into<String>) -> Self {

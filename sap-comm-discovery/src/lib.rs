@@ -22,8 +22,12 @@
 mod balancer;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod fallback;
 mod from_url;
+#[cfg(any(feature = "dns", feature = "etcd"))]
+mod pace;
 
 pub use balancer::{
     Balancer, BalancerConfig, BalancerConfigBuilder, BalancerSnapshot, EndpointSnapshot, Outcome, PickError, Picked,
@@ -31,6 +35,8 @@ pub use balancer::{
 };
 #[cfg(feature = "dns")]
 pub use dns::{DnsError, DnsResolver, DnsResolverBuilder};
+#[cfg(feature = "etcd")]
+pub use etcd::{Etcd, EtcdBuilder, EtcdError};
 pub use fallback::FallbackResolver;
 pub use from_url::{ResolverUrlError, resolver_from_url};
 

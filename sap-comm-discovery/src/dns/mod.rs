@@ -7,11 +7,11 @@ use std::{fmt, sync::Arc};
 
 use futures_util::stream::BoxStream;
 use sap_comm_core::{Resolution, Resolver};
-use tokio::sync::broadcast;
 
 pub use builder::{DnsError, DnsResolverBuilder};
 
-use lookup::Lookup;
+use self::lookup::Lookup;
+use crate::pace::Hints;
 
 /// Endpoints from DNS, as for Kubernetes' headless services.
 ///
@@ -25,7 +25,7 @@ use lookup::Lookup;
 #[derive(Clone)]
 pub struct DnsResolver {
     lookup: Arc<Lookup>,
-    hints: broadcast::Sender<Arc<str>>,
+    hints: Hints,
 }
 
 impl DnsResolver {
@@ -35,20 +35,17 @@ impl DnsResolver {
     }
 
     fn new(lookup: Lookup) -> Self {
-        // A watch that missed hints takes that for one.
-        let (hints, _) = broadcast::channel(16);
-        Self { lookup: Arc::new(lookup), hints }
+        Self { lookup: Arc::new(lookup), hints: Hints::new() }
     }
 }
 
 impl Resolver for DnsResolver {
     fn watch(&self, service: &str) -> BoxStream<'static, Resolution> {
-        watch::watch(Arc::clone(&self.lookup), service, self.hints.subscribe())
+        watch::watch(Arc::clone(&self.lookup), self.hints.about(service))
     }
 
     fn refresh(&self, service: &str) {
-        // Without a watch there is nothing to refresh.
-        let _ = self.hints.send(service.into());
+        self.hints.send(service);
     }
 }
 

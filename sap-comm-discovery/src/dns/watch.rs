@@ -2,24 +2,18 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use sap_comm_core::{EndpointSet, Resolution, ResolveError};
-use tokio::{
-    sync::broadcast,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{lookup::Lookup, question::Question};
+use crate::pace::{Doubts, backoff, jitter};
 
 /// However many hints come, nothing is asked more often.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// The first pause after a failure; it doubles up to the longest.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 struct Watch {
     lookup: Arc<Lookup>,
-    service: Arc<str>,
     question: Question,
-    hints: broadcast::Receiver<Arc<str>>,
+    doubts: Doubts,
     asked_at: Option<Instant>,
     pause: Duration,
     failures: u32,
@@ -28,19 +22,15 @@ struct Watch {
 }
 
 /// Asks for as long as the stream is held, and tells what changes.
-pub(super) fn watch(
-    lookup: Arc<Lookup>,
-    service: &str,
-    hints: broadcast::Receiver<Arc<str>>,
-) -> BoxStream<'static, Resolution> {
-    match lookup.question(service) {
+pub(super) fn watch(lookup: Arc<Lookup>, doubts: Doubts) -> BoxStream<'static, Resolution> {
+    match lookup.question(doubts.service()) {
         Ok(question) => {
-            let (service, pause) = (service.into(), Duration::ZERO);
-            let watch = Watch { lookup, service, question, hints, asked_at: None, pause, failures: 0, told: None };
+            let pause = Duration::ZERO;
+            let watch = Watch { lookup, question, doubts, asked_at: None, pause, failures: 0, told: None };
             stream::unfold(watch, |watch| async { Some(watch.next().await) }).boxed()
         }
         Err(reason) => {
-            let error = ResolveError { service: service.to_owned(), reason };
+            let error = ResolveError { service: doubts.service().to_owned(), reason };
             let answer = Resolution::Unavailable { error, retry_in: Duration::MAX };
             stream::once(async { answer }).chain(stream::pending()).boxed()
         }
@@ -63,10 +53,10 @@ impl Watch {
                     }
                 }
                 Err(reason) => {
-                    self.pause = jitter(backoff(self.failures));
+                    self.pause = backoff(self.failures);
                     self.failures = self.failures.saturating_add(1);
                     self.told = None;
-                    let error = ResolveError { service: self.service.to_string(), reason };
+                    let error = ResolveError { service: self.doubts.service().to_owned(), reason };
                     return (Resolution::Unavailable { error, retry_in: self.pause }, self);
                 }
             }
@@ -79,40 +69,7 @@ impl Watch {
         let due = asked_at + self.pause;
         tokio::select! {
             () = sleep_until(due) => {}
-            () = doubted(&mut self.hints, &self.service) => sleep_until(due.min(asked_at + LEAST_PAUSE)).await,
+            () = self.doubts.next() => sleep_until(due.min(asked_at + LEAST_PAUSE)).await,
         }
-    }
-}
-
-/// Returns once a hint is about this service.
-async fn doubted(hints: &mut broadcast::Receiver<Arc<str>>, service: &str) {
-    loop {
-        match hints.recv().await {
-            Ok(hinted) if &*hinted != service => {}
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-            // The resolver is gone, and with it whoever could hint.
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-fn backoff(failures: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(1_u32 << failures.min(16)).min(LONGEST_BACKOFF)
-}
-
-/// Cuts up to a tenth, so that instances that started together do not ask together.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 - 0.1 * fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_back_off_to_a_bound() {
-        let pauses: Vec<_> = (0..8).map(|failures| backoff(failures).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(backoff(u32::MAX), LONGEST_BACKOFF);
     }
 }

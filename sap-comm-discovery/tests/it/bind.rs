@@ -8,8 +8,8 @@ use sap_comm_discovery::resolver_from_url;
 use sap_comm_testkit::{
     TestkitError, free_port,
     guard::{Home, Server},
+    install::locate,
 };
-use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The key of a server that only this test reaches.
@@ -44,7 +44,7 @@ impl Bind {
         let configuration = home.write("named.conf", configuration)?;
         home.write("rndc.key", KEY)?;
         home.write("example.zone", zone(1, records))?;
-        let server = home.guard("named", ["-g".as_ref(), "-c".as_ref(), configuration.as_os_str()])?;
+        let server = home.guard(locate("named")?, ["-g".as_ref(), "-c".as_ref(), configuration.as_os_str()])?;
         server.start().await?;
         let bind = Self { server, port, control, serial: 1 };
         bind.ready().await?;
@@ -58,7 +58,7 @@ impl Bind {
         std::fs::write(dir.join("example.zone"), zone(self.serial, records)).expect("the zone is ours to write");
         let (key, control) = (dir.join("rndc.key"), self.control.to_string());
         let arguments = ["-s", "127.0.0.1", "-p", &control, "-k", path(&key), "reload", "example.test"];
-        self.server.run("rndc", arguments, LIMIT).await.map(drop)
+        self.server.run(locate("rndc")?, arguments, LIMIT).await.map(drop)
     }
 
     pub(crate) async fn kill(&self) -> Result<(), TestkitError> {
@@ -94,14 +94,4 @@ fn zone(serial: u32, records: &str) -> String {
 
 fn path(path: &Path) -> &str {
     path.to_str().expect("temporary directories have plain names")
-}
-
-/// The next answer, as texts; an error for a source that cannot be asked.
-pub(crate) async fn next(
-    watch: &mut (impl futures_util::Stream<Item = Resolution> + Unpin),
-) -> Result<Vec<String>, String> {
-    match timeout(LIMIT, watch.next()).await.expect("an answer in time").expect("a watch never ends") {
-        Resolution::Snapshot(set) => Ok(set.as_slice().iter().map(|endpoint| format!("{endpoint:?}")).collect()),
-        Resolution::Unavailable { error, .. } => Err(error.to_string()),
-    }
 }

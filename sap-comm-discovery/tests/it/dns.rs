@@ -6,7 +6,7 @@ use sap_comm_core::Resolver;
 use sap_comm_discovery::{Balancer, BalancerConfig, resolver_from_url};
 use tokio::time::Instant;
 
-use crate::bind::{Bind, next};
+use crate::{bind::Bind, watching::next};
 
 fn resolver(bind: &Bind, options: &str) -> Arc<dyn Resolver> {
     resolver_from_url(&bind.url(options)).unwrap()
