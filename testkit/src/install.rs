@@ -42,6 +42,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
     require("PostgreSQL", "pg_isready", &["/usr/lib/postgresql/*/bin"], "postgresql"),
     require("DNS discovery", "named", &[], "bind9"),
     require("DNS discovery", "rndc", &[], "bind9-utils"),
+    require("etcd discovery", "etcd", &[], "etcd-server"),
     require("every server", "setsid", &[], "util-linux"),
     require("every server", "setpriv", &[], "util-linux"),
     require("Node clients", "node", &[], "nodejs"),
