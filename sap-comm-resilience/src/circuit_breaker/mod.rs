@@ -11,6 +11,8 @@ mod event;
 mod failsafe;
 mod future;
 mod layer;
+#[cfg(all(test, loom))]
+mod models;
 mod opossum;
 mod permit;
 mod policy;

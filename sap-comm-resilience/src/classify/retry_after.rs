@@ -31,7 +31,7 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -53,7 +53,7 @@ fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     parse_retry_after(text, date.and_then(super::retry_after::http_date).unwrap_or_else(Timestamp::now))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::time::Duration;
 

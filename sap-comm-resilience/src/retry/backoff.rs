@@ -89,7 +89,7 @@ impl fmt::Debug for Delays {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Behaviour of the strategies, one module each.
 
 mod adapters;
+mod allocation;
 mod bulkhead;
 mod classification;
 mod configuration;

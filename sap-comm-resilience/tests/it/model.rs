@@ -205,6 +205,6 @@ fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
 fn the_breaker_does_what_the_oracle_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let config = ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
-    let histories = prop::collection::vec(step(), 1..80);
+    let histories = prop::collection::vec(step(), 1..50);
     TestRunner::new(config).run(&histories, |steps| check(&runtime, &steps)).unwrap();
 }

@@ -50,6 +50,25 @@ impl Window {
         }
     }
 
+    #[cfg(all(test, loom))]
+    pub(crate) fn model_of_time(window: u64, buckets: usize) -> Self {
+        Self::Time(TimeWindow::new(window, buckets, crate::sync::stripes()))
+    }
+
+    /// As a thread of this stripe would.
+    #[cfg(all(test, loom))]
+    pub(crate) fn record_in(&self, stripe: usize, generation: u64, now: u64, sample: Sample) {
+        match self {
+            Self::Time(window) => window.record(stripe, generation, now, sample),
+            Self::Calls(window) => window.record(generation, sample),
+        }
+    }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn model_of_calls(size: usize) -> Self {
+        Self::Calls(CountWindow::new(size))
+    }
+
     #[inline]
     pub(crate) fn record(&self, generation: u64, now: u64, sample: Sample) {
         match self {

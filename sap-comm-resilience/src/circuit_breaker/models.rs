@@ -1,0 +1,108 @@
+//! Models of the lock-free parts: loom tries every interleaving of two threads.
+
+use std::sync::Arc;
+
+use loom::thread;
+
+use super::{
+    consecutive::Consecutive,
+    state::{Phase, StateWord},
+    window::{Sample, Totals, Window},
+};
+
+const FAILED: Sample = Sample { failed: true, slow: false };
+const OK: Sample = Sample { failed: false, slow: false };
+
+/// Windows of ten nanoseconds in five buckets, and of two calls.
+fn windows() -> [fn() -> Window; 2] {
+    [|| Window::model_of_time(10, 5), || Window::model_of_calls(2)]
+}
+
+#[test]
+fn of_two_transitions_from_one_reading_one_happens() {
+    loom::model(|| {
+        let word = Arc::new(StateWord::new());
+        let seen = word.load();
+        let other = Arc::clone(&word);
+        let thread = thread::spawn(move || other.advance(seen, Phase::Open));
+        let mine = word.advance(seen, Phase::Isolated);
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some());
+        assert_eq!(word.load().generation, 1);
+    });
+}
+
+#[test]
+fn the_end_of_a_ramp_never_undoes_a_transition() {
+    loom::model(|| {
+        let word = Arc::new(StateWord::new());
+        word.advance(word.load(), Phase::Ramping);
+        let seen = word.load();
+        let other = Arc::clone(&word);
+        let thread = thread::spawn(move || other.end_ramp(seen));
+        let opened = (0..2).find_map(|_| word.advance(word.load(), Phase::Open));
+        thread.join().unwrap();
+        assert!(opened.is_some());
+        assert_eq!(word.load().phase, Phase::Open);
+    });
+}
+
+#[test]
+fn of_two_threads_that_record_and_read_one_sees_both() {
+    for window in windows() {
+        loom::model(move || {
+            let window = Arc::new(window());
+            let other = Arc::clone(&window);
+            let thread = thread::spawn(move || {
+                other.record_in(1, 0, 1, FAILED);
+                other.totals(0, 1).failed
+            });
+            window.record_in(0, 0, 1, FAILED);
+            let mine = window.totals(0, 1).failed;
+            let theirs = thread.join().unwrap();
+            assert!(mine == 2 || theirs == 2, "{mine} and {theirs}");
+            assert_eq!(window.totals(0, 1).failed, 2);
+        });
+    }
+}
+
+#[test]
+fn a_late_sample_of_an_old_generation_is_not_seen() {
+    for window in windows() {
+        loom::model(move || {
+            let window = Arc::new(window());
+            let other = Arc::clone(&window);
+            let thread = thread::spawn(move || other.record(0, 1, FAILED));
+            window.clear();
+            window.record(1, 1, OK);
+            thread.join().unwrap();
+            assert_eq!(window.totals(1, 1), Totals { succeeded: 1, failed: 0, slow: 0 });
+        });
+    }
+}
+
+#[test]
+fn a_late_sample_of_an_old_lap_is_not_seen() {
+    loom::model(|| {
+        let window = Arc::new(Window::model_of_time(10, 5));
+        let other = Arc::clone(&window);
+        let thread = thread::spawn(move || other.record(0, 1, FAILED));
+        // Eight buckets on, in the same place of the ring.
+        window.record(0, 17, OK);
+        thread.join().unwrap();
+        assert_eq!(window.totals(0, 17), Totals { succeeded: 1, failed: 0, slow: 0 });
+    });
+}
+
+#[test]
+fn two_failures_in_a_row_are_two() {
+    loom::model(|| {
+        let row = Arc::new(Consecutive::new());
+        let other = Arc::clone(&row);
+        let thread = thread::spawn(move || other.failed(1));
+        let mine = row.failed(1);
+        let theirs = thread.join().unwrap();
+        assert_eq!(mine.max(theirs), 2);
+        assert_eq!(row.get(1), 2);
+    });
+}
