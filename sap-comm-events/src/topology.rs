@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn a_group_consumes_its_types_and_the_shared_command_queues() {
         let interest = Interest { events: vec!["user.created"], commands: vec!["user.export"], everything: false };
-        let topology = Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], QueueKind::Classic);
+        let topology =
+            Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], QueueKind::Classic);
         let names: Vec<_> = topology.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(
             names,

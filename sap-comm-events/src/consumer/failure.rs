@@ -18,7 +18,7 @@ pub const ERROR_EVENTS: &str = "error.events";
 #[serde(rename_all = "camelCase")]
 pub struct EventProcessingFailed {
     /// The event that failed, as it came. What is not JSON is a string; what is not text is a string in base64; what is
-    /// over 64 KiB is cut to a string of its beginning.
+    /// over 64 KiB, or would make this event too large, is cut to a string of its beginning.
     pub original_event: Box<RawValue>,
     /// What went wrong.
     pub error: FailureCause,
@@ -34,15 +34,15 @@ pub struct FailureCause {
 }
 
 /// An original beyond this is cut.
-const MAX_ORIGINAL: usize = 64 << 10;
+pub(super) const MAX_ORIGINAL: usize = 64 << 10;
 /// A reason beyond this is cut: headers travel in one frame.
 const MAX_MESSAGE: usize = 1_024;
 
 impl EventProcessingFailed {
-    /// The report about the message `body`.
-    pub(super) fn of(body: &[u8], error: FailureCause) -> Result<Self, DecodeError> {
-        let beginning = &body[..body.len().min(MAX_ORIGINAL)];
-        let whole = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_ORIGINAL);
+    /// The report about the message `body`, of which no more than `limit` bytes are kept.
+    pub(super) fn of(body: &[u8], limit: usize, error: FailureCause) -> Result<Self, DecodeError> {
+        let beginning = &body[..body.len().min(limit)];
+        let whole = std::str::from_utf8(body).ok().filter(|text| text.len() <= limit);
         let original_event = match whole.and_then(|text| serde_json::from_str::<Box<RawValue>>(text).ok()) {
             Some(json) => json,
             None => {
@@ -97,7 +97,7 @@ mod tests {
 
     fn original(body: &[u8]) -> String {
         let cause = FailureCause::new(&ErrorCode::UNKNOWN_ERROR, "x");
-        EventProcessingFailed::of(body, cause).unwrap().original_event.get().to_owned()
+        EventProcessingFailed::of(body, MAX_ORIGINAL, cause).unwrap().original_event.get().to_owned()
     }
 
     #[test]

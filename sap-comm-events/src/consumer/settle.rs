@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     ERROR_EVENTS, EventProcessingFailed, FailureCause, Handling,
+    failure::MAX_ORIGINAL,
     process::{Verdict, redelivered_too_often, redeliveries},
 };
 use crate::{
@@ -55,11 +56,7 @@ impl Handling {
 
     /// Makes the message a dead letter and reports it.
     async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
-        tracing::error!(
-            error = cause.message,
-            code = cause.code,
-            "handling failed for good"
-        );
+        tracing::error!(error = cause.message, code = cause.code, "handling failed for good");
         if self.settings.ephemeral {
             return self.report(&delivery.message, cause).await;
         }
@@ -77,17 +74,27 @@ impl Handling {
         if self.settings.exchange == ERROR_EVENTS || message.event_type == EventProcessingFailed::TYPE {
             return Ok(());
         }
-        let payload = match EventProcessingFailed::of(&message.body, cause) {
-            Ok(payload) => payload,
-            Err(error) => return Err(PublishError::Encode { reason: error.to_string() }),
-        };
-        match self.broker.publish(ERROR_EVENTS, payload).await {
-            Ok(_) => Ok(()),
+        // An original near the limit does not fit with the report around it, nor with every character escaped.
+        let limit = self.broker.config().max_event_bytes;
+        let mut published = Ok(());
+        for keep in [MAX_ORIGINAL, limit / 8, 0] {
+            let payload = EventProcessingFailed::of(&message.body, keep, cause.clone())
+                .map_err(|error| PublishError::Encode { reason: error.to_string() })?;
+            published = self.broker.publish(ERROR_EVENTS, payload).await.map(drop);
+            if !matches!(published, Err(PublishError::TooLarge { .. })) {
+                break;
+            }
+        }
+        match published {
             Err(PublishError::Unroutable { .. }) => {
                 tracing::debug!("nobody subscribes to {ERROR_EVENTS}");
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error @ PublishError::TooLarge { .. }) => {
+                tracing::error!(%error, "the dead letter is not reported");
+                Ok(())
+            }
+            other => other,
         }
     }
 

@@ -9,6 +9,61 @@
 //! - Events with the same ordering key are sent strictly one after the other, by however many relays. That is the order
 //!   of their `write` calls; transactions that write the same key at once are ordered by whatever lock they share.
 //! - The context of the writer (trace, request id, principal) is that of the publish.
+//!
+//! SQLite needs WAL mode, a busy timeout, and transactions that begin with `BEGIN IMMEDIATE`: one that began as a reader
+//! cannot always become a writer.
+//!
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use sap_comm_core::{Event, EventPayload};
+//! use sap_comm_events::{Broker, BrokerConfig, EventRouter, inbox::Inbox, outbox::{Outbox, RelayConfig}};
+//!
+//! #[derive(Debug, serde::Serialize, serde::Deserialize, EventPayload)]
+//! #[event(type = "user.created")]
+//! struct UserCreated {
+//!     email: String,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let url = format!("sqlite://{}?mode=rwc", directory.path().join("users.db").display());
+//! # let broker = Broker::connect("memory://", BrokerConfig::new("user-service")).await?;
+//! sqlx::any::install_default_drivers();
+//! let pool = sqlx::AnyPool::connect(&url).await?;
+//! let (outbox, inbox) = (Outbox::new(pool.clone()), Inbox::new(pool.clone(), "user-service"));
+//! outbox.migrate().await?;
+//! inbox.migrate().await?;
+//!
+//! let (seen, mut arrived) = tokio::sync::mpsc::channel(1);
+//! let consumer = pool.clone();
+//! let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+//!     let (pool, inbox, seen) = (consumer.clone(), inbox.clone(), seen.clone());
+//!     async move {
+//!         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+//!         if inbox.once(&mut tx, &event.id).await? {
+//!             // … the effect, in the same transaction
+//!             tx.commit().await?;
+//!             seen.send(event.data.email).await?;
+//!         }
+//!         Ok(())
+//!     }
+//! });
+//! let subscription = broker.subscribe("user.events", router).await?;
+//! let relay = outbox.relay(broker.clone(), RelayConfig::default())?;
+//!
+//! let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+//! // … the cause, in the same transaction
+//! let event = Event::new("user-service", UserCreated { email: "a@example.com".into() });
+//! outbox.write(&mut tx, "user.events", &event).await?;
+//! outbox.commit(tx).await?;
+//!
+//! assert_eq!(arrived.recv().await.as_deref(), Some("a@example.com"));
+//! relay.stop().await?;
+//! # subscription.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod config;

@@ -49,6 +49,11 @@ impl<T> Window<T> {
     }
 
     /// What is left, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().flatten()
+    }
+
+    /// What is left, oldest first.
     pub(super) fn into_rest(self) -> impl DoubleEndedIterator<Item = T> {
         self.entries.into_iter().flatten()
     }

@@ -16,6 +16,7 @@ use crate::{
         declare::{DeclareError, declare_exchange},
         link::Live,
         properties,
+        refusal::{NOT_FOUND, Refusal},
         returns::{Arrival, Mark, Returns},
         window::Window,
     },
@@ -98,7 +99,7 @@ impl PublishChannel {
                     }
                     suspects = suspects.saturating_sub(arrived.len());
                     if let Some(error) = self.settle(arrived, confirms.is_empty()) {
-                        return self.ended(live, error);
+                        return self.ended(live, &error);
                     }
                 }
                 taken = actor.queue.recv_many(&mut incoming, room), if room > 0 => {
@@ -154,7 +155,7 @@ impl PublishChannel {
     }
 
     /// Answers the jobs whose outcome is certain; returns the error that ended the channel.
-    fn settle(&mut self, arrived: Vec<Arrived>, last: bool) -> Option<String> {
+    fn settle(&mut self, arrived: Vec<Arrived>, last: bool) -> Option<lapin::Error> {
         let mut failure = None;
         let mut arrivals = Vec::new();
         let plain = self.returns.is_idle()
@@ -169,8 +170,9 @@ impl PublishChannel {
                     }
                 }
                 Ok(Confirmation::Nack(_)) => self.answer(number, |job| job.nacked("basic.nack".to_owned())),
-                Ok(Confirmation::NotRequested) => failure = Some("confirms are not enabled on the channel".to_owned()),
-                Err(error) => failure = Some(error.to_string()),
+                // Not a success: the channel lost its confirm mode, so nobody knows.
+                Ok(Confirmation::NotRequested) => self.answer(number, Job::unknown),
+                Err(error) => failure = Some(error),
             }
         }
         for (number, routed) in self.returns.settle(arrivals, last) {
@@ -186,17 +188,19 @@ impl PublishChannel {
     }
 
     /// Tells a lost connection from a closed channel; a job alone in flight is the reason for the latter.
-    fn ended(&mut self, live: &Live, error: String) -> End {
+    fn ended(&mut self, live: &Live, error: &lapin::Error) -> End {
         if !live.connection.status().connected() {
             return End::Lost;
         }
-        let in_flight = self.window.len();
-        if in_flight == 1 {
+        let alone = self.window.len() == 1;
+        // An exchange that was deleted beneath us is declared again by the next channel.
+        let is_curable = Refusal::of(error).is_some_and(|refusal| refusal.code == NOT_FOUND);
+        let error = error.to_string();
+        if alone && !(is_curable && self.window.iter().all(|job| !job.resent)) {
             let window = std::mem::take(&mut self.window);
             window.into_rest().for_each(|job| job.nacked(error.clone()));
-            return End::Closed { error, in_flight: 0 };
         }
-        End::Closed { error, in_flight }
+        End::Closed { error, in_flight: self.window.len() }
     }
 }
 

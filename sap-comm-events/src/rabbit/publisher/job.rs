@@ -55,11 +55,16 @@ impl Job {
     }
 
     pub(super) fn unroutable(self) {
-        let (exchange, _) = self.route();
-        let (exchange, queue) = (exchange.to_owned(), self.route().1.to_owned());
-        let name = if exchange.is_empty() { queue } else { exchange };
+        let exchange = match &self.target {
+            Target::Exchange { name, .. } | Target::Queue(name) => name.clone(),
+        };
         let event_type = self.message.event_type.clone();
-        self.answer(Err(PublishError::Unroutable { exchange: name, event_type }));
+        self.answer(Err(PublishError::Unroutable { exchange, event_type }));
+    }
+
+    pub(super) fn unknown(self) {
+        let id = self.message.id.clone();
+        self.answer(Err(PublishError::Unknown { id }));
     }
 
     pub(super) fn nacked(self, reason: String) {

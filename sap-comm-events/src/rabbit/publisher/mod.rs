@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -68,15 +68,7 @@ impl Publisher {
                 Some(Obstacle::Blocked(reason)) => return Err(PublishError::Blocked { reason }),
             }
         }
-        let full = PublishError::QueueFull { capacity: self.capacity };
-        let room = Arc::clone(&self.room);
-        let permit = match self.overflow {
-            OverflowPolicy::Refuse => room.try_acquire_owned().map_err(|_| full)?,
-            OverflowPolicy::Wait => match timeout_at(deadline, room.acquire_owned()).await {
-                Ok(permit) => permit.map_err(|_| PublishError::Closed)?,
-                Err(_) => return Err(self.vitals.obstacle().map_or(full, |obstacle| unsent(obstacle, None))),
-            },
-        };
+        let permit = self.room(deadline).await?;
         let (reply, answer) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
         let id = message.id.clone();
@@ -88,6 +80,23 @@ impl Publisher {
             Ok(Err(_)) if sent.load(Ordering::Acquire) => Err(PublishError::Unknown { id }),
             Ok(Err(_)) => Err(PublishError::Closed),
             Err(_) => Err(self.late(id, sent.load(Ordering::Acquire))),
+        }
+    }
+
+    /// Room for one job. Where there is some, it is taken in the order that publishes were first polled in.
+    async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, PublishError> {
+        match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::Closed) => return Err(PublishError::Closed),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let full = PublishError::QueueFull { capacity: self.capacity };
+        if self.overflow == OverflowPolicy::Refuse {
+            return Err(full);
+        }
+        match timeout_at(deadline, Arc::clone(&self.room).acquire_owned()).await {
+            Ok(permit) => permit.map_err(|_| PublishError::Closed),
+            Err(_) => Err(self.vitals.obstacle().map_or(full, |obstacle| unsent(obstacle, None))),
         }
     }
 
