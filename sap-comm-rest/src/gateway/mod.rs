@@ -106,7 +106,9 @@ impl Gateway {
     pub async fn handle<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
-        let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+        // Within a larger service the context stands already.
+        let context = Context::try_current()
+            .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
         let span = tracing::info_span!(
             "gateway",
             trace_id = context.trace().trace_id(),

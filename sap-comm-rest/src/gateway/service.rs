@@ -23,7 +23,7 @@ use super::{
     upgrade::{self, Tunnels},
     upstream::{Pool, Upstream},
 };
-use crate::server::auth::Authenticator;
+use crate::server::{Verbatim, auth::Authenticator};
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
@@ -212,6 +212,10 @@ impl Inner {
             permit.failure()
         } else {
             permit.success()
+        }
+        if response.status().is_client_error() || response.status().is_server_error() {
+            // The service's own words, which no layer around the gateway is to put into others.
+            response.extensions_mut().insert(Verbatim);
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response.map(|body| Download::new(body, self.idle_timeout, picked).into()));

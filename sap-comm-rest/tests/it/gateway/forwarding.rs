@@ -1,7 +1,11 @@
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::any};
-use sap_comm_rest::gateway::Route;
+use sap_comm_rest::{
+    gateway::Route,
+    server::{KitConfig, kit},
+};
+use tokio::io::AsyncReadExt;
 
-use super::support::{Wire, canned, echo, get, send, serve, to, to_service, upstream};
+use super::support::{Wire, canned, echo, get, send, serve, to, to_service, upstream, within};
 
 #[tokio::test]
 async fn what_belongs_to_one_connection_is_not_passed_on() {
@@ -127,4 +131,28 @@ async fn connections_on_both_sides_are_kept() {
         wire.write(format!("POST /api/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")).await;
         assert_eq!(wire.answer().await.json()["target"], format!("/api/{number}"));
     }
+}
+
+#[tokio::test]
+async fn an_old_client_needs_no_host_and_gets_no_chunks() {
+    let upstream = canned(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("GET /api HTTP/1.0\r\n\r\n").await;
+    let mut all = String::new();
+    within(wire.0.read_to_string(&mut all)).await.unwrap();
+    assert!(all.starts_with("HTTP/1.0 200") && !all.contains("chunked") && all.ends_with("\r\n\r\nok"), "{all}");
+}
+
+#[tokio::test]
+async fn layers_around_the_gateway_leave_a_services_words_alone() {
+    let upstream = canned(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nmine").await;
+    let gateway = to(&upstream).build().unwrap();
+    let wrapped = super::support::upstream(kit(gateway.into_router(), KitConfig::default())).await;
+    let answer = get(&wrapped, "/api").await;
+    assert_eq!((answer.status, answer.body.as_slice()), (404, &b"mine"[..]));
+    let answer = send(&wrapped, "GET", "/nothing", &[("X-Request-Id", "req_1")], "").await;
+    assert_eq!((answer.code().as_str(), answer.header("x-request-id")), ("NOT_FOUND", Some("req_1")));
+    let answer = get(&wrapped, "/nothing").await;
+    assert_eq!(answer.code(), "NOT_FOUND");
 }

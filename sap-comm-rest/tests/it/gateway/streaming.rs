@@ -126,12 +126,15 @@ async fn a_client_that_leaves_takes_its_request_along() {
         }
     })
     .await;
-    let gateway = serve(to(&upstream).build().unwrap()).await;
-    let mut wire = Wire::open(&gateway).await;
+    let gateway = to(&upstream).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    let mut wire = Wire::open(&edge).await;
     wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(arrived.recv()).await.unwrap();
     drop(wire);
     within(noticed).await.unwrap();
+    let window = gateway.breakers().remove(0);
+    assert_eq!(window.failed, 0, "nobody is to blame");
 }
 
 #[tokio::test]
