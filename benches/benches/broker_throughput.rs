@@ -1,3 +1,0 @@
-//! Placeholder until the bench is written.
-
-fn main() {}
