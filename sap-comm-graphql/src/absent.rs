@@ -141,7 +141,7 @@ mod tests {
     #[derive(InputObject)]
     struct Input {
         email: MaybeUndefined<String>,
-        nested: Option<Box<Input>>,
+        nested: Option<Box<Self>>,
     }
 
     struct Query;

@@ -62,18 +62,9 @@ mod tests {
     use super::*;
 
     fn seen(error: Error) -> Value {
-        let error = error.into_server_error(Pos::default()).with_path_of("user");
+        let error =
+            ServerError { path: vec![PathSegment::Field("user".into())], ..error.into_server_error(Pos::default()) };
         serde_json::to_value(map(error, false, &Context::root())).unwrap()
-    }
-
-    trait WithPath {
-        fn with_path_of(self, field: &str) -> ServerError;
-    }
-
-    impl WithPath for ServerError {
-        fn with_path_of(self, field: &str) -> ServerError {
-            ServerError { path: vec![PathSegment::Field(field.into())], ..self }
-        }
     }
 
     #[test]

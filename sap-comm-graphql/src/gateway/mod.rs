@@ -59,15 +59,9 @@ impl GraphqlGateway {
     }
 
     /// The routes, by default `/graphql`: merge them into the service's router.
-    #[must_use]
-    pub fn router(&self) -> Router {
-        Router::new().route(&self.0.options.path, any(http::serve)).with_state(Arc::clone(&self.0))
-    }
-
-    /// As [`GraphqlGateway::router`].
-    #[must_use]
     pub fn into_router(self) -> Router {
-        self.router()
+        let path = self.0.options.path.clone();
+        Router::new().route(&path, any(http::serve)).with_state(self.0)
     }
 }
 

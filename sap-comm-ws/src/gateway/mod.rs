@@ -61,15 +61,8 @@ impl RealtimeGateway {
     }
 
     /// The routes of Socket.IO, by default `/socket.io`: merge them into the service's router.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
-    }
-
-    /// As [`RealtimeGateway::router`].
-    #[must_use]
-    pub fn into_router(self) -> Router {
-        self.router
     }
 
     /// The Socket.IO server, for what this gateway does not do by itself. Handlers set on its sockets replace ours.
