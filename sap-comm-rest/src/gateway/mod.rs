@@ -26,6 +26,7 @@ mod forward;
 mod headers;
 mod outbound;
 mod path;
+mod proxy;
 mod rate_limit;
 mod record;
 mod refusal;
