@@ -9,6 +9,7 @@
 //! | `gateway` | [`RealtimeGateway`], its builder, options and counters; push and drain |
 //! | `edge` | what is checked on HTTP before Socket.IO sees a request: origin, capacity |
 //! | `socket` | one connection: handshake, session, events, disconnect |
+//! | `wire` | what is done to bytes on their way out: data of a refusal, clients that do not read |
 //! | `notification`, `sink`, `authenticate` | the types that a service brings or gets |
 
 mod authenticate;
@@ -17,6 +18,7 @@ mod gateway;
 mod notification;
 mod sink;
 mod socket;
+mod wire;
 
 pub use authenticate::Authenticate;
 pub use gateway::{DrainError, GatewayStats, RealtimeGateway, RealtimeGatewayBuilder, RealtimeOptions};

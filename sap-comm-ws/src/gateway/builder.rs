@@ -15,6 +15,7 @@ use crate::{
     Authenticate, NotificationSink, SocketHandler,
     edge::{Edge, Origins, check},
     socket::{self, HandshakeAuth, READ_NOTIFICATION},
+    wire::{self, Upgrade},
 };
 
 /// Builds a [`RealtimeGateway`].
@@ -156,9 +157,12 @@ fn serve(hub: &Arc<Hub>, origins: &Origins) -> (Router, SocketIo) {
         origins: origins.clone(),
         capacity: Arc::new(Semaphore::new(options.max_connections)),
     };
+    let upgrade = Upgrade::new(service.clone(), options.write_timeout);
+    // Read from the last to the first: the last layer sees a request first.
     let router = Router::new()
         .route_service(&options.path, service.clone())
         .route_service(&format!("{}/", options.path), service)
+        .layer(middleware::from_fn_with_state(upgrade, wire::serve))
         .layer(middleware::from_fn_with_state(edge, check))
         .layer(origins.cors());
     (router, io)

@@ -21,6 +21,8 @@ pub struct RealtimeOptions {
     pub max_connections: usize,
     /// Packets that wait for one slow device; 128 as in the underlying server.
     pub max_buffered: usize,
+    /// Bytes of notifications that one device has yet to acknowledge; 4 MB, four of the largest that it might send itself.
+    pub max_unacknowledged: usize,
     /// Events of one socket handled at once; 16 are more than an honest client has under way.
     pub max_in_flight: usize,
     /// How often a device is pinged; 25 s as in Socket.IO.
@@ -32,6 +34,9 @@ pub struct RealtimeOptions {
     /// How long a connection may stay without a valid token; 10 s, since it costs memory and has shown nothing.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
+    /// How long a device may leave what is sent to it unread; 30 s, after which its connection is given up.
+    #[serde(with = "duration")]
+    pub write_timeout: Duration,
     /// How long a device may take to acknowledge a notification; 10 s bridges a change of network.
     #[serde(with = "duration")]
     pub ack_timeout: Duration,
@@ -48,10 +53,12 @@ impl Default for RealtimeOptions {
             max_payload: 1_000_000,
             max_connections: 10_000,
             max_buffered: 128,
+            max_unacknowledged: 4_000_000,
             max_in_flight: 16,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             ack_timeout: Duration::from_secs(10),
             handler_timeout: Duration::from_secs(10),
         }
@@ -75,6 +82,7 @@ impl RealtimeOptions {
             ("max_payload", self.max_payload),
             ("max_connections", self.max_connections),
             ("max_buffered", self.max_buffered),
+            ("max_unacknowledged", self.max_unacknowledged),
             ("max_in_flight", self.max_in_flight),
         ] {
             if value == 0 || value > u32::MAX as usize {
@@ -85,6 +93,7 @@ impl RealtimeOptions {
             ("ping_interval", self.ping_interval),
             ("ping_timeout", self.ping_timeout),
             ("connect_timeout", self.connect_timeout),
+            ("write_timeout", self.write_timeout),
             ("ack_timeout", self.ack_timeout),
             ("handler_timeout", self.handler_timeout),
         ] {

@@ -40,9 +40,12 @@ impl RealtimeGateway {
     async fn push(&self, user_id: &str, notification: &Notification, context: &Context) -> Delivery {
         let payload = notification.payload(context);
         let sockets = self.io.of("/").map(|all| all.within(room(user_id)).sockets()).unwrap_or_default();
+        let bytes = payload.to_string().len();
         let mut delivery = Delivery { sockets: sockets.len(), ..Delivery::default() };
-        let mut devices: FuturesUnordered<_> =
-            sockets.iter().map(|socket| self.push_to(socket, user_id, &notification.id, &payload, context)).collect();
+        let mut devices: FuturesUnordered<_> = sockets
+            .iter()
+            .map(|socket| self.push_to(socket, user_id, &notification.id, (&payload, bytes), context))
+            .collect();
         while let Some(outcome) = devices.next().await {
             match outcome {
                 Outcome::Acknowledged => delivery.acknowledged += 1,
@@ -64,19 +67,19 @@ impl RealtimeGateway {
         socket: &SocketRef,
         user_id: &str,
         id: &str,
-        payload: &Value,
+        (payload, bytes): (&Value, usize),
         context: &Context,
     ) -> Outcome {
         let counters = &self.hub.counters;
+        // Held until the device has answered or was silent for too long.
+        let Some(_waits) = socket::reserve(socket, bytes, self.hub.options.max_unacknowledged) else {
+            return self.overflowed(socket);
+        };
         let Some(gone) = socket::remember(socket, id, context) else { return Outcome::Silent };
         let sent = socket.timeout(self.hub.options.ack_timeout).emit_with_ack::<_, IgnoredAny>("notification", payload);
         let ack = match sent {
             Ok(ack) => ack,
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                counters.overflowed.add_one();
-                tracing::warn!(socket.id = %socket.id, "too much waits for the device: notification left out");
-                return Outcome::Overflowed;
-            }
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => return self.overflowed(socket),
             Err(error) => {
                 tracing::debug!(socket.id = %socket.id, %error, "the device went away");
                 return Outcome::Silent;
@@ -106,5 +109,11 @@ impl RealtimeGateway {
                 Outcome::Silent
             }
         }
+    }
+
+    fn overflowed(&self, socket: &SocketRef) -> Outcome {
+        self.hub.counters.overflowed.add_one();
+        tracing::warn!(socket.id = %socket.id, "too much waits for the device: notification left out");
+        Outcome::Overflowed
     }
 }

@@ -89,7 +89,7 @@ pub(crate) async fn admit(
             Err(error) => {
                 hub.counters.refused.add_one();
                 tracing::info!(code = %error.code(), cause = ?std::error::Error::source(&error), "handshake refused");
-                Err(Refusal(error))
+                Err(Refusal::new(&error, &context))
             }
         }
     };

@@ -13,5 +13,5 @@ pub(crate) use self::{
     handshake::{HandshakeAuth, admit},
     lifecycle::attend,
     read::READ_NOTIFICATION,
-    session::remember,
+    session::{remember, reserve},
 };

@@ -1,4 +1,10 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use parking_lot::Mutex;
 use sap_comm_core::{Context, Principal};
@@ -17,6 +23,8 @@ pub(super) struct Session {
     /// Cancelled when the socket disconnects.
     pub(super) gone: CancellationToken,
     recent: Mutex<VecDeque<(String, Context)>>,
+    /// Bytes of notifications that the device has yet to acknowledge.
+    unacknowledged: AtomicUsize,
     _connected: Gauge,
 }
 
@@ -31,6 +39,7 @@ impl Session {
             in_flight: Arc::new(Semaphore::new(hub.options.max_in_flight)),
             gone: CancellationToken::new(),
             recent: Mutex::new(VecDeque::new()),
+            unacknowledged: AtomicUsize::new(0),
             _connected: hub.counters.socket(),
         }
     }
@@ -74,4 +83,24 @@ pub(crate) fn remember(socket: &SocketRef, id: &str, context: &Context) -> Optio
     recent.push_back((id.to_owned(), context.clone()));
     drop(recent);
     Some(session.gone.clone())
+}
+
+/// Room for a notification of `bytes` among those that the device has yet to acknowledge; `None` when there is none.
+pub(crate) fn reserve(socket: &SocketRef, bytes: usize, max: usize) -> Option<Unacknowledged> {
+    let session = Session::of(socket)?;
+    let add = |waiting: usize| waiting.checked_add(bytes).filter(|sum| *sum <= max);
+    session.unacknowledged.fetch_update(Relaxed, Relaxed, add).ok()?;
+    Some(Unacknowledged { session, bytes })
+}
+
+/// A notification that waits for its acknowledgement.
+pub(crate) struct Unacknowledged {
+    session: Arc<Session>,
+    bytes: usize,
+}
+
+impl Drop for Unacknowledged {
+    fn drop(&mut self) {
+        self.session.unacknowledged.fetch_sub(self.bytes, Relaxed);
+    }
 }

@@ -36,21 +36,21 @@ async fn the_token_may_come_in_the_authorization_header() {
 async fn auth_that_is_not_an_object_is_refused() {
     let server = Server::start().await;
     let mut client = RawClient::open(&server, &[]).await.unwrap();
-    assert_eq!(client.handshake(&json!([1, 2])).await, r#"44{"message":"BAD_REQUEST"}"#);
+    assert_eq!(client.refusal(&json!([1, 2])).await, "BAD_REQUEST");
 }
 
 #[tokio::test]
 async fn a_connection_may_try_again_with_a_better_token_but_not_for_ever() {
     let server = Server::start().await;
     let mut client = RawClient::open(&server, &[]).await.unwrap();
-    assert_eq!(client.handshake(&json!({"token": "rubbish"})).await, r#"44{"message":"INVALID_TOKEN"}"#);
+    assert_eq!(client.refusal(&json!({"token": "rubbish"})).await, "INVALID_TOKEN");
     assert!(client.handshake(&json!({"token": token("usr_1")})).await.starts_with("40{"));
 
     let mut client = RawClient::open(&server, &[]).await.unwrap();
     for _ in 0..5 {
-        assert_eq!(client.handshake(&json!({"token": "rubbish"})).await, r#"44{"message":"INVALID_TOKEN"}"#);
+        assert_eq!(client.refusal(&json!({"token": "rubbish"})).await, "INVALID_TOKEN");
     }
-    assert_eq!(client.handshake(&json!({"token": token("usr_1")})).await, r#"44{"message":"RATE_LIMITED"}"#);
+    assert_eq!(client.refusal(&json!({"token": token("usr_1")})).await, "RATE_LIMITED");
 }
 
 #[tokio::test]
@@ -61,4 +61,15 @@ async fn the_connection_continues_the_trace_of_the_handshake() {
     let auth = json!({"token": token("usr_1"), "traceparent": context.trace().traceparent()});
     client.handshake(&auth).await;
     assert_eq!(server.report("connected").await.trace, context.trace().trace_id());
+}
+
+#[tokio::test]
+async fn a_refusal_carries_the_envelope_with_the_client_s_request_id() {
+    let server = Server::start().await;
+    let mut client = RawClient::open(&server, &[]).await.unwrap();
+    let answer = client.handshake(&json!({"token": "rubbish", "requestId": "req_mine"})).await;
+    let error: serde_json::Value = serde_json::from_str(answer.strip_prefix("44").unwrap()).unwrap();
+    assert_eq!(error["message"], "INVALID_TOKEN");
+    assert_eq!(code(&error["data"]), ErrorCode::INVALID_TOKEN);
+    assert_eq!(error["data"]["error"]["requestId"], "req_mine");
 }

@@ -76,6 +76,49 @@ async fn what_waits_for_a_device_that_does_not_read_is_bounded() {
     assert_eq!(server.gateway.stats().overflowed, overflowed as u64);
 }
 
+#[tokio::test]
+async fn bytes_that_a_device_has_yet_to_acknowledge_are_bounded() {
+    let server =
+        Server::with(|builder| builder.options(RealtimeOptions { max_unacknowledged: 1_000, ..Default::default() }))
+            .await;
+    let mut client = RawClient::connect(&server, &token("usr_1")).await;
+    let half = Notification::new("test", "x".repeat(600));
+    let (first, second) = tokio::join!(server.gateway.notify("usr_1", &half), async {
+        let (id, ..) = client.event().await;
+        let second = server.gateway.notify("usr_1", &half).await;
+        client.acknowledge(id.unwrap()).await;
+        second
+    });
+    assert_eq!((first.acknowledged, second.acknowledged, second.overflowed), (1, 0, 1));
+    let (third, ()) = tokio::join!(server.gateway.notify("usr_1", &half), async {
+        let (id, ..) = client.event().await;
+        client.acknowledge(id.unwrap()).await;
+    });
+    assert_eq!((third.acknowledged, third.overflowed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_read_is_given_up_and_its_place_is_free() {
+    let server = Server::with(|builder| {
+        builder.options(RealtimeOptions {
+            max_connections: 1,
+            write_timeout: Duration::from_millis(200),
+            ack_timeout: Duration::from_millis(50),
+            ..Default::default()
+        })
+    })
+    .await;
+    let _reads_nothing = RawClient::connect(&server, &token("usr_1")).await;
+    let large = Notification::new("test", "x".repeat(900_000));
+    for _ in 0..16 {
+        server.gateway.notify("usr_1", &large).await;
+    }
+    assert_eq!(server.report("disconnected").await.user, "usr_1");
+    while RawClient::open(&server, &[]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn a_value_out_of_bounds_is_named() {
     let error = |options| RealtimeGateway::builder().options(options).build().unwrap_err().to_string();

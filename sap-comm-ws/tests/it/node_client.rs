@@ -67,9 +67,9 @@ async fn polling_upgrades_to_websocket() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_a_connect_error_with_the_code() {
+async fn a_refused_token_is_a_connect_error_with_the_envelope() {
     let server = Server::start().await;
-    for (transports, token, code) in [
+    for (transports, token, expected) in [
         ("websocket", String::new(), "UNAUTHENTICATED"),
         ("polling", token_for("usr_1", -60), "TOKEN_EXPIRED"),
         ("websocket", "rubbish".into(), "INVALID_TOKEN"),
@@ -77,7 +77,8 @@ async fn a_refused_token_is_a_connect_error_with_the_code() {
         let mut client = client(&server, &token, transports);
         let refused = client.next_json().await.unwrap();
         assert_eq!(refused["event"], "connect_error", "{refused}");
-        assert_eq!(refused["message"], code);
+        assert_eq!(refused["message"], expected);
+        assert_eq!(code(&refused["data"]).as_str(), expected);
         client.finish().await.unwrap();
     }
     let stats = server.gateway.stats();

@@ -56,6 +56,14 @@ impl RawClient {
         self.packet().await.unwrap()
     }
 
+    /// Sends CONNECT and returns the message of its refusal.
+    pub(crate) async fn refusal(&mut self, auth: &Value) -> String {
+        let answer = self.handshake(auth).await;
+        let error: Value = serde_json::from_str(answer.strip_prefix("44").expect(&answer)).unwrap();
+        assert_eq!(error["message"], error["data"]["error"]["code"], "{error}");
+        error["message"].as_str().unwrap().to_owned()
+    }
+
     /// Sends an event with an ack id.
     pub(crate) async fn emit(&mut self, id: u32, arguments: &Value) {
         self.send(format!("42{id}{arguments}")).await;
