@@ -20,6 +20,9 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Declares `topology` and consumes its queues.
     async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError>;
 
+    /// Declares `topology` again, in case somebody deleted part of it.
+    async fn declare(&self, topology: &Topology) -> Result<(), SubscribeError>;
+
     /// Takes up to `limit` messages from a queue into hand.
     async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError>;
 
@@ -87,6 +90,7 @@ pub(crate) enum Redelivered {
     /// This is the first delivery, or the earlier one was this process's own and is accounted for.
     No,
     /// A consumer held it and died, or gave it back; the broker does not count.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "no consumer outlives an in-memory broker"))]
     Uncounted,
     /// A consumer held it so many times.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only RabbitMQ's quorum queues count"))]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use failure::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 
-use crate::{Broker, EventRouter, backend::Source};
+use crate::{Broker, EventRouter, backend::Source, topology::Topology};
 
 /// What a subscription asked for.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     /// Whether the queue ends with this process, so that nothing can come back to it.
     pub(crate) ephemeral: bool,
+    /// What settlements rely on.
+    pub(crate) topology: Topology,
 }
 
 /// Everything that handling one delivery needs.

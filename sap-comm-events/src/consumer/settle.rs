@@ -32,9 +32,19 @@ impl Handling {
             Ok(()) => delivery.settlement.ack(),
             Err(error) => {
                 tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
+                if let PublishError::Unroutable { .. } = error {
+                    self.mend().await;
+                }
                 tokio::time::sleep(PAUSE).await;
                 drop(delivery);
             }
+        }
+    }
+
+    /// Declares the queues of retries and dead letters again: somebody deleted one.
+    async fn mend(&self) {
+        if let Err(error) = self.broker.backend().declare(&self.settings.topology).await {
+            tracing::error!(%error, "the queues of the subscription cannot be declared again");
         }
     }
 

@@ -67,6 +67,21 @@ impl MemoryBackend {
         }
     }
 
+    fn declare_all(&self, state: &mut State, topology: &Topology) -> Result<(), SubscribeError> {
+        for queue in &topology.queues {
+            if state.declare(queue)?
+                && let Role::Delay { to, .. } = &queue.role
+            {
+                let (shared, bell) = (Arc::downgrade(&self.shared), state.bell(&queue.name));
+                self.delays.lock().spawn(delay::end(shared, bell, queue.name.clone(), to.clone()));
+            }
+        }
+        for binding in &topology.bindings {
+            state.bind(binding);
+        }
+        Ok(())
+    }
+
     async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
         loop {
             let mut room = std::pin::pin!(self.shared.room.notified());
@@ -129,27 +144,14 @@ impl Backend for MemoryBackend {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(SubscribeError::Closed);
         }
-        let source = {
-            let mut state = self.shared.state.lock();
-            for queue in &topology.queues {
-                if state.declare(queue)?
-                    && let Role::Delay { to, .. } = &queue.role
-                {
-                    let ending = delay::end(
-                        Arc::downgrade(&self.shared),
-                        state.bell(&queue.name),
-                        queue.name.clone(),
-                        to.clone(),
-                    );
-                    self.delays.lock().spawn(ending);
-                }
-            }
-            for binding in &topology.bindings {
-                state.bind(binding);
-            }
-            MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed)
-        };
+        let mut state = self.shared.state.lock();
+        self.declare_all(&mut state, &topology)?;
+        let source = MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed);
         Ok(Box::new(source))
+    }
+
+    async fn declare(&self, topology: &Topology) -> Result<(), SubscribeError> {
+        self.declare_all(&mut self.shared.state.lock(), topology)
     }
 
     async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {

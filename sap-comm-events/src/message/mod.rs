@@ -16,8 +16,10 @@ pub(crate) struct Message {
     /// The event type, which is the routing key.
     pub(crate) event_type: String,
     pub(crate) correlation_id: Option<String>,
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) source: Option<String>,
     /// Seconds since the Unix epoch.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) timestamp: Option<u64>,
     pub(crate) headers: Headers,
 }
@@ -79,7 +81,9 @@ pub(crate) struct Headers(Vec<(Cow<'static, str>, HeaderValue)>);
 pub(crate) enum HeaderValue {
     Text(String),
     Int(i64),
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
     Bool(bool),
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
     Float(f64),
 }
 
@@ -124,7 +128,7 @@ impl Headers {
         }
     }
 
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire needs all of them"))]
+    #[cfg(any(test, feature = "rabbitmq"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &HeaderValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }

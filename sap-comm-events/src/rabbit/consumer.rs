@@ -77,6 +77,22 @@ pub(super) async fn start(
     Ok(RabbitSource { deliveries, stop, settled, feed })
 }
 
+/// Declares what a consumer needs, within `limit`.
+pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Duration) -> Result<(), SubscribeError> {
+    let unavailable = |reason| SubscribeError::Unavailable { reason };
+    let live = match link.live_within(limit).await {
+        Ok(live) => live,
+        Err(Absence::Closed) => return Err(SubscribeError::Closed),
+        Err(Absence::Away) => return Err(unavailable(format!("no connection within {limit:?}"))),
+    };
+    let channel = live.channel().await.map_err(unavailable)?;
+    super::declare::declare(&live, &channel, topology).await.map_err(|error| match error {
+        DeclareError::Difference(error) => error.into(),
+        DeclareError::Forbidden(reason) => SubscribeError::Forbidden { reason },
+        DeclareError::Connection(reason) => unavailable(reason),
+    })
+}
+
 #[async_trait]
 impl Source for RabbitSource {
     async fn next(&mut self) -> Option<Delivery> {

@@ -72,6 +72,10 @@ impl Backend for RabbitBackend {
         Ok(Box::new(consumer::start(links, vitals, topology, limits, self.connect_timeout).await?))
     }
 
+    async fn declare(&self, topology: &Topology) -> Result<(), SubscribeError> {
+        consumer::declare(self.consuming.watcher(), topology, self.connect_timeout).await
+    }
+
     async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
         Ok(Box::new(hand::fetch(&self.consuming.watcher(), queue, limit, self.connect_timeout).await?))
     }

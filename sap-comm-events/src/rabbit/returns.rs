@@ -35,13 +35,18 @@ impl Returns {
         self.unclaimed.is_empty() && self.held.is_empty()
     }
 
+    /// Takes note of a returned message whose carrier is settled otherwise.
+    pub(super) fn note(&mut self, mark: Mark) {
+        *self.unclaimed.entry(mark).or_default() += 1;
+    }
+
     /// Settles the confirms that arrived together, all that there were; `last` says that none is outstanding.
     ///
     /// Returns number and whether it was routed, for each that is certain.
     pub(super) fn settle(&mut self, arrivals: Vec<Arrival>, last: bool) -> Vec<(u64, bool)> {
         let conclusive = last || arrivals.iter().any(|arrival| arrival.returned.is_none());
         for mark in arrivals.iter().filter_map(|arrival| arrival.returned.as_ref()) {
-            *self.unclaimed.entry(mark.clone()).or_default() += 1;
+            self.note(mark.clone());
         }
         let mut settled = Vec::with_capacity(arrivals.len());
         for (number, mark) in std::mem::take(&mut self.held) {

@@ -128,8 +128,9 @@ impl Broker {
         topology.check()?;
         // A prefetch below the concurrency would leave handlers idle.
         let prefetch = prefetch.max(u16::try_from(concurrency).unwrap_or(u16::MAX));
-        let source = self.backend().consume(topology, Limits { prefetch, concurrency }).await?;
-        let settings = Settings { exchange, group, concurrency, timeout, ephemeral: kind == QueueKind::Ephemeral };
+        let source = self.backend().consume(topology.clone(), Limits { prefetch, concurrency }).await?;
+        let ephemeral = kind == QueueKind::Ephemeral;
+        let settings = Settings { exchange, group, concurrency, timeout, ephemeral, topology };
         let worker = Worker::new(self, settings, router, source);
         Ok(SubscriptionHandle::start(self, worker))
     }

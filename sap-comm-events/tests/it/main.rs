@@ -2,7 +2,6 @@
 
 mod conformance;
 mod events;
+mod memory;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
-#[cfg(all(feature = "sqlite", feature = "postgres"))]
-mod sql;

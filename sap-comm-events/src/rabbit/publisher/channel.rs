@@ -158,8 +158,9 @@ impl PublishChannel {
     fn settle(&mut self, arrived: Vec<Arrived>, last: bool) -> Option<lapin::Error> {
         let mut failure = None;
         let mut arrivals = Vec::new();
-        let plain = self.returns.is_idle()
-            && arrived.iter().all(|(_, result)| matches!(result, Ok(Confirmation::Ack(None)) | Err(_)));
+        let carries_none =
+            |(_, result): &Arrived| matches!(result, Ok(Confirmation::Ack(None) | Confirmation::Nack(None)) | Err(_));
+        let plain = self.returns.is_idle() && arrived.iter().all(carries_none);
         for (number, result) in arrived {
             match result {
                 Ok(Confirmation::Ack(returned)) => {
@@ -169,7 +170,12 @@ impl PublishChannel {
                         arrivals.push(Arrival { number, mark: job.mark(), returned: returned.as_ref().map(mark) });
                     }
                 }
-                Ok(Confirmation::Nack(_)) => self.answer(number, |job| job.nacked("basic.nack".to_owned())),
+                Ok(Confirmation::Nack(returned)) => {
+                    if let Some(returned) = &returned {
+                        self.returns.note(mark(returned));
+                    }
+                    self.answer(number, |job| job.nacked("basic.nack".to_owned()));
+                }
                 // Not a success: the channel lost its confirm mode, so nobody knows.
                 Ok(Confirmation::NotRequested) => self.answer(number, Job::unknown),
                 Err(error) => failure = Some(error),

@@ -79,6 +79,7 @@ macro_rules! conformance {
                 routing::an_unroutable_event_is_reported,
                 routing::topics_are_separate,
                 routing::otherwise_gets_every_other_type,
+                routing::an_ephemeral_consumer_sees_what_comes_and_leaves_nothing,
                 context::the_context_crosses_the_broker,
                 ending::a_stopped_consumer_finishes_what_it_has_and_the_rest_waits,
                 routing::a_new_consumer_gets_what_waited,

@@ -181,3 +181,23 @@ pub(crate) async fn a_new_consumer_gets_what_waited<F: Future<Output = Broker>>(
         assert_eq!(soon(numbers.recv()).await, Some(number));
     }
 }
+
+pub(crate) async fn an_ephemeral_consumer_sees_what_comes_and_leaves_nothing<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let ((first, mut first_numbers), (second, mut second_numbers)) = (numbers(), numbers());
+    let alone = || Subscription::new("user.events").ephemeral();
+    // Of the same service, and yet each gets every event.
+    let first = broker.subscribe(alone(), first).await.unwrap();
+    let second = broker.subscribe(alone(), second).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!((soon(first_numbers.recv()).await, soon(second_numbers.recv()).await), (Some(1), Some(1)));
+    second.stop().await;
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    assert_eq!(soon(first_numbers.recv()).await, Some(2));
+    first.stop().await;
+    let router = EventRouter::new().on(|_: Event<ReportRequested>| async { Ok(()) });
+    let error = broker.subscribe(alone(), router).await.unwrap_err();
+    assert!(error.to_string().contains("ephemeral"), "{error}");
+}

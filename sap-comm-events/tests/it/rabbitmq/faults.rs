@@ -238,3 +238,37 @@ async fn closing_while_the_broker_is_frozen_is_bounded() {
     assert!(matches!(error, PublishError::Unknown { .. } | PublishError::Closed), "{error:?}");
     assert_eq!(broker.health().state, BrokerState::Closed);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_channel_the_broker_closes_consumes_again() {
+    let node = breakable().await;
+    let limits = |timeout: u32, tick: u32| {
+        format!(
+            "application:set_env(rabbit, consumer_timeout, {timeout}), application:set_env(rabbit, channel_tick_interval, {tick})"
+        )
+    };
+    // A handler that takes longer than a second costs the consumer its channel.
+    node.eval(&limits(1_000, 200)).await.unwrap();
+    let broker = Broker::connect(&node.new_vhost().await.unwrap(), config()).await.unwrap();
+    let (sender, mut started) = mpsc::unbounded_channel();
+    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let held = release.clone();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, held) = (sender.clone(), held.clone());
+        async move {
+            sender.send(event.data.number)?;
+            held.acquire().await?.forget();
+            Ok(())
+        }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(started.recv()).await, Some(1));
+    let closed = |log: String| log.contains("delivery acknowledgement on channel");
+    eventually("the broker loses patience", || closed(node.log_tail())).await;
+    release.add_permits(10);
+    assert_eq!(soon(started.recv()).await, Some(1));
+    node.eval(&limits(1_800_000, 60_000)).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    assert_eq!(soon(started.recv()).await, Some(2));
+}

@@ -8,7 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use sap_comm_core::{Context, Event, EventPayload};
-use sap_comm_events::{Broker, EventRouter, PublishError, SubscribeError, Subscription, header};
+use sap_comm_events::{Broker, EventRouter, HandlerError, PublishError, SubscribeError, Subscription, header};
 use sap_comm_testkit::RabbitNode;
 
 use super::{config, foreign, numbers, soon, vhost};
@@ -129,6 +129,25 @@ async fn a_publisher_whose_exchange_is_deleted_declares_it_again() {
     })
     .await;
     assert_eq!((soon(numbers.recv()).await, soon(numbers.recv()).await), (Some(0), Some(2)));
+}
+
+#[tokio::test]
+async fn a_deleted_dead_letter_queue_is_declared_again() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("broken")) });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    let dead = "user.events.user-service.dead";
+    channel.queue_delete(dead.into(), QueueDeleteOptions::default()).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service");
+    soon(async {
+        while !matches!(letters.count().await, Ok(1)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
