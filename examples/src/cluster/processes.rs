@@ -9,7 +9,7 @@ use std::{
 use sap_comm::events::Broker;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     task::JoinSet,
     time::timeout,
 };
@@ -30,7 +30,7 @@ pub struct Processes {
     broker: Broker,
     keys: Keys,
     addresses: BTreeMap<ServiceName, SocketAddr>,
-    children: BTreeMap<ServiceName, Child>,
+    children: BTreeMap<ServiceName, (Child, Option<ChildStdin>)>,
     log: Log,
     readers: JoinSet<()>,
 }
@@ -83,7 +83,7 @@ impl Processes {
 
     /// Ends a process at once, as a crash would.
     pub(super) async fn kill(&mut self, service: ServiceName) -> Result<(), StartError> {
-        if let Some(mut child) = self.children.remove(&service) {
+        if let Some((mut child, _)) = self.children.remove(&service) {
             child.kill().await?;
         }
         Ok(())
@@ -91,9 +91,9 @@ impl Processes {
 
     pub(super) async fn shutdown(mut self) -> Result<(), StartError> {
         let mut reasons = Vec::new();
-        while let Some((service, mut child)) = self.children.pop_last() {
+        while let Some((service, (mut child, stdin))) = self.children.pop_last() {
             // A child drains when its standard input ends, so it does too when this process is killed.
-            drop(child.stdin.take());
+            drop(stdin);
             match timeout(DRAIN, child.wait()).await {
                 Ok(Ok(status)) if status.success() => {}
                 Ok(Ok(status)) => reasons.push(format!("{service} ended with {status}")),
@@ -143,14 +143,16 @@ impl Processes {
                 }
             });
         }
-        self.children.insert(service, child);
+        // Held apart: waiting for a child closes what it still has.
+        let stdin = child.stdin.take();
+        self.children.insert(service, (child, stdin));
         Ok(())
     }
 
     /// Waits until a service says that it is ready, or has ended.
     async fn ready(&mut self, service: ServiceName) -> Result<(), StartError> {
         let http = Http::new(self.address(service));
-        let Some(child) = self.children.get_mut(&service) else { return Ok(()) };
+        let Some((child, _)) = self.children.get_mut(&service) else { return Ok(()) };
         let poll = async {
             loop {
                 if http.get("/health/ready").send().await.is_ok_and(|answer| answer.status == 200) {
