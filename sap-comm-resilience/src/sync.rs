@@ -19,17 +19,17 @@ impl Line {
     }
 }
 
-/// How many stripes spread the writers: enough that two threads rarely share one.
+/// How many stripes spread the writers: one for each of the first threads, and the last for all others.
 pub(crate) fn stripes() -> usize {
     if cfg!(loom) {
         return 2;
     }
-    std::thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(16)
+    (2 * std::thread::available_parallelism().map_or(1, usize::from)).clamp(4, 32)
 }
 
-/// The calling thread's stripe, before it is masked to the number of stripes.
+/// The calling thread's number, in order of their first call. No other thread ever has it.
 #[inline]
-pub(crate) fn stripe() -> usize {
+pub(crate) fn thread_number() -> usize {
     use std::{
         cell::Cell,
         sync::atomic::{AtomicUsize, Ordering},
@@ -43,7 +43,8 @@ pub(crate) fn stripe() -> usize {
     if mine != usize::MAX {
         return mine;
     }
-    let next = NEXT.fetch_add(1, Ordering::Relaxed) & (usize::MAX >> 1);
+    let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| Some((next + 1).min(usize::MAX - 1)));
+    let next = next.unwrap_or_else(|last| last);
     MINE.set(next);
     next
 }

@@ -54,21 +54,11 @@ pub(crate) struct Cold {
 const HALF_OPEN_RETRY: u64 = 1_000_000_000;
 
 impl Engine {
+    /// A pass, or the nanoseconds to wait.
     #[inline]
-    pub(crate) fn admit(&self) -> Result<Pass, Rejected> {
+    pub(crate) fn admit(&self) -> Result<Pass, u64> {
         let reading = self.word.load();
-        match reading.phase {
-            Phase::Closed => Ok(self.pass(reading)),
-            Phase::Open => self.admit_open(reading),
-            _ => self.admit_otherwise(reading, self.clock.now()),
-        }
-    }
-
-    #[inline]
-    fn admit_open(&self, reading: Reading) -> Result<Pass, Rejected> {
-        let now = self.clock.now();
-        let until = self.open_until.load(Ordering::Acquire);
-        if now < until { Err(self.rejected(until - now)) } else { self.admit_otherwise(reading, now) }
+        if reading.phase == Phase::Closed { Ok(self.pass(reading)) } else { self.admit_otherwise(reading) }
     }
 
     #[inline]
@@ -77,14 +67,15 @@ impl Engine {
         Pass::call(reading.generation, started)
     }
 
-    #[cold]
-    fn admit_otherwise(&self, mut reading: Reading, now: u64) -> Result<Pass, Rejected> {
+    #[inline(never)]
+    fn admit_otherwise(&self, mut reading: Reading) -> Result<Pass, u64> {
+        let now = self.clock.now();
         loop {
             let verdict = match reading.phase {
                 Phase::Closed => return Ok(self.pass(reading)),
                 Phase::Ramping => match self.ramp.admit(now) {
                     Admission::Admit => return Ok(self.pass(reading)),
-                    Admission::Refuse(after) => return Err(self.rejected(after)),
+                    Admission::Refuse(after) => return Err(after),
                     Admission::Over => {
                         self.word.end_ramp(reading);
                         None
@@ -92,13 +83,10 @@ impl Engine {
                 },
                 Phase::Open => {
                     let until = self.open_until.load(Ordering::Acquire);
-                    if now < until { Some(Err(self.rejected(until - now))) } else { self.begin_probing(reading, now) }
+                    if now < until { Some(Err(until - now)) } else { self.begin_probing(reading, now) }
                 }
                 Phase::HalfOpen => self.admit_probe(reading, now),
-                Phase::Isolated => {
-                    let after = self.cold.lock().config.reset_timeout;
-                    return Err(Rejected { name: self.name.clone(), retry_after: after });
-                }
+                Phase::Isolated => return Err(nanos(self.cold.lock().config.reset_timeout)),
             };
             match verdict {
                 Some(verdict) => return verdict,
@@ -108,13 +96,14 @@ impl Engine {
         }
     }
 
+    /// What a caller that has to wait is told.
     #[inline]
-    fn rejected(&self, after: u64) -> Rejected {
+    pub(crate) fn rejected(&self, after: u64) -> Rejected {
         Rejected { name: self.name.clone(), retry_after: Duration::from_nanos(after) }
     }
 
     /// Open to half-open, with the caller as first probe. `None` if somebody was quicker.
-    fn begin_probing(&self, reading: Reading, now: u64) -> Option<Result<Pass, Rejected>> {
+    fn begin_probing(&self, reading: Reading, now: u64) -> Option<Result<Pass, u64>> {
         let mut cold = self.cold.lock();
         if self.word.load() != reading {
             return None;
@@ -125,11 +114,10 @@ impl Engine {
         drop(cold);
         let generation = transition.generation;
         self.announcer.announce(transition);
-        let lease = lease.map_err(|_| self.rejected(HALF_OPEN_RETRY));
         Some(lease.map(|lease| Pass::probe(generation, now, lease)))
     }
 
-    fn admit_probe(&self, reading: Reading, now: u64) -> Option<Result<Pass, Rejected>> {
+    fn admit_probe(&self, reading: Reading, now: u64) -> Option<Result<Pass, u64>> {
         let mut cold = self.cold.lock();
         if self.word.load() != reading {
             return None;
@@ -138,39 +126,36 @@ impl Engine {
         drop(cold);
         Some(match verdict {
             Ok(lease) => Ok(Pass::probe(reading.generation, now, lease)),
-            Err(expires) => Err(self.rejected(expires.saturating_sub(now).min(HALF_OPEN_RETRY))),
+            Err(expires) => Err(expires.saturating_sub(now).min(HALF_OPEN_RETRY)),
         })
     }
 
     /// Records what became of a call. Called once a pass.
     #[inline]
-    pub(crate) fn settle(&self, pass: &Pass, outcome: Outcome) {
-        if pass.lease.is_some() {
-            return self.settle_probe(pass, outcome);
-        }
-        let failed = match outcome {
-            Outcome::Success => false,
-            Outcome::Failure => true,
-            Outcome::Ignored | Outcome::Throttled(_) | Outcome::Rejected => return,
-        };
-        let reading = self.word.load();
-        if reading.generation != pass.generation {
-            return;
-        }
-        let now = self.clock.now();
-        let sample = Sample { failed, slow: self.is_slow(pass, now) };
-        self.window.record(pass.generation, now, sample);
-        if !failed {
-            self.consecutive.succeeded(pass.generation);
-            self.policy.succeeded();
-        }
-        if failed || sample.slow {
-            self.judge(pass.generation, now, sample);
+    pub(crate) fn settle(&self, pass: Pass, outcome: Outcome) {
+        match outcome {
+            _ if pass.lease.is_some() => self.settle_probe(pass, outcome),
+            Outcome::Success => self.count(pass.generation, pass.started, false),
+            Outcome::Failure => self.count(pass.generation, pass.started, true),
+            Outcome::Ignored | Outcome::Throttled(_) | Outcome::Rejected => {}
         }
     }
 
-    fn is_slow(&self, pass: &Pass, now: u64) -> bool {
-        pass.started != u64::MAX && self.tuning.is_slow(now.saturating_sub(pass.started))
+    fn count(&self, generation: u64, started: u64, failed: bool) {
+        if self.word.load().generation != generation {
+            return;
+        }
+        let now = self.clock.now();
+        let slow = started != u64::MAX && self.tuning.is_slow(now.saturating_sub(started));
+        let sample = Sample { failed, slow };
+        self.window.record(generation, now, sample);
+        if !failed {
+            self.consecutive.succeeded(generation);
+            self.policy.succeeded();
+        }
+        if failed || slow {
+            self.judge(generation, now, sample);
+        }
     }
 
     #[cold]

@@ -23,14 +23,10 @@ mod snapshot;
 mod state;
 mod transition;
 mod tuning;
+mod watched;
 pub(crate) mod window;
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 pub use builder::CircuitBreakerBuilder;
 pub use config::{CircuitBreakerConfig, Comparison};
@@ -54,7 +50,9 @@ use crate::{
     config::ConfigError,
 };
 use engine::Engine;
+use permit::Held;
 use state::Phase;
+use watched::Watched;
 
 /// A circuit breaker. Clones share one state.
 ///
@@ -127,14 +125,12 @@ impl CircuitBreaker {
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        let mut permit = match self.try_acquire() {
-            Ok(permit) => permit.0,
+        let mut permit = match Held::admit(&*self.engine) {
+            Ok(permit) => permit,
             Err(rejected) => return Err(BreakerError::open(rejected)),
         };
-        let mut call = pin!(permit.watch(|| op()));
-        let result = poll_fn(|cx| permit.watch(|| call.as_mut().poll(cx))).await;
-        permit.settle(classifier.classify(&result));
-        match result {
+        let call = permit.watch(|| op());
+        match Watched::new(permit, call, classifier).await {
             Ok(value) => Ok(value),
             Err(error) => Err(BreakerError::inner(error)),
         }

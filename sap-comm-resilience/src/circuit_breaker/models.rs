@@ -54,10 +54,10 @@ fn of_two_threads_that_record_and_read_one_sees_both() {
             let window = Arc::new(window());
             let other = Arc::clone(&window);
             let thread = thread::spawn(move || {
-                other.record_in(1, 0, 1, FAILED);
+                other.record_as(1, 0, 1, FAILED);
                 other.totals(0, 1).failed
             });
-            window.record_in(0, 0, 1, FAILED);
+            window.record_as(0, 0, 1, FAILED);
             let mine = window.totals(0, 1).failed;
             let theirs = thread.join().unwrap();
             assert!(mine == 2 || theirs == 2, "{mine} and {theirs}");
@@ -68,13 +68,14 @@ fn of_two_threads_that_record_and_read_one_sees_both() {
 
 #[test]
 fn a_late_sample_of_an_old_generation_is_not_seen() {
-    for window in windows() {
+    // A stripe for each thread, and one for both.
+    for (window, threads) in windows().into_iter().flat_map(|window| [(window, [0, 1]), (window, [1, 2])]) {
         loom::model(move || {
             let window = Arc::new(window());
             let other = Arc::clone(&window);
-            let thread = thread::spawn(move || other.record(0, 1, FAILED));
+            let thread = thread::spawn(move || other.record_as(threads[0], 0, 1, FAILED));
             window.clear();
-            window.record(1, 1, OK);
+            window.record_as(threads[1], 1, 1, OK);
             thread.join().unwrap();
             assert_eq!(window.totals(1, 1), Totals { succeeded: 1, failed: 0, slow: 0 });
         });
@@ -86,9 +87,9 @@ fn a_late_sample_of_an_old_lap_is_not_seen() {
     loom::model(|| {
         let window = Arc::new(Window::model_of_time(10, 5));
         let other = Arc::clone(&window);
-        let thread = thread::spawn(move || other.record(0, 1, FAILED));
+        let thread = thread::spawn(move || other.record_as(1, 0, 1, FAILED));
         // Eight buckets on, in the same place of the ring.
-        window.record(0, 17, OK);
+        window.record_as(2, 0, 17, OK);
         thread.join().unwrap();
         assert_eq!(window.totals(0, 17), Totals { succeeded: 1, failed: 0, slow: 0 });
     });

@@ -4,7 +4,7 @@ use super::{engine::Engine, probes::Lease};
 use crate::classify::Outcome;
 
 /// What an admitted call carries: which generation admitted it, since when, and its probe slot.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
     pub(super) generation: u64,
     pub(super) started: u64,
@@ -41,9 +41,11 @@ enum Fate {
 
 impl<H: Deref<Target = Engine>> Held<H> {
     #[inline]
-    fn admit(engine: H) -> Result<Self, super::Rejected> {
-        let pass = engine.admit()?;
-        Ok(Self { engine, pass, fate: Fate::Waiting })
+    pub(super) fn admit(engine: H) -> Result<Self, super::Rejected> {
+        match engine.admit() {
+            Ok(pass) => Ok(Self { engine, pass, fate: Fate::Waiting }),
+            Err(after) => Err(engine.rejected(after)),
+        }
     }
 
     /// Runs the caller's code. If it panics, the call counts as a failure.
@@ -56,19 +58,25 @@ impl<H: Deref<Target = Engine>> Held<H> {
     }
 
     #[inline]
-    pub(crate) fn settle(mut self, outcome: Outcome) {
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
         self.fate = Fate::Settled;
-        self.engine.settle(&self.pass, outcome);
+        self.engine.settle(self.pass, outcome);
+    }
+}
+
+impl<H: Deref<Target = Engine>> Held<H> {
+    #[cold]
+    fn abandon(&self) {
+        let outcome = if self.fate == Fate::Running { Outcome::Failure } else { Outcome::Ignored };
+        self.engine.settle(self.pass, outcome);
     }
 }
 
 impl<H: Deref<Target = Engine>> Drop for Held<H> {
     #[inline]
     fn drop(&mut self) {
-        match self.fate {
-            Fate::Settled => {}
-            Fate::Waiting => self.engine.settle(&self.pass, Outcome::Ignored),
-            Fate::Running => self.engine.settle(&self.pass, Outcome::Failure),
+        if self.fate != Fate::Settled {
+            self.abandon();
         }
     }
 }
@@ -108,7 +116,7 @@ impl<'a> Permit<'a> {
 
     /// The call ended like this.
     #[inline]
-    pub fn settle(self, outcome: Outcome) {
+    pub fn settle(mut self, outcome: Outcome) {
         self.0.settle(outcome);
     }
 }
@@ -134,7 +142,7 @@ impl OwnedPermit {
     }
 
     /// The call ended like this.
-    pub fn settle(self, outcome: Outcome) {
+    pub fn settle(mut self, outcome: Outcome) {
         self.0.settle(outcome);
     }
 }

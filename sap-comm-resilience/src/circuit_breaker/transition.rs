@@ -29,7 +29,7 @@ impl Engine {
     }
 
     #[cold]
-    pub(super) fn settle_probe(&self, pass: &Pass, outcome: Outcome) {
+    pub(super) fn settle_probe(&self, pass: Pass, outcome: Outcome) {
         let Some(lease) = pass.lease else { return };
         let now = self.clock.now();
         let mut cold = self.cold.lock();
@@ -38,7 +38,7 @@ impl Engine {
             return;
         }
         let transition = match outcome {
-            Outcome::Success if !self.is_slow_probe(pass, now) => {
+            Outcome::Success if !self.is_slow_probe(&pass, now) => {
                 let enough = cold.probes.succeeded() >= cold.config.probe_successes;
                 if enough { self.recover(&mut cold, reading, now) } else { None }
             }

@@ -55,11 +55,11 @@ impl Window {
         Self::Time(TimeWindow::new(window, buckets, crate::sync::stripes()))
     }
 
-    /// As a thread of this stripe would.
+    /// As the thread of this number would.
     #[cfg(all(test, loom))]
-    pub(crate) fn record_in(&self, stripe: usize, generation: u64, now: u64, sample: Sample) {
+    pub(crate) fn record_as(&self, thread: usize, generation: u64, now: u64, sample: Sample) {
         match self {
-            Self::Time(window) => window.record(stripe, generation, now, sample),
+            Self::Time(window) => window.record(thread, generation, now, sample),
             Self::Calls(window) => window.record(generation, sample),
         }
     }
@@ -72,7 +72,7 @@ impl Window {
     #[inline]
     pub(crate) fn record(&self, generation: u64, now: u64, sample: Sample) {
         match self {
-            Self::Time(window) => window.record(crate::sync::stripe(), generation, now, sample),
+            Self::Time(window) => window.record(crate::sync::thread_number(), generation, now, sample),
             Self::Calls(window) => window.record(generation, sample),
         }
     }

@@ -1,7 +1,7 @@
 use super::{
     Sample, Totals,
     divisor::Divisor,
-    word::{Tag, add, read},
+    word::{Tag, add, add_alone, read},
 };
 use crate::sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence};
 
@@ -12,7 +12,7 @@ use crate::sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence};
 pub(crate) struct TimeWindow {
     lines: Box<[Line]>,
     lines_per_stripe: usize,
-    stripe_mask: usize,
+    stripes: usize,
     buckets: usize,
     /// The ring is rounded up to a power of two, so that a place in it costs no division.
     ring_bits: u32,
@@ -33,7 +33,7 @@ impl TimeWindow {
         Self {
             lines: (0..stripes * lines_per_stripe).map(|_| Line::new()).collect(),
             lines_per_stripe,
-            stripe_mask: stripes - 1,
+            stripes,
             buckets,
             ring_bits,
             bucket: Divisor::new(window / buckets as u64),
@@ -41,13 +41,23 @@ impl TimeWindow {
     }
 
     #[inline]
-    pub(super) fn record(&self, stripe: usize, generation: u64, now: u64, sample: Sample) {
+    pub(super) fn record(&self, thread: usize, generation: u64, now: u64, sample: Sample) {
         let (bucket, tag) = self.place(generation, self.epoch(now));
-        let stripe = stripe & self.stripe_mask;
         let counter = if sample.failed { Counter::Failed } else { Counter::Succeeded };
-        add(self.word(stripe, counter, bucket), tag, 1);
+        self.add(thread, counter, bucket, tag);
         if sample.slow {
-            add(self.word(stripe, Counter::Slow, bucket), tag, 1);
+            self.add(thread, Counter::Slow, bucket, tag);
+        }
+    }
+
+    /// The first threads have a stripe of their own; the last one is for all others.
+    #[inline]
+    fn add(&self, thread: usize, counter: Counter, bucket: usize, tag: Tag) {
+        let shared = self.stripes - 1;
+        if thread < shared {
+            add_alone(self.word(thread, counter, bucket), tag, 1);
+        } else {
+            add(self.word(shared, counter, bucket), tag, 1);
         }
     }
 
@@ -59,7 +69,7 @@ impl TimeWindow {
         let mut totals = Totals::default();
         for epoch in oldest..=epoch {
             let (bucket, tag) = self.place(generation, epoch);
-            for stripe in 0..=self.stripe_mask {
+            for stripe in 0..self.stripes {
                 totals.succeeded += read(self.word(stripe, Counter::Succeeded, bucket), tag);
                 totals.failed += read(self.word(stripe, Counter::Failed, bucket), tag);
                 totals.slow += read(self.word(stripe, Counter::Slow, bucket), tag);
@@ -77,10 +87,11 @@ impl TimeWindow {
     }
 
     pub(super) fn seed(&self, generation: u64, now: u64, totals: Totals) {
+        let shared = self.stripes - 1;
         let (bucket, tag) = self.place(generation, self.epoch(now));
-        add(self.word(0, Counter::Succeeded, bucket), tag, totals.succeeded);
-        add(self.word(0, Counter::Failed, bucket), tag, totals.failed);
-        add(self.word(0, Counter::Slow, bucket), tag, totals.slow);
+        add(self.word(shared, Counter::Succeeded, bucket), tag, totals.succeeded);
+        add(self.word(shared, Counter::Failed, bucket), tag, totals.failed);
+        add(self.word(shared, Counter::Slow, bucket), tag, totals.slow);
     }
 
     pub(super) fn stretch(&self, window: u64) {

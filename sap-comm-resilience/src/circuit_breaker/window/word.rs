@@ -33,21 +33,35 @@ impl Tag {
 #[inline]
 pub(super) fn add(word: &AtomicU64, tag: Tag, amount: u64) {
     let mut current = word.load(Ordering::Relaxed);
-    loop {
-        let held = Tag(current >> COUNT_BITS);
-        let count = if held == tag {
-            ((current & MAX_COUNT) + amount).min(MAX_COUNT)
-        } else if current != 0 && tag.precedes(held) {
-            return;
-        } else {
-            amount.min(MAX_COUNT)
-        };
-        let next = tag.0 << COUNT_BITS | count;
+    while let Some(next) = sum(current, tag, amount) {
         match word.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => return,
             Err(actual) => current = actual,
         }
     }
+}
+
+/// The same for a counter that no other thread adds to: without a locked instruction.
+///
+/// Another thread may clear the counter meanwhile. What is then written back carries a tag of before, which nobody reads.
+#[inline]
+pub(super) fn add_alone(word: &AtomicU64, tag: Tag, amount: u64) {
+    if let Some(next) = sum(word.load(Ordering::Relaxed), tag, amount) {
+        word.store(next, Ordering::Release);
+    }
+}
+
+#[inline]
+fn sum(current: u64, tag: Tag, amount: u64) -> Option<u64> {
+    let held = Tag(current >> COUNT_BITS);
+    let count = if held == tag {
+        ((current & MAX_COUNT) + amount).min(MAX_COUNT)
+    } else if current != 0 && tag.precedes(held) {
+        return None;
+    } else {
+        amount.min(MAX_COUNT)
+    };
+    Some(tag.0 << COUNT_BITS | count)
 }
 
 /// The count, if the counter belongs to `tag`.
