@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use sap_comm::{
     Secret,
     auth::{ApiKey, ApiKeyRecord, ApiKeySet},
-    discovery::resolver_from_url,
+    discovery::discovery_from_url,
     events::{Broker, BrokerConfig},
     logging,
 };
@@ -55,7 +55,7 @@ Examples:
   topology --broker amqp://guest:guest@localhost    on a RabbitMQ of yours
   topology --processes --database sqlite://./data   one process a service, data kept
   user-service --help                               one service alone
-Options are read from the environment too, as SAP_BROKER and so on.";
+Options are read from the environment too, as SAP_BROKER and so on. RUST_LOG=info logs everything.";
 
 /// One service alone.
 #[derive(Debug, Parser)]
@@ -66,15 +66,15 @@ struct ServiceCommand {
 }
 
 /// What every program here takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 struct Options {
     /// The broker: memory://, amqp://USER:PASSWORD@HOST/VHOST or amqps://…
     #[arg(long, env = "SAP_BROKER", hide_env_values = true, value_name = "URL")]
     broker: Option<String>,
     /// The databases: sqlite://DIRECTORY (one file a service) or postgres://USER@HOST/DATABASE (one schema a service)
     #[arg(long, env = "SAP_DATABASE", hide_env_values = true, value_name = "URL")]
-    database: Option<DatabaseUrl>,
-    /// How services find each other: env: (USER_SERVICE_URL=http://…), static:… or dns:…
+    database: Option<String>,
+    /// How services find each other: env: (USER_SERVICE_URL=http://…), static:USER-SERVICE=http://…, etcd://HOST:PORT or dns:
     #[arg(long, env = "SAP_DISCOVERY", value_name = "URL")]
     discovery: Option<String>,
     /// Where to listen; the topology's gateway listens here
@@ -148,16 +148,17 @@ fn new_key(owner: &str) -> Result<(), StartError> {
 }
 
 async fn run_service(service: ServiceName, options: Options) -> Result<(), StartError> {
-    options.init_log()?;
+    Options::check_environment()?;
+    options.init_log("info")?;
     let missing = |key: &str, option: &str| format!("{key} is missing: give it, or {option}");
     let broker = options.broker.as_deref().ok_or_else(|| missing("SAP_BROKER", "--broker amqp://…"))?;
-    let discovery = options.discovery.as_deref().unwrap_or("env:");
+    let discovery = discovery_from_url(options.discovery.as_deref().unwrap_or("env:"))?;
     let trusted = options.trusted_keys.as_deref().map(serde_json::from_str::<Vec<ApiKeyRecord>>).transpose();
     let deps = Deps {
         broker: Broker::connect(broker, broker_config(service.as_str())).await?,
-        database: options.database.clone().ok_or_else(|| missing("SAP_DATABASE", "--database sqlite://DIRECTORY"))?,
-        resolver: resolver_from_url(discovery)?,
-        registrar: None,
+        database: options.database()?.ok_or_else(|| missing("SAP_DATABASE", "--database sqlite://DIRECTORY"))?,
+        resolver: discovery.resolver,
+        registrar: discovery.registrar,
         listen: options.listen,
         service_key: options.service_key.clone().map(Secret::new),
         trusted_keys: ApiKeySet::new(
@@ -177,12 +178,13 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
 }
 
 async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
+    Options::check_environment()?;
     let TopologyCommand { smoke, processes, options, .. } = command;
     let log = Log::default();
     if smoke {
         log.install()?;
     } else {
-        options.init_log()?;
+        options.init_log("warn,sap_comm::service=info,sap_comm_rest::gateway=info")?;
     }
     let scratch = tempfile::tempdir()?;
     let mut private = None;
@@ -195,8 +197,8 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
         // A story on a port of its own runs beside whatever else does.
         listen: if smoke { SocketAddr::from(([127, 0, 0, 1], 0)) } else { options.listen },
         broker,
-        database: match &options.database {
-            Some(url) => url.clone(),
+        database: match options.database()? {
+            Some(url) => url,
             None => DatabaseUrl::Sqlite(scratch.path().join("data")),
         },
         discovery: options.discovery.clone(),
@@ -239,27 +241,46 @@ async fn keep_running(
 
 fn welcome(cluster: &Cluster) {
     let gateway = cluster.gateway();
-    println!("console     http://{gateway}/");
-    println!("GraphQL     http://{gateway}/graphql");
-    println!("Socket.IO   http://{gateway}/socket.io/");
+    println!("console                   http://{gateway}/");
+    println!("GraphQL playground        http://{gateway}/graphql");
+    println!("Socket.IO                 http://{gateway}/socket.io/");
     for service in ServiceName::ALL {
         if let Some(address) = cluster.address(service).filter(|_| service != ServiceName::ApiGateway) {
-            println!("{:<21}http://{address}/docs", format!("{service} API"));
+            println!("{:<26}http://{address}/docs", format!("{service} API"));
         }
     }
     for (email, password) in [demo::ADMIN, demo::USER] {
-        println!("demo login  {email} / {password}");
+        println!("demo login                {email} / {password}");
     }
     println!("Ctrl-C drains and exits.");
 }
 
 impl Options {
-    fn init_log(&self) -> Result<(), StartError> {
+    /// What is logged unless `RUST_LOG` says otherwise: everything by a service, the gateway's requests by the topology.
+    fn init_log(&self, filter: &str) -> Result<(), StartError> {
         let format = match self.log_format {
             LogFormat::Text => logging::Format::Text,
             LogFormat::Json => logging::Format::Json,
         };
-        logging::init(format, "info").map_err(Into::into)
+        logging::init(format, filter).map_err(Into::into)
+    }
+
+    /// Read here and not by clap, whose errors repeat what may hold a password.
+    fn database(&self) -> Result<Option<DatabaseUrl>, StartError> {
+        Ok(self.database.as_deref().map(str::parse).transpose()?)
+    }
+
+    /// Refuses variables that begin with `SAP_` and mean nothing here, since one of them is misspelt.
+    fn check_environment() -> Result<(), StartError> {
+        let command = Self::augment_args(clap::Command::new(""));
+        let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("SAP_") && !known.contains(&&*name) {
+                return Err(format!("{name} is not known (expected one of {})", known.join(", ")).into());
+            }
+        }
+        Ok(())
     }
 
     /// Cancelled by Ctrl-C, SIGTERM, or the end of standard input where that was asked for.

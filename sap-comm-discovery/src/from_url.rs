@@ -1,8 +1,26 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use sap_comm_core::{Endpoint, EnvResolver, Resolver, StaticResolver};
+use sap_comm_core::{Endpoint, EnvResolver, Registrar, Resolver, StaticResolver};
 
-/// A resolver chosen by URL.
+/// How a service finds others, and how others find it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Discovery {
+    /// Finds others.
+    pub resolver: Arc<dyn Resolver>,
+    /// Announces this process, where services announce themselves.
+    pub registrar: Option<Arc<dyn Registrar>>,
+}
+
+/// The resolver of [`discovery_from_url`] alone.
+///
+/// # Errors
+/// As [`discovery_from_url`].
+pub fn resolver_from_url(url: &str) -> Result<Arc<dyn Resolver>, ResolverUrlError> {
+    discovery_from_url(url).map(|discovery| discovery.resolver)
+}
+
+/// Discovery chosen by URL.
 ///
 /// | URL | endpoints from |
 /// | --- | --- |
@@ -13,26 +31,31 @@ use sap_comm_core::{Endpoint, EnvResolver, Resolver, StaticResolver};
 ///
 /// # Errors
 /// When the scheme is unknown, its feature is off, or the rest cannot be read; the error says what is supported.
-pub fn resolver_from_url(url: &str) -> Result<Arc<dyn Resolver>, ResolverUrlError> {
+pub fn discovery_from_url(url: &str) -> Result<Discovery, ResolverUrlError> {
     let url = url.trim();
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(ResolverUrlError::Unknown { scheme: url.to_owned() });
     };
     match scheme {
-        "env" if rest.is_empty() => Ok(Arc::new(EnvResolver::new())),
+        "env" if rest.is_empty() => Ok(Discovery::found_by(EnvResolver::new())),
         "env" => Err(ResolverUrlError::invalid(url, "nothing follows `env:`")),
-        "static" => static_resolver(rest).map_err(|reason| ResolverUrlError::invalid(url, reason)),
+        "static" => {
+            static_resolver(rest).map(Discovery::found_by).map_err(|reason| ResolverUrlError::invalid(url, reason))
+        }
         #[cfg(feature = "dns")]
         "dns" => crate::dns::DnsResolverBuilder::from_url(url)
             .and_then(crate::dns::DnsResolverBuilder::build)
-            .map(|resolver| Arc::new(resolver) as Arc<dyn Resolver>)
+            .map(Discovery::found_by)
             .map_err(|error| ResolverUrlError::invalid(url, error.to_string())),
         #[cfg(not(feature = "dns"))]
         "dns" => Err(ResolverUrlError::FeatureOff { scheme: "dns", feature: "dns" }),
         #[cfg(feature = "etcd")]
         "etcd" => crate::etcd::EtcdBuilder::from_url(rest)
             .and_then(crate::etcd::EtcdBuilder::build)
-            .map(|etcd| Arc::new(etcd) as Arc<dyn Resolver>)
+            .map(|etcd| {
+                let etcd = Arc::new(etcd);
+                Discovery { resolver: etcd.clone(), registrar: Some(etcd) }
+            })
             .map_err(|error| ResolverUrlError::invalid(url, error.to_string())),
         #[cfg(not(feature = "etcd"))]
         "etcd" => Err(ResolverUrlError::FeatureOff { scheme: "etcd", feature: "etcd" }),
@@ -40,7 +63,14 @@ pub fn resolver_from_url(url: &str) -> Result<Arc<dyn Resolver>, ResolverUrlErro
     }
 }
 
-/// Why a URL gives no resolver.
+impl Discovery {
+    /// Others are found, and nobody announces themselves.
+    fn found_by(resolver: impl Resolver + 'static) -> Self {
+        Self { resolver: Arc::new(resolver), registrar: None }
+    }
+}
+
+/// Why a URL gives no discovery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolverUrlError {
@@ -84,7 +114,7 @@ impl ResolverUrlError {
 }
 
 /// Reads `service=http://a:1,http://b:2;other=http://c:3`.
-fn static_resolver(text: &str) -> Result<Arc<dyn Resolver>, String> {
+fn static_resolver(text: &str) -> Result<StaticResolver, String> {
     let mut services = BTreeMap::new();
     for entry in text.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
         let (service, endpoints) =
@@ -103,7 +133,7 @@ fn static_resolver(text: &str) -> Result<Arc<dyn Resolver>, String> {
     for (service, endpoints) in services {
         resolver.set(service, endpoints);
     }
-    Ok(Arc::new(resolver))
+    Ok(resolver)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub use dns::{DnsError, DnsResolver, DnsResolverBuilder};
 #[cfg(feature = "etcd")]
 pub use etcd::{Etcd, EtcdBuilder, EtcdError};
 pub use fallback::FallbackResolver;
-pub use from_url::{ResolverUrlError, resolver_from_url};
+pub use from_url::{Discovery, ResolverUrlError, discovery_from_url, resolver_from_url};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,7 @@
 //! Logs of a service: one line an event, to standard error.
 
+use std::io::{self, IsTerminal};
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// How log lines look.
@@ -26,7 +28,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| LoggingError(format!("RUST_LOG={text:?}: {error}")))?,
         Err(_) => EnvFilter::try_new(filter).map_err(|error| LoggingError(format!("filter {filter:?}: {error}")))?,
     };
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),

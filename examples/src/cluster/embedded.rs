@@ -1,6 +1,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use sap_comm::{Endpoint, Resolver, RunningService, StaticResolver, discovery::resolver_from_url, events::Broker};
+use sap_comm::{
+    Endpoint, Registrar, Resolver, RunningService, StaticResolver, discovery::discovery_from_url, events::Broker,
+};
 
 use super::{ClusterConfig, Keys, ServiceName};
 use crate::deps::{Deps, StartError};
@@ -12,6 +14,7 @@ pub struct Embedded {
     broker: Broker,
     keys: Keys,
     resolver: Arc<dyn Resolver>,
+    registrar: Option<Arc<dyn Registrar>>,
     registry: Arc<StaticResolver>,
     running: BTreeMap<ServiceName, RunningService>,
     addresses: BTreeMap<ServiceName, SocketAddr>,
@@ -24,13 +27,14 @@ impl Embedded {
     /// When one of them does not start.
     pub async fn launch(config: ClusterConfig, broker: Broker) -> Result<Self, StartError> {
         let registry = Arc::new(StaticResolver::new());
-        let resolver = match &config.discovery {
-            Some(url) => resolver_from_url(url)?,
-            None => registry.clone(),
+        let (resolver, registrar): (Arc<dyn Resolver>, Option<Arc<dyn Registrar>>) = match &config.discovery {
+            Some(url) => discovery_from_url(url).map(|discovery| (discovery.resolver, discovery.registrar))?,
+            None => (registry.clone(), Some(registry.clone())),
         };
         let addresses = BTreeMap::from([(ServiceName::ApiGateway, config.listen)]);
         let keys = Keys::generate()?;
-        let mut cluster = Self { config, broker, keys, resolver, registry, running: BTreeMap::new(), addresses };
+        let mut cluster =
+            Self { config, broker, keys, resolver, registrar, registry, running: BTreeMap::new(), addresses };
         for service in ServiceName::ALL {
             cluster.start(service).await?;
         }
@@ -58,7 +62,7 @@ impl Embedded {
             broker: self.broker.clone(),
             database: self.config.database.clone(),
             resolver: self.resolver.clone(),
-            registrar: Some(self.registry.clone()),
+            registrar: self.registrar.clone(),
             listen: self.address(service).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
             service_key: self.keys.of(service).cloned(),
             trusted_keys: self.keys.trusted(),

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use sap_comm_examples::smoke::http::Http;
 use serde_json::json;
 
-use crate::program::{Program, admin_token, run};
+use crate::program::{Program, admin_token, run, run_with};
 
 async fn refused(arguments: &[&str], named: &[&str]) {
     let (code, stdout, stderr) = run(arguments).await;
@@ -32,7 +32,10 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test]
 async fn a_wrong_database_is_named() {
-    refused(&["--database", "mysql://root:hunter2@localhost"], &["mysql://…", "sqlite://"]).await;
+    let password = ["--database", "mysql://root:hunter2@localhost"];
+    refused(&password, &["…@localhost", "sqlite://"]).await;
+    let (_, _, stderr) = run(&password).await;
+    assert!(!stderr.contains("hunter2"), "{stderr}");
     refused(&["--database", "sqlite:///proc/nowhere"], &["/proc/nowhere"]).await;
 }
 
@@ -45,6 +48,13 @@ async fn a_missing_configuration_key_is_named() {
     let arguments = ["--service", "user-service", "--listen", "127.0.0.1:0", "--broker", "memory://"];
     refused(&[&arguments[..], &["--database", &database]].concat(), &["SAP_SERVICE_KEY"]).await;
     refused(&["--service", "nobody"], &["user-service"]).await;
+}
+
+#[tokio::test]
+async fn an_unknown_variable_is_named() {
+    let (code, _, stderr) = run_with(&["--smoke"], &[("SAP_BROKR", "memory://")]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("SAP_BROKR is not known") && stderr.contains("SAP_BROKER"), "{stderr}");
 }
 
 #[tokio::test]

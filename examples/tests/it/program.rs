@@ -6,7 +6,8 @@ use sap_comm_examples::smoke::http::Http;
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStderr, ChildStdout, Command},
+    process::{Child, ChildStdout, Command},
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::timeout,
 };
 
@@ -17,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Program {
     child: Child,
     pub stdout: Lines<BufReader<ChildStdout>>,
-    pub stderr: Lines<BufReader<ChildStderr>>,
+    /// The lines of its log. They are taken at once: a full pipe would stop the program.
+    pub stderr: UnboundedReceiver<String>,
 }
 
 impl Program {
@@ -31,7 +33,14 @@ impl Program {
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, stderr) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // Nobody may be left to read it.
+                _ = sender.send(line);
+            }
+        });
         Self { child, stdout, stderr }
     }
 
@@ -57,7 +66,7 @@ impl Program {
     pub async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
         let end = async {
             let mut rest = String::new();
-            while let Some(line) = self.stderr.next_line().await.unwrap() {
+            while let Some(line) = self.stderr.recv().await {
                 rest.push_str(&line);
                 rest.push('\n');
             }
@@ -69,8 +78,14 @@ impl Program {
 
 /// Runs the program to its end.
 pub async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    run_with(arguments, &[]).await
+}
+
+/// Runs the program to its end, with further variables.
+pub async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_topology"));
-    let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output =
+        command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(2 * LIMIT, output).await.expect("it ends in time").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code(), text(output.stdout), text(output.stderr))

@@ -22,7 +22,7 @@ async fn ctrl_c_while_starting_exits_in_time() {
     for lines in [1, 3, 6, 10] {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
         for _ in 0..lines {
-            program.stderr.next_line().await.unwrap();
+            program.stderr.recv().await.unwrap();
         }
         program.signal("INT").await;
         let (code, stderr) = program.ended(LIMIT).await;

@@ -132,8 +132,7 @@ impl JwtVerifierBuilder {
         if self.leeway > Duration::from_secs(60) {
             return Err(KeyError(format!("leeway must be at most 60s, got {:?}", self.leeway)));
         }
-        let mut validation =
-            Validation { leeway: self.leeway.as_secs(), validate_nbf: true, ..Validation::default() };
+        let mut validation = Validation { leeway: self.leeway.as_secs(), validate_nbf: true, ..Validation::default() };
         validation.set_issuer(&[self.issuer]);
         validation.set_audience(&[self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
