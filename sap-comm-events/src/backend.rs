@@ -98,7 +98,11 @@ pub(crate) enum Redelivered {
 }
 
 /// The way to settle one delivery; dropping it gives the message back.
+#[async_trait]
 pub(crate) trait Settlement: Debug + Send + Sync {
-    /// The message is dealt with.
+    /// The message is dealt with. The broker learns of it soon.
     fn ack(self: Box<Self>);
+
+    /// The message is dealt with, and the broker knows.
+    async fn ack_surely(self: Box<Self>);
 }

@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
+        // A copy that kills its consumer at once must not leave the original behind, or both would grow in number.
+        let surely = matches!(verdict, Verdict::Requeue);
         let confirmed = match verdict {
             Verdict::Ack => Ok(()),
             Verdict::Retry(cause) => self.retry(&delivery, cause).await,
@@ -29,6 +31,7 @@ impl Handling {
             Verdict::Requeue => self.requeue(&delivery).await,
         };
         match confirmed {
+            Ok(()) if surely => delivery.settlement.ack_surely().await,
             Ok(()) => delivery.settlement.ack(),
             Err(error) => {
                 tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");

@@ -3,6 +3,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use async_trait::async_trait;
+
 use super::{Shared, state::Stored};
 use crate::backend::Settlement;
 
@@ -19,6 +21,7 @@ impl MemorySettlement {
     }
 }
 
+#[async_trait]
 impl Settlement for MemorySettlement {
     fn ack(mut self: Box<Self>) {
         self.stored = None;
@@ -26,6 +29,10 @@ impl Settlement for MemorySettlement {
             shared.state.lock().forget(&self.queue);
             shared.room.notify_waiters();
         }
+    }
+
+    async fn ack_surely(self: Box<Self>) {
+        self.ack();
     }
 }
 

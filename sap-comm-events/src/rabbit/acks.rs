@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use async_trait::async_trait;
 use lapin::{
     Channel,
-    options::{BasicAckOptions, BasicNackOptions},
+    options::{BasicAckOptions, BasicNackOptions, ChannelFlowOptions},
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +20,10 @@ const BATCH: usize = 256;
 enum Order {
     Ack(u64),
     GiveBack(u64),
+    /// Answered once everything before is sent.
     Flush(oneshot::Sender<()>),
+    /// Answered once the broker has everything before.
+    Sync(oneshot::Sender<()>),
 }
 
 /// The deliveries of one channel; the task ends with the last clone and the last delivery.
@@ -36,12 +40,13 @@ impl Acks {
         tokio::spawn(async move {
             let (mut ledger, mut batch) = (Ledger::default(), Vec::new());
             while queue.recv_many(&mut batch, BATCH).await > 0 {
-                let (mut frames, mut flushed) = (Vec::new(), Vec::new());
+                let (mut frames, mut flushed, mut synced) = (Vec::new(), Vec::new(), Vec::new());
                 for order in batch.drain(..) {
                     match order {
                         Order::Ack(tag) => ledger.ack(tag),
                         Order::GiveBack(tag) => frames.push(ledger.give_back(tag)),
                         Order::Flush(done) => flushed.push(done),
+                        Order::Sync(done) => synced.push(done),
                     }
                 }
                 frames.extend(ledger.due());
@@ -52,7 +57,14 @@ impl Acks {
                         return;
                     }
                 }
-                for done in flushed {
+                // The broker answers a channel in order, so its answer to anything says that it has what came before.
+                if !synced.is_empty()
+                    && let Err(error) = channel.channel_flow(ChannelFlowOptions { active: true }).await
+                {
+                    tracing::debug!(%error, "settlements may have come too late: the channel is gone");
+                    return;
+                }
+                for done in flushed.into_iter().chain(synced) {
                     // Who asked may have stopped waiting.
                     let _ = done.send(());
                 }
@@ -84,12 +96,23 @@ struct Tag {
     settled: bool,
 }
 
+#[async_trait]
 impl Settlement for Tag {
     fn ack(mut self: Box<Self>) {
         self.settled = true;
         self.acks.held.lock().release(&self.id);
         if self.acks.orders.send(Order::Ack(self.tag)).is_err() {
             tracing::debug!(event_id = self.id, "the event was handled and will come again: its channel is gone");
+        }
+    }
+
+    async fn ack_surely(self: Box<Self>) {
+        let orders = self.acks.orders.clone();
+        self.ack();
+        let (done, synced) = oneshot::channel();
+        if orders.send(Order::Sync(done)).is_ok() {
+            // An error means that the channel is gone, and the event comes again.
+            let _ = synced.await;
         }
     }
 }
