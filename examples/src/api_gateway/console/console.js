@@ -107,6 +107,10 @@ onSubmit('publish', async (data, form) => {
   await call('POST', `/api/v1/contents/${content.id}/publish`);
   form.reset();
 });
+element('copy').addEventListener('click', async () => {
+  await navigator.clipboard.writeText(state.token);
+  note('token copied');
+});
 for (const [id, step] of [['previous', -1], ['next', 1]]) {
   element(id).addEventListener('click', () => {
     state.page += step;
