@@ -59,7 +59,6 @@ impl Deps {
     }
 
     /// With the announcement that this process makes, where services announce themselves.
-    #[must_use]
     pub fn registered(&self, service: ServiceBuilder) -> ServiceBuilder {
         match &self.registrar {
             Some(registrar) => service.register_with(registrar.clone()),

@@ -8,6 +8,7 @@ use crate::deps::StartError;
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Fails with both sides unless they are the same.
+#[expect(clippy::needless_pass_by_value, reason = "literals and borrows alike read well at the call")]
 pub(super) fn same<T: PartialEq + fmt::Debug>(what: &str, expected: T, got: T) -> Result<(), StartError> {
     if expected == got {
         return Ok(());

@@ -32,6 +32,7 @@ pub struct Answer {
 }
 
 /// A request to be sent.
+#[must_use]
 #[derive(Debug)]
 pub struct Call<'a> {
     http: &'a Http,

@@ -15,15 +15,15 @@ use tokio::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program that runs; killed when dropped.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
-    pub stdout: Lines<BufReader<ChildStdout>>,
+    pub(crate) stdout: Lines<BufReader<ChildStdout>>,
     /// The lines of its log. They are taken at once: a full pipe would stop the program.
-    pub stderr: UnboundedReceiver<String>,
+    pub(crate) stderr: UnboundedReceiver<String>,
 }
 
 impl Program {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_topology"))
             .args(arguments)
             .stdin(Stdio::null())
@@ -45,7 +45,7 @@ impl Program {
     }
 
     /// Waits until the gateway's address is printed.
-    pub async fn gateway(&mut self) -> SocketAddr {
+    pub(crate) async fn gateway(&mut self) -> SocketAddr {
         loop {
             let line = timeout(LIMIT, self.stdout.next_line()).await.expect("it starts in time").unwrap();
             let line = line.expect("the program runs");
@@ -56,14 +56,14 @@ impl Program {
     }
 
     /// Sends a signal, such as `INT`.
-    pub async fn signal(&self, signal: &str) {
+    pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("the program runs");
         let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().await.unwrap();
         assert!(status.success());
     }
 
     /// Waits until the program has ended, within `limit`; its exit code and what it still wrote to standard error.
-    pub async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
+    pub(crate) async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
         let end = async {
             let mut rest = String::new();
             while let Some(line) = self.stderr.recv().await {
@@ -77,12 +77,12 @@ impl Program {
 }
 
 /// Runs the program to its end.
-pub async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     run_with(arguments, &[]).await
 }
 
 /// Runs the program to its end, with further variables.
-pub async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub(crate) async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_topology"));
     let output =
         command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true).output();
@@ -92,7 +92,7 @@ pub async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option
 }
 
 /// Logs the demo administrator in.
-pub async fn admin_token(http: &Http) -> String {
+pub(crate) async fn admin_token(http: &Http) -> String {
     let login = json!({"email": "admin@example.com", "password": "admin-password"});
     http.post("/api/v1/auth/login", &login).expect(200).await.unwrap().text("/accessToken").unwrap()
 }
