@@ -57,6 +57,7 @@ pub(crate) trait Source: Send {
 
 /// How much a consumer takes at once.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "nothing is held ahead in memory"))]
 pub(crate) struct Limits {
     /// Deliveries held ahead of the handlers, those in hand included.
     pub(crate) prefetch: u16,

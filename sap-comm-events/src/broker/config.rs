@@ -52,6 +52,9 @@ pub enum OverflowPolicy {
     Refuse,
 }
 
+/// Beyond this a wrong address would never show.
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(86_400);
+
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
@@ -184,6 +187,9 @@ impl BrokerConfig {
             false => Err(ConfigError::new(name, "must be greater than zero")),
         };
         positive("connect_timeout", !self.connect_timeout.is_zero())?;
+        if self.connect_timeout > MAX_CONNECT_TIMEOUT {
+            return Err(ConfigError::new("connect_timeout", "must be a day at most"));
+        }
         positive("publish_deadline", !self.publish_deadline.is_zero())?;
         positive("queue_capacity", self.queue_capacity > 0)?;
         positive("prefetch", self.prefetch > 0)?;
@@ -235,6 +241,7 @@ mod tests {
             (r#"{"service": "a", "prefetch": 0}"#, "prefetch"),
             (r#"{"service": "a", "window": 0}"#, "window"),
             (r#"{"service": "a", "publish_deadline": "soon"}"#, "soon"),
+            (r#"{"service": "a", "connect_timeout": "2days"}"#, "connect_timeout"),
             (r#"{"service": "a", "retry_delays": "0s"}"#, "retry_delays"),
             (r#"{"service": "a", "retry_delays": []}"#, "retry_delays"),
         ] {

@@ -1,16 +1,13 @@
 //! Settling deliveries of one channel: one task sends all acknowledgements, as few frames as it can.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use lapin::{
-    Channel,
-    options::{BasicAckOptions, BasicNackOptions, ChannelFlowOptions},
-};
+use lapin::{Channel, options::ChannelFlowOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::held::Held;
+use super::{held::Held, ledger::Ledger};
 use crate::backend::Settlement;
 
 /// How many settlements are looked at together.
@@ -129,126 +126,5 @@ impl Drop for Tag {
 impl std::fmt::Debug for Tag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tag").field("tag", &self.tag).field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// A frame to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Frame {
-    Ack { tag: u64, multiple: bool },
-    Nack { tag: u64 },
-}
-
-impl Frame {
-    async fn send(self, channel: &Channel) -> lapin::Result<()> {
-        match self {
-            Self::Ack { tag, multiple } => channel.basic_ack(tag, BasicAckOptions { multiple }).await,
-            Self::Nack { tag } => channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await,
-        }
-    }
-}
-
-/// Which delivery tags are settled, and which of those the broker knows of.
-///
-/// A multiple acknowledgement covers only tags that are settled, and names one that the broker does not know of yet.
-#[derive(Debug, Default)]
-struct Ledger {
-    /// Every tag up to here is settled, and the broker knows.
-    floor: u64,
-    /// Acknowledged; the broker does not know.
-    acked: BTreeSet<u64>,
-    /// Settled beyond the floor; the broker knows.
-    told: BTreeSet<u64>,
-}
-
-impl Ledger {
-    fn ack(&mut self, tag: u64) {
-        self.acked.insert(tag);
-    }
-
-    fn give_back(&mut self, tag: u64) -> Frame {
-        self.told.insert(tag);
-        Frame::Nack { tag }
-    }
-
-    /// The acknowledgements to send now: one for the unbroken run from the floor, one for each beyond a gap.
-    fn due(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        let (mut last, mut count) = (None, 0);
-        loop {
-            let next = self.floor + 1;
-            if self.acked.remove(&next) {
-                last = Some(next);
-                count += 1;
-            } else if !self.told.remove(&next) {
-                break;
-            }
-            self.floor = next;
-        }
-        if let Some(tag) = last {
-            frames.push(Frame::Ack { tag, multiple: count > 1 });
-        }
-        for tag in std::mem::take(&mut self.acked) {
-            frames.push(Frame::Ack { tag, multiple: false });
-            self.told.insert(tag);
-        }
-        frames
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_run_is_one_frame_and_a_gap_waits_for_nobody() {
-        let mut ledger = Ledger::default();
-        for tag in [1, 2, 3, 5] {
-            ledger.ack(tag);
-        }
-        assert_eq!(ledger.due(), [Frame::Ack { tag: 3, multiple: true }, Frame::Ack { tag: 5, multiple: false }]);
-        ledger.ack(4);
-        assert_eq!(ledger.due(), [Frame::Ack { tag: 4, multiple: false }]);
-        ledger.ack(6);
-        assert_eq!(ledger.give_back(7), Frame::Nack { tag: 7 });
-        ledger.ack(8);
-        assert_eq!(ledger.due(), [Frame::Ack { tag: 8, multiple: true }]);
-    }
-
-    proptest! {
-        /// A broker that follows AMQP's rules accepts every frame, and ends with exactly what was decided.
-        #[test]
-        fn every_tag_is_settled_once_and_as_decided(
-            order in Just((1_u64..=60).collect::<Vec<_>>()).prop_shuffle(),
-            back in proptest::collection::vec(any::<bool>(), 60),
-            batch in 1_usize..20,
-        ) {
-            let mut ledger = Ledger::default();
-            let mut outstanding: BTreeSet<u64> = (1..=60).collect();
-            let (mut acked, mut nacked) = (BTreeSet::new(), BTreeSet::new());
-            for tags in order.chunks(batch) {
-                let mut frames = Vec::new();
-                for tag in tags {
-                    if back[*tag as usize - 1] { frames.push(ledger.give_back(*tag)) } else { ledger.ack(*tag) }
-                }
-                frames.extend(ledger.due());
-                for frame in frames {
-                    match frame {
-                        Frame::Nack { tag } => { prop_assert!(outstanding.remove(&tag)); nacked.insert(tag); }
-                        Frame::Ack { tag, multiple } => {
-                            prop_assert!(outstanding.contains(&tag), "tag {} is unknown to the broker", tag);
-                            let covered: Vec<u64> = outstanding.iter().copied().filter(|t| *t == tag || multiple && *t < tag).collect();
-                            for tag in covered { outstanding.remove(&tag); acked.insert(tag); }
-                        }
-                    }
-                }
-            }
-            let decided: BTreeSet<u64> = (1..=60).filter(|tag| !back[*tag as usize - 1]).collect();
-            prop_assert!(outstanding.is_empty());
-            prop_assert_eq!(acked, decided);
-            prop_assert_eq!(nacked.len(), back.iter().filter(|back| **back).count());
-        }
     }
 }

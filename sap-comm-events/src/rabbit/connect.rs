@@ -1,6 +1,6 @@
 //! One attempt to connect, and what its failure means.
 
-use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind, runtime};
 use tokio::{
@@ -44,7 +44,7 @@ async fn attempt(address: &Arc<Address>, name: &str, wire: Wire) -> lapin::Resul
             match AsyncTcpStream::connect(&reactor, candidate).await {
                 Ok(stream) => {
                     if let AsyncTcpStream::Plain(socket) = &stream {
-                        wire.attach(socket.get_ref().as_fd().try_clone_to_owned()?.into());
+                        wire.attach(socket.get_ref())?;
                     }
                     if !target.is_encrypted() {
                         return Ok(stream);

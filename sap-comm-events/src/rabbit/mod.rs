@@ -10,6 +10,7 @@ mod consumer;
 mod declare;
 mod hand;
 mod held;
+mod ledger;
 mod link;
 mod open;
 mod properties;

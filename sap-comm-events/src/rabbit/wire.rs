@@ -1,6 +1,7 @@
 //! The socket beneath a connection, so that it can be cut.
 
 use std::{
+    io,
     net::{Shutdown, TcpStream},
     sync::Arc,
 };
@@ -18,8 +19,13 @@ struct Socket(Mutex<Option<TcpStream>>);
 
 impl Wire {
     /// Takes note of the socket of the attempt that runs.
-    pub(super) fn attach(&self, socket: TcpStream) {
-        *self.0.0.lock() = Some(socket);
+    pub(super) fn attach(&self, socket: &tokio::net::TcpStream) -> io::Result<()> {
+        #[cfg(unix)]
+        let handle = std::os::fd::AsFd::as_fd(socket).try_clone_to_owned()?;
+        #[cfg(windows)]
+        let handle = std::os::windows::io::AsSocket::as_socket(socket).try_clone_to_owned()?;
+        *self.0.0.lock() = Some(handle.into());
+        Ok(())
     }
 
     /// Ends both directions at once.
