@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RunningService, ServiceError, ServiceStarted,
     events::announce,
-    running::{Drain, Serving},
+    running::{Serving, Step},
+    stop::StopSignal,
 };
 
 /// A service: what it serves, what it subscribes to, and what it does when it stops.
@@ -25,13 +26,14 @@ pub struct ServiceBuilder {
     server: ServerConfig,
     kit: KitConfig,
     routes: Router,
+    has_routes: bool,
     edge: Option<Router>,
     broker: Option<Broker>,
     subscriptions: Vec<(Subscription, EventRouter)>,
     registrar: Option<Arc<dyn Registrar>>,
     health: HealthRegistry,
-    stops: Vec<Drain>,
-    drains: Vec<Drain>,
+    stops: Vec<Step>,
+    drains: Vec<Step>,
     drain_timeout: Duration,
 }
 
@@ -45,6 +47,7 @@ impl Service {
             server: ServerConfig::default(),
             kit: KitConfig::new(&name),
             routes: Router::new(),
+            has_routes: false,
             edge: None,
             broker: None,
             subscriptions: Vec::new(),
@@ -57,7 +60,7 @@ impl Service {
         }
     }
 
-    /// Listens, subscribes, registers and announces itself, in this order.
+    /// Subscribes, serves, registers and announces itself, in this order.
     ///
     /// # Errors
     /// The first step that fails; what was started before it is stopped again.
@@ -90,9 +93,16 @@ impl Service {
             Some(edge) => edge.merge(kit(health.router(), config)),
             None => kit(routes.merge(health.router()), config),
         };
+        let mut handles = Vec::new();
+        if let Some(broker) = &broker {
+            for (subscription, router) in subscriptions {
+                let handle = broker.subscribe(subscription, router).await;
+                handles.push(handle.map_err(|source| ServiceError::Subscribe { service: name.clone(), source })?);
+            }
+        }
+        // Whoever connected already was waiting: what answers is ready.
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(routes, stop.clone()));
-
+        let task = tokio::spawn(server.serve(routes, stop.clone()));
         let mut running = RunningService {
             name: name.clone(),
             instance: instance.clone(),
@@ -100,20 +110,12 @@ impl Service {
             broker: broker.clone(),
             health,
             registration: None,
-            subscriptions: Vec::new(),
-            serving: Some(Serving { task: serving, stop }),
+            subscriptions: handles,
+            serving: Serving { task, stop },
             stops,
             drains,
             drain_timeout,
         };
-        if let Some(broker) = &broker {
-            for (subscription, router) in subscriptions {
-                match broker.subscribe(subscription, router).await {
-                    Ok(handle) => running.subscriptions.push(handle),
-                    Err(source) => return Err(ServiceError::Subscribe { service: name, source }),
-                }
-            }
-        }
         if let Some(registrar) = registrar {
             let registration =
                 Registration { service: name.clone(), instance: instance.clone(), endpoint: endpoint.clone() };
@@ -131,7 +133,13 @@ impl Service {
     /// # Errors
     /// Those of [`Service::start`] and [`RunningService::drain`].
     pub async fn run(self) -> Result<(), ServiceError> {
-        self.start().await?.run().await
+        // Before the start, so that a signal meanwhile is not missed.
+        let mut signal = StopSignal::install(&self.0.name)?;
+        let running = tokio::select! {
+            running = self.start() => running?,
+            () = signal.arrived() => return Ok(()),
+        };
+        running.run_until(signal).await
     }
 }
 
@@ -163,6 +171,7 @@ impl ServiceBuilder {
     /// Serves routes; several calls merge.
     pub fn routes(mut self, routes: Router) -> Self {
         self.routes = self.routes.merge(routes);
+        self.has_routes = true;
         self
     }
 
@@ -232,7 +241,8 @@ impl ServiceBuilder {
     /// Checks the options.
     ///
     /// # Errors
-    /// When the name is empty, a subscription lacks its broker, or the drain timeout is zero.
+    /// When the name is empty, a subscription lacks its broker, an edge is given routes too, nothing that others can reach
+    /// would be registered, or the drain timeout is zero.
     pub fn build(self) -> Result<Service, ServiceError> {
         let fail = |field, reason: &str| {
             Err(ServiceError::Config { service: self.name.clone(), field, reason: reason.to_owned() })
@@ -242,6 +252,12 @@ impl ServiceBuilder {
         }
         if self.broker.is_none() && !self.subscriptions.is_empty() {
             return fail("broker", "subscriptions need a broker");
+        }
+        if self.edge.is_some() && self.has_routes {
+            return fail("edge", "serves a router as it is: give its routes to that router");
+        }
+        if self.registrar.is_some() && self.advertise.is_none() && self.listen.ip().is_unspecified() {
+            return fail("advertise", "others cannot reach an unspecified address: say which endpoint to announce");
         }
         if self.drain_timeout.is_zero() {
             return fail("drain_timeout", "must be above zero");

@@ -24,6 +24,14 @@ pub enum ServiceError {
         /// Why.
         source: ServerError,
     },
+    /// The task of the listener failed.
+    #[error("service {service:?}: the listener failed: {reason}")]
+    Listener {
+        /// The service.
+        service: String,
+        /// Why.
+        reason: String,
+    },
     /// A subscription was refused.
     #[error("service {service:?}: {source}")]
     Subscribe {

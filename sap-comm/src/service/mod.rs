@@ -2,6 +2,7 @@ mod builder;
 mod error;
 mod events;
 mod running;
+mod stop;
 
 pub use builder::{Service, ServiceBuilder};
 pub use error::ServiceError;

@@ -5,15 +5,14 @@ use sap_comm_core::{BoxError, RegistrationGuard};
 use sap_comm_events::{Broker, SubscriptionHandle};
 use sap_comm_rest::server::{HealthRegistry, ServerError};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ServiceError, ServiceStopping, events::announce};
+use super::{ServiceError, ServiceStopping, events::announce, stop::StopSignal};
 
-pub(super) type Drain = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+pub(super) type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 /// A service that runs until it is drained. Dropping it stops it at once.
 pub struct RunningService {
@@ -24,9 +23,9 @@ pub struct RunningService {
     pub(super) health: HealthRegistry,
     pub(super) registration: Option<RegistrationGuard>,
     pub(super) subscriptions: Vec<SubscriptionHandle>,
-    pub(super) serving: Option<Serving>,
-    pub(super) stops: Vec<Drain>,
-    pub(super) drains: Vec<Drain>,
+    pub(super) serving: Serving,
+    pub(super) stops: Vec<Step>,
+    pub(super) drains: Vec<Step>,
     pub(super) drain_timeout: Duration,
 }
 
@@ -55,46 +54,64 @@ impl RunningService {
         self.local_addr
     }
 
-    /// Runs until Ctrl-C or SIGTERM, then drains.
+    /// Runs until Ctrl-C, SIGTERM, or the end of the listener, then drains.
     ///
     /// # Errors
-    /// When signals cannot be waited for, and those of [`RunningService::drain`].
+    /// When signals cannot be waited for, the listener failed, and those of [`RunningService::drain`].
     pub async fn run(self) -> Result<(), ServiceError> {
-        if let Err(source) = stop_signal().await {
-            return Err(ServiceError::Signal { service: self.name.clone(), source: source.into() });
-        }
-        self.drain().await
+        let signal = StopSignal::install(&self.name)?;
+        self.run_until(signal).await
     }
 
-    /// Stops in order: leave the registry, stop accepting, finish requests and deliveries, flush, close. Bounded by the
-    /// drain timeout; what has not ended by then is ended.
+    pub(super) async fn run_until(mut self, mut signal: StopSignal) -> Result<(), ServiceError> {
+        let listener = tokio::select! {
+            () = signal.arrived() => None,
+            ended = &mut self.serving.task => Some(ended),
+        };
+        if listener.is_some() {
+            tracing::error!(service = self.name, "the listener has ended");
+            // Nothing is left to wait for.
+            self.serving.task = tokio::spawn(async { Ok(()) });
+        }
+        let service = self.name.clone();
+        let drained = self.drain().await;
+        match listener {
+            None | Some(Ok(Ok(()))) => drained,
+            Some(Ok(Err(source))) => Err(ServiceError::Server { service, source }),
+            Some(Err(error)) => Err(ServiceError::Listener { service, reason: error.to_string() }),
+        }
+    }
+
+    /// Drains within the drain timeout; see [`RunningService::drain_by`].
     ///
     /// # Errors
     /// Everything that went wrong, after all of it was tried.
-    pub async fn drain(mut self) -> Result<(), ServiceError> {
+    pub async fn drain(self) -> Result<(), ServiceError> {
         let deadline = Instant::now() + self.drain_timeout;
-        let mut reasons = Vec::new();
+        self.drain_by(deadline).await
+    }
+
+    /// Stops in order: leave the registry, announce it; stop accepting and finish requests and deliveries; run the drain
+    /// steps. What has not ended by the deadline is ended; the last quarter of the time is kept for the drain steps.
+    ///
+    /// # Errors
+    /// Everything that went wrong, after all of it was tried.
+    pub async fn drain_by(mut self, deadline: Instant) -> Result<(), ServiceError> {
         tracing::info!(service = self.name, "service drains");
+        let first = deadline - deadline.saturating_duration_since(Instant::now()) / 4;
         self.health.set_draining();
         drop(self.registration.take());
-        let (stops, serving) = (std::mem::take(&mut self.stops), self.serving.take());
+
+        let announced = announce_stopping(self.broker.as_ref(), &self.name, &self.instance, first);
+        let stops = join_all(self.stops.drain(..).map(|stop| run_step(stop, first)));
         let handles = std::mem::take(&mut self.subscriptions);
-        let stops = join_all(stops.into_iter().map(|stop| run_step(stop, deadline)));
-        let requests_and_deliveries = async {
-            let requests = finish_requests(serving, deadline).await;
-            let deliveries = timeout_at(deadline, join_all(handles.into_iter().map(SubscriptionHandle::stop))).await;
-            let deliveries =
-                deliveries.map(drop).map_err(|_| "deliveries were in flight: they are delivered again".to_owned());
-            [requests, deliveries]
-        };
-        let (stops, ended) = tokio::join!(stops, requests_and_deliveries);
-        reasons.extend(stops.into_iter().chain(ended).filter_map(Result::err));
-        if let Some(broker) = &self.broker {
-            let stopping = ServiceStopping { service: self.name.clone(), instance: self.instance.clone() };
-            if timeout_at(deadline, announce(broker, stopping)).await.is_err() {
-                reasons.push("service.stopping was not published in time".to_owned());
-            }
-        }
+        let deliveries = timeout_at(first, join_all(handles.into_iter().map(SubscriptionHandle::stop)));
+        let requests = finish_requests(&mut self.serving, first);
+        let (announced, stops, requests, deliveries) = tokio::join!(announced, stops, requests, deliveries);
+        let deliveries = deliveries.map(drop).map_err(|_| "deliveries were in flight: they are delivered again".to_owned());
+        let results = stops.into_iter().chain([announced, requests, deliveries]);
+        let mut reasons: Vec<_> = results.filter_map(Result::err).collect();
+
         while let Some(drain) = self.drains.pop() {
             reasons.extend(run_step(drain, deadline).await.err());
         }
@@ -103,15 +120,19 @@ impl RunningService {
     }
 }
 
-async fn run_step(step: Drain, deadline: Instant) -> Result<(), String> {
-    match timeout_at(deadline, step()).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("a drain step ran out of time".to_owned()),
-    }
+async fn announce_stopping(
+    broker: Option<&Broker>,
+    service: &str,
+    instance: &str,
+    deadline: Instant,
+) -> Result<(), String> {
+    let Some(broker) = broker else { return Ok(()) };
+    let stopping = ServiceStopping { service: service.to_owned(), instance: instance.to_owned() };
+    let announced = timeout_at(deadline, announce(broker, stopping)).await;
+    announced.map_err(|_| "service.stopping was not published in time".to_owned())
 }
 
-async fn finish_requests(serving: Option<Serving>, deadline: Instant) -> Result<(), String> {
-    let Some(mut serving) = serving else { return Ok(()) };
+async fn finish_requests(serving: &mut Serving, deadline: Instant) -> Result<(), String> {
     serving.stop.cancel();
     match timeout_at(deadline, &mut serving.task).await {
         Ok(Ok(result)) => result.map_err(|error| error.to_string()),
@@ -120,12 +141,10 @@ async fn finish_requests(serving: Option<Serving>, deadline: Instant) -> Result<
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+async fn run_step(step: Step, deadline: Instant) -> Result<(), String> {
+    match timeout_at(deadline, step()).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("a drain step ran out of time".to_owned()),
     }
 }
 

@@ -1,0 +1,5 @@
+//! Behaviour of the service kit, seen from outside.
+
+mod client;
+mod drain;
+mod start;
