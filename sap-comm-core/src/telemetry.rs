@@ -4,6 +4,8 @@
 pub const SERVICE_NAME: &str = "service.name";
 /// The trace id of W3C trace context, 32 hexadecimal digits.
 pub const TRACE_ID: &str = "trace_id";
+/// The span id of W3C trace context, 16 hexadecimal digits.
+pub const SPAN_ID: &str = "span_id";
 /// The request id of the error envelope.
 pub const REQUEST_ID: &str = "request_id";
 /// The correlation id of an event.
@@ -30,7 +32,9 @@ pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
 pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
 /// `messaging.rabbitmq.destination.routing_key`.
 pub const MESSAGING_RABBITMQ_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
-/// `error.type`.
+/// `service.peer.name`, the service that is called.
+pub const SERVICE_PEER_NAME: &str = "service.peer.name";
+/// `error.type`, the code of the error envelope.
 pub const ERROR_TYPE: &str = "error.type";
 /// `user.id`.
 pub const USER_ID: &str = "user.id";

@@ -4,18 +4,9 @@ use config::{Config, Environment};
 use serde::de::DeserializeOwned;
 
 pub mod duration;
+mod error;
 
-/// A configuration that cannot be used; names the variable.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("configuration: {0}")]
-pub struct ConfigError(String);
-
-impl ConfigError {
-    /// An error about the variable or option `key`.
-    pub fn new(key: &str, reason: impl std::fmt::Display) -> Self {
-        Self(format!("{key}: {reason}"))
-    }
-}
+pub use error::ConfigError;
 
 /// Reads `T` from the variables that begin with `SAP_`; a double underscore separates levels, a comma list items.
 ///
@@ -44,38 +35,47 @@ pub fn from_pairs<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, 
         .add_source(environment)
         .build()
         .and_then(Config::try_deserialize)
-        .map_err(|error| ConfigError(in_words_of_the_environment(&error)))
+        .map_err(|error| in_words_of_the_environment(&error))
 }
 
 const PREFIX: &str = "SAP";
 
+/// What an error is about that names no variable.
+const ALL: &str = "SAP_*";
+
 /// Names variables instead of keys: `gateway.max_body` is `SAP_GATEWAY__MAX_BODY`.
-fn in_words_of_the_environment(error: &config::ConfigError) -> String {
+fn in_words_of_the_environment(error: &config::ConfigError) -> ConfigError {
     use config::ConfigError as E;
     let variable = |key: &str| format!("{PREFIX}_{}", key.replace('.', "__").to_ascii_uppercase());
     match error {
-        E::NotFound(key) => format!("{} is missing", variable(key)),
+        E::NotFound(key) => ConfigError::new(&variable(key), "is missing"),
         E::Type { unexpected, expected, key: Some(key), .. } => {
-            format!("{}: expected {expected}, got {unexpected}", variable(key))
+            ConfigError::new(&variable(key), format_args!("expected {expected}, got {unexpected}"))
         }
-        E::At { error, key: Some(key), .. } => format!("{}: {}", variable(key), in_words_of_the_environment(error)),
+        E::At { error, key: Some(key), .. } => {
+            let inner = in_words_of_the_environment(error);
+            match inner.field() {
+                ALL => ConfigError::new(&variable(key), inner.reason()),
+                field => ConfigError::new(&variable(key), format_args!("{field} {}", inner.reason())),
+            }
+        }
         E::At { error, .. } => in_words_of_the_environment(error),
-        E::Message(message) => rename_field(message, "unknown field", variable)
-            .or_else(|| rename_field(message, "missing field", variable))
-            .unwrap_or_else(|| message.clone()),
-        other => other.to_string(),
+        E::Message(message) => {
+            if let Some((field, known)) = split_field(message, "unknown field") {
+                ConfigError::new(&variable(field), format_args!("is not known{known}"))
+            } else if let Some((field, _)) = split_field(message, "missing field") {
+                ConfigError::new(&variable(field), "is missing")
+            } else {
+                ConfigError::new(ALL, message)
+            }
+        }
+        other => ConfigError::new(ALL, other),
     }
 }
 
-/// Turns serde's ``missing field `x` `` into a message about the variable.
-fn rename_field(message: &str, what: &str, variable: impl Fn(&str) -> String) -> Option<String> {
-    let rest = message.strip_prefix(what)?.strip_prefix(" `")?;
-    let (field, rest) = rest.split_once('`')?;
-    let known = rest.strip_prefix(", ").map(|expected| format!(" ({expected})")).unwrap_or_default();
-    match what {
-        "missing field" => Some(format!("{} is missing", variable(field))),
-        _ => Some(format!("{} is not known{known}", variable(field))),
-    }
+/// Takes serde's ``unknown field `x`, expected …`` apart.
+fn split_field<'a>(message: &'a str, what: &str) -> Option<(&'a str, &'a str)> {
+    message.strip_prefix(what)?.strip_prefix(" `")?.split_once('`')
 }
 
 #[cfg(test)]
@@ -126,8 +126,8 @@ mod tests {
             (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__TIMEOUT", "soon")], "SAP_GATEWAY__TIMEOUT"),
             (&[("SAP_BROKER", "memory://"), ("SAP_BROKR", "x")], "SAP_BROKR"),
         ] {
-            let error = load(pairs).unwrap_err().to_string();
-            assert!(error.contains(name), "{error}");
+            let error = load(pairs).unwrap_err();
+            assert_eq!(error.field(), name, "{error}");
         }
     }
 }
