@@ -9,8 +9,11 @@
 //! Errors are `sap_comm_core::ApiError` everywhere, and the envelope on the wire.
 
 pub mod client;
+mod connector;
 pub mod gateway;
+mod options;
 pub mod server;
+mod stall;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,13 +3,12 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
-use sap_comm_core::{Resolver, Secret};
+use sap_comm_core::{Resolver, Secret, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerConfig};
 use sap_comm_resilience::{CircuitBreaker, Retry, RetryBudget};
 
-use super::{Client, ClientConfig, ClientConfigError, Inner, Upstream, transport};
-use crate::server::config::{check, check_duration};
+use super::{Client, ClientConfig, Inner, Upstream, transport};
+use crate::options::{self, check, check_duration, from_resilience};
 
 /// Retries may add a fifth to the load of a service that fails, and ten a second for rare callers.
 const BUDGET: (f64, u32) = (0.2, 10);
@@ -126,17 +125,15 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Names the option that is missing or cannot be used.
-    pub fn build(self) -> Result<Client, ClientConfigError> {
+    pub fn build(self) -> Result<Client, ConfigError> {
         let Self { service, resolver, balancing, balancer, config, breaker, retry, api_key } = self;
-        if service.is_empty() {
-            return Err(ClientConfigError::new("service", "\"\"", "must not be empty"));
-        }
+        check(!service.is_empty(), "service", "\"\"", "must not be empty")?;
         let upstream = match (balancer, resolver) {
             (Some(balancer), None) => Upstream::Balanced(balancer),
             (None, Some(resolver)) => Upstream::Resolved(resolver, balancing, OnceLock::new()),
-            (None, None) => return Err(ClientConfigError::new("resolver", "none", "a resolver or balancer is needed")),
+            (None, None) => return Err(ConfigError::new("resolver", "is missing, and there is no balancer either")),
             (Some(_), Some(_)) => {
-                return Err(ClientConfigError::new("balancer", "one", "the resolver would not be used beside it"));
+                return Err(ConfigError::new("balancer", "is there beside a resolver, which would not be used"));
             }
         };
         check_duration("timeout", config.timeout)?;
@@ -145,14 +142,18 @@ impl ClientBuilder {
         check_duration("idle_timeout", config.idle_timeout)?;
         check(config.max_response > 0, "max_response", config.max_response, "must be at least 1")?;
         let breaker = match breaker {
-            Choice::Configured => Some(CircuitBreaker::from_config(service.clone(), config.circuit_breaker.clone())?),
+            Choice::Configured => {
+                let breaker = CircuitBreaker::from_config(service.clone(), config.circuit_breaker.clone());
+                Some(breaker.map_err(|error| from_resilience(error).within("circuit_breaker"))?)
+            }
             Choice::Given(breaker) => Some(breaker),
             Choice::None => None,
         };
         let retry = match retry {
             Choice::Configured => {
-                let budget = RetryBudget::new(BUDGET.0, BUDGET.1)?;
-                Some(Retry::builder().config(config.retry.clone()).budget(budget).build()?)
+                let budget = RetryBudget::new(BUDGET.0, BUDGET.1).map_err(from_resilience)?;
+                let retry = Retry::builder().config(config.retry.clone()).budget(budget).build();
+                Some(retry.map_err(|error| from_resilience(error).within("retry"))?)
             }
             Choice::Given(retry) => Some(retry),
             Choice::None => None,
@@ -162,18 +163,11 @@ impl ClientBuilder {
             transport: transport::build(&config),
             breaker,
             retry,
-            api_key: api_key.map(|key| header(&key)).transpose()?,
+            api_key: api_key.as_ref().map(options::api_key).transpose()?,
             attempt_timeout: config.timeout,
             deadline: config.deadline,
             max_response: config.max_response,
             service,
         })))
     }
-}
-
-fn header(key: &Secret<String>) -> Result<HeaderValue, ClientConfigError> {
-    let mut value = HeaderValue::from_str(key.expose())
-        .map_err(|_| ClientConfigError::new("api_key", "[redacted]", "has characters that no header can have"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

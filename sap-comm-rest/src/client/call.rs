@@ -1,4 +1,4 @@
-use sap_comm_core::Context;
+use sap_comm_core::{Context, telemetry};
 use sap_comm_resilience::Outcome;
 use tracing::Instrument;
 
@@ -10,11 +10,11 @@ impl Client {
         let context = Context::current().with_timeout(self.0.deadline);
         let span = tracing::debug_span!(
             "call",
-            service = self.service(),
-            http.request.method = %spec.method,
-            url.path = spec.path,
-            trace_id = context.trace().trace_id(),
-            request_id = context.request_id(),
+            { telemetry::SERVICE_PEER_NAME } = self.service(),
+            { telemetry::HTTP_REQUEST_METHOD } = %spec.method,
+            { telemetry::URL_PATH } = spec.path,
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
         );
         let attempts = async {
             match &self.0.retry {

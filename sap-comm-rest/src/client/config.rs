@@ -1,4 +1,4 @@
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use sap_comm_core::config::duration;
 use sap_comm_resilience::{CircuitBreakerConfig, RetryConfig};
@@ -43,36 +43,5 @@ impl Default for ClientConfig {
             circuit_breaker: CircuitBreakerConfig::default(),
             retry: RetryConfig::default(),
         }
-    }
-}
-
-/// Why a client cannot be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` = {value}: {reason}")]
-#[non_exhaustive]
-pub struct ClientConfigError {
-    /// The option.
-    pub field: &'static str,
-    /// The value that was refused.
-    pub value: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl ClientConfigError {
-    pub(crate) fn new(field: &'static str, value: impl Display, reason: impl Display) -> Self {
-        Self { field, value: value.to_string(), reason: reason.to_string() }
-    }
-}
-
-impl From<crate::server::ConfigError> for ClientConfigError {
-    fn from(error: crate::server::ConfigError) -> Self {
-        Self::new(error.field, error.value, error.reason)
-    }
-}
-
-impl From<sap_comm_resilience::ConfigError> for ClientConfigError {
-    fn from(error: sap_comm_resilience::ConfigError) -> Self {
-        Self::new(error.field, error.value, error.reason)
     }
 }

@@ -25,7 +25,7 @@ use sap_comm_discovery::{Balancer, BalancerConfig};
 use sap_comm_resilience::{CircuitBreaker, Retry};
 
 pub use builder::ClientBuilder;
-pub use config::{ClientConfig, ClientConfigError};
+pub use config::ClientConfig;
 pub use error::ClientError;
 pub use request::RequestBuilder;
 pub use response::Response;

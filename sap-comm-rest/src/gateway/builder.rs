@@ -5,11 +5,11 @@ use std::{
 };
 
 use axum::Router;
-use sap_comm_core::{Resolver, Secret};
+use sap_comm_core::{Resolver, Secret, config::ConfigError};
 use sap_comm_resilience::CircuitBreakerConfig;
 
 use super::{
-    Access, Gateway, GatewayConfig, GatewayConfigError, RateLimitConfig, Route, Scheme, Target, UpstreamConfig,
+    Access, Gateway, GatewayConfig, RateLimitConfig, Route, Scheme, Target, UpstreamConfig,
     client::TrustedProxies,
     entry::{Defaults, Entry},
     rate_limit::Limiter,
@@ -18,7 +18,7 @@ use super::{
     upgrade::Tunnels,
     upstream::{Upstream, pool},
 };
-use crate::server::auth::Authenticator;
+use crate::{options, server::auth::Authenticator};
 
 /// Builds a [`Gateway`].
 #[must_use = "nothing is built before `build`"]
@@ -35,6 +35,12 @@ impl GatewayBuilder {
     /// Takes everything over from a configuration; what was set before is gone.
     pub fn config(mut self, config: GatewayConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The gateway's own name, in every span and log line.
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.config.service = name.into();
         self
     }
 
@@ -120,10 +126,10 @@ impl GatewayBuilder {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn build(self) -> Result<Gateway, GatewayConfigError> {
+    pub fn build(self) -> Result<Gateway, ConfigError> {
         let config = self.config;
         config.validate()?;
-        let missing = |field: &str, reason: &str| Err(GatewayConfigError::new(field, "none", reason));
+        let missing = |field: &str, reason: &str| Err(ConfigError::new(field, format_args!("is missing: {reason}")));
         if config.routes.is_empty() {
             return missing("routes", "a gateway without a route serves nothing");
         }
@@ -143,10 +149,7 @@ impl GatewayBuilder {
         if self.fallback.is_none() && entries.iter().any(|entry| entry.target == Target::Local) {
             return missing("fallback", "a route leads to the gateway's own router");
         }
-        let api_key = match self.api_key {
-            Some(key) => Some(header_value(&key)?),
-            None => None,
-        };
+        let api_key = self.api_key.as_ref().map(options::api_key).transpose()?;
         let proxies = TrustedProxies::parse(&config.trusted_proxies)?;
         let services: Vec<_> = entries.iter().filter_map(|entry| entry.service().map(str::to_owned)).collect();
         let table = Table::new(entries)?;
@@ -161,6 +164,7 @@ impl GatewayBuilder {
             }
         }
         Ok(Gateway::new(Inner {
+            service: config.service.into(),
             table,
             upstreams,
             limiter,
@@ -175,13 +179,6 @@ impl GatewayBuilder {
             idle_timeout: config.upstream.idle_timeout,
         }))
     }
-}
-
-fn header_value(key: &Secret<String>) -> Result<http::HeaderValue, GatewayConfigError> {
-    let mut value = http::HeaderValue::from_str(key.expose())
-        .map_err(|_| GatewayConfigError::new("api_key", "[redacted]", "must be visible ASCII"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 impl fmt::Debug for GatewayBuilder {

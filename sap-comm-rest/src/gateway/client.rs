@@ -2,8 +2,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use sap_comm_core::config::ConfigError;
 
-use super::{GatewayConfigError, Scheme};
+use super::Scheme;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -30,11 +31,11 @@ struct Network {
 }
 
 impl TrustedProxies {
-    pub(super) fn parse(texts: &[String]) -> Result<Self, GatewayConfigError> {
+    pub(super) fn parse(texts: &[String]) -> Result<Self, ConfigError> {
         let networks = texts.iter().map(|text| {
             Network::parse(text).ok_or_else(|| {
                 let reason = "must be an address or a network such as 10.0.0.0/8";
-                GatewayConfigError::new("trusted_proxies", format!("{text:?}"), reason)
+                ConfigError::refused("trusted_proxies", format!("{text:?}"), reason)
             })
         });
         Ok(Self(networks.collect::<Result<_, _>>()?))

@@ -1,16 +1,19 @@
 use std::time::Duration;
 
-use sap_comm_core::config::duration;
+use sap_comm_core::config::{ConfigError, duration};
 use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
-use super::{GatewayConfigError, RateLimitConfig, RouteConfig};
+use super::{RateLimitConfig, RouteConfig};
+use crate::options::{check, check_duration, from_resilience};
 
 /// Everything that can be set about a [`Gateway`](super::Gateway) in a file or in variables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GatewayConfig {
+    /// The gateway itself, named in every span and log line. Default `api-gateway`.
+    pub service: String,
     /// What is served. There must be at least one.
     pub routes: Vec<RouteConfig>,
     /// What one caller may ask for in all. Default: 100 requests a second, so that no caller starves the others.
@@ -70,6 +73,7 @@ pub struct UpstreamConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
+            service: "api-gateway".to_owned(),
             routes: Vec::new(),
             rate_limit: Some(RateLimitConfig::default()),
             breaker: CircuitBreakerConfig::default(),
@@ -107,7 +111,7 @@ impl Scheme {
 
 impl GatewayConfig {
     /// Checks what stands for itself; routes and networks are checked as they are compiled.
-    pub(super) fn validate(&self) -> Result<(), GatewayConfigError> {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let upstream = &self.upstream;
         for (field, value) in [
             ("body_stall", self.body_stall),
@@ -124,26 +128,10 @@ impl GatewayConfig {
             ("max_tunnels", self.max_tunnels as u64),
             ("upstream.pool_idle_per_endpoint", upstream.pool_idle_per_endpoint as u64),
         ] {
-            if value == 0 {
-                return Err(GatewayConfigError::new(field, value, "must be at least 1"));
-            }
+            check(value > 0, field, value, "must be at least 1")?;
         }
         // What tokio's semaphore can count.
-        if self.max_tunnels > 1 << 24 {
-            return Err(GatewayConfigError::new("max_tunnels", self.max_tunnels, "must be at most 16777216"));
-        }
-        self.breaker
-            .validate()
-            .map_err(|error| GatewayConfigError::new(format!("breaker.{}", error.field), &error.value, error.reason))
+        check(self.max_tunnels <= 1 << 24, "max_tunnels", self.max_tunnels, "must be at most 16777216")?;
+        self.breaker.validate().map_err(|error| from_resilience(error).within("breaker"))
     }
-}
-
-/// Durations count from now on, so the longest is bounded.
-pub(super) fn check_duration(field: &str, value: Duration) -> Result<(), GatewayConfigError> {
-    const YEAR: Duration = Duration::from_secs(365 * 86_400);
-    if value.is_zero() || value > YEAR {
-        let text = humantime::format_duration(value);
-        return Err(GatewayConfigError::new(field, text, "must be longer than zero and at most a year"));
-    }
-    Ok(())
 }

@@ -1,14 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
 use http::Method;
+use sap_comm_core::config::ConfigError;
 
 use super::{
-    Access, GatewayConfigError, RouteConfig, Target,
-    config::check_duration,
+    Access, RouteConfig, Target,
     path::{is_unreserved, normalize},
     rate_limit::Limiter,
     table::Segment,
 };
+use crate::options::check_duration;
 
 /// A route, ready to serve.
 #[derive(Debug)]
@@ -45,10 +46,10 @@ pub(super) struct Defaults {
 }
 
 impl Entry {
-    pub(super) fn compile(config: RouteConfig, defaults: &Defaults) -> Result<Self, GatewayConfigError> {
+    pub(super) fn compile(config: RouteConfig, defaults: &Defaults) -> Result<Self, ConfigError> {
         let path = config.path;
         let fail = |field: &str, value: &dyn std::fmt::Debug, reason: &str| {
-            GatewayConfigError::new(format!("routes[{path}].{field}"), format!("{value:?}"), reason)
+            ConfigError::refused(&format!("routes[{path}].{field}"), format_args!("{value:?}"), reason)
         };
         let segments = segments(&path)?;
         let Some(target) = config.target else {
@@ -134,8 +135,8 @@ impl Entry {
 }
 
 /// Only characters with one spelling: an encoded one in a request can never slip past a route.
-fn segments(path: &str) -> Result<Vec<Segment>, GatewayConfigError> {
-    let fail = |reason| Err(GatewayConfigError::new(format!("routes[{path}].path"), format!("{path:?}"), reason));
+fn segments(path: &str) -> Result<Vec<Segment>, ConfigError> {
+    let fail = |reason| Err(ConfigError::refused(&format!("routes[{path}].path"), format_args!("{path:?}"), reason));
     let Some(rest) = path.strip_prefix('/') else { return fail("must begin with a slash") };
     if rest.is_empty() {
         return Ok(Vec::new());
@@ -165,7 +166,7 @@ mod tests {
     use crate::gateway::{Quota, Route};
 
     fn refused(route: Route) -> String {
-        Entry::compile(route.into(), &Defaults::for_tests()).unwrap_err().field
+        Entry::compile(route.into(), &Defaults::for_tests()).unwrap_err().field().to_owned()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{Connected, capture_connection};
 use sap_comm_core::Endpoint;
 use sap_comm_discovery::{Outcome, Picked};
 use tokio::time::{Instant, timeout_at};
@@ -92,7 +93,8 @@ async fn attempt(
 ) -> Result<Response<Incoming>, Failure> {
     trace.attempts += 1;
     trace.endpoint = Some(endpoint.clone());
-    let request = outgoing.request(endpoint)?;
+    let mut request = outgoing.request(endpoint)?;
+    let connection = outgoing.upload.is_some().then(|| capture_connection(&mut request));
     let mut call = pool.request(request);
     let mut deadline = Instant::now() + outgoing.timeout;
     let answer = loop {
@@ -111,6 +113,10 @@ async fn attempt(
         Some(fault) => Failure::Upload(fault),
         None => Failure::from_client(error),
     })?;
+    if let Some(connection) = connection.filter(|_| outgoing.is_answered_early()) {
+        // The endpoint may close it as soon as it has answered, so no other request should go there.
+        connection.connection_metadata().as_ref().map(Connected::poison);
+    }
     check(response, outgoing)
 }
 
@@ -147,6 +153,11 @@ fn check(mut response: Response<Incoming>, outgoing: &Outgoing) -> Result<Respon
 }
 
 impl Outgoing {
+    /// Whether an answer that is there now came before the request was sent.
+    fn is_answered_early(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.is_sent())
+    }
+
     fn request(&self, endpoint: &Endpoint) -> Result<Request<UploadBody>, Failure> {
         let unsendable = |error: http::Error| Failure::Unsendable(error.into());
         let authority = Authority::from_str(endpoint.authority()).map_err(|error| unsendable(error.into()))?;

@@ -20,7 +20,6 @@ mod builder;
 mod client;
 mod config;
 mod entry;
-mod error;
 mod failure;
 mod forward;
 mod headers;
@@ -42,7 +41,7 @@ use std::{convert::Infallible, fmt, pin::Pin, sync::Arc, task::Poll};
 use axum::Router;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use sap_comm_core::Context;
+use sap_comm_core::{Context, telemetry};
 use sap_comm_resilience::Snapshot;
 use tower_service::Service;
 use tracing::Instrument;
@@ -50,7 +49,6 @@ use tracing::Instrument;
 pub use body::{RequestBody, ResponseBody};
 pub use builder::GatewayBuilder;
 pub use config::{GatewayConfig, Scheme, UpstreamConfig};
-pub use error::GatewayConfigError;
 pub use rate_limit::{Quota, RateLimitConfig};
 pub use route::{Access, Route, RouteConfig, Target};
 
@@ -112,13 +110,14 @@ impl Gateway {
             .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
         let span = tracing::info_span!(
             "gateway",
-            trace_id = context.trace().trace_id(),
-            span_id = context.trace().span_id(),
-            request_id = context.request_id(),
-            correlation_id = context.correlation_id(),
+            { telemetry::SERVICE_NAME } = &*self.0.service,
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::SPAN_ID } = context.trace().span_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::CORRELATION_ID } = context.correlation_id(),
         );
         let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
-        let mut record = Record::begin(&parts, &context);
+        let mut record = Record::begin(&self.0.service, &parts, &context);
         let decided = self.0.serve(context.clone(), parts, body.into(), &mut record).instrument(span).await;
         match decided {
             Ok(mut response) => {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{Response, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, ErrorCode};
 
 use super::{
@@ -37,12 +37,14 @@ impl Inner {
         if let Some(upload) = &upload {
             upload.check_announced()?;
         }
+        let sending = upload.clone();
         let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {
             ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
                 // Never zero, which would ask for a retry at once.
                 .retry_after(rejected.retry_after.max(Duration::from_millis(1)))
                 .caused_by(rejected)
         })?;
+        let version = parts.version;
         let upgrade = self.tunnels.begin(&mut parts)?;
         let mut headers = parts.headers;
         strip_hop_by_hop(&mut headers);
@@ -85,6 +87,10 @@ impl Inner {
         if response.status().is_client_error() || response.status().is_server_error() {
             // The service's own words, which no layer around the gateway is to put into others.
             response.extensions_mut().insert(Verbatim);
+            if version < Version::HTTP_2 && sending.is_some_and(|upload| !upload.is_sent()) {
+                // What is left of the body belongs to nobody, and the connection ends with it.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response.map(|body| Download::new(body, self.idle_timeout, picked).into()));

@@ -1,7 +1,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{Method, StatusCode, Uri, request::Parts};
-use sap_comm_core::{ApiError, Context, Principal};
+use sap_comm_core::{ApiError, Context, Principal, telemetry};
 use tokio::time::Instant;
 
 use super::rate_limit::Allowance;
@@ -9,6 +9,7 @@ use super::rate_limit::Allowance;
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 #[derive(Debug)]
 pub(super) struct Record {
+    service: Arc<str>,
     context: Context,
     method: Method,
     uri: Uri,
@@ -24,8 +25,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn begin(parts: &Parts, context: &Context) -> Self {
+    pub(super) fn begin(service: &Arc<str>, parts: &Parts, context: &Context) -> Self {
         Self {
+            service: Arc::clone(service),
             context: context.clone(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
@@ -51,20 +53,21 @@ impl Record {
             return;
         }
         tracing::info!(
-            method = %self.method,
-            path = self.uri.path(),
-            route = self.route.as_deref(),
-            status = status.map(|status| status.as_u16()),
+            { telemetry::SERVICE_NAME } = &*self.service,
+            { telemetry::HTTP_REQUEST_METHOD } = %self.method,
+            { telemetry::URL_PATH } = self.uri.path(),
+            { telemetry::HTTP_ROUTE } = self.route.as_deref(),
+            { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
             duration_ms = self.started.elapsed().as_secs_f64() * 1_000.0,
             upstream = self.upstream.as_deref(),
             attempts = self.attempts,
-            principal = self.principal.as_ref().map(|principal| principal.id.as_str()),
-            client = self.client.map(tracing::field::display),
-            code = error.map(|error| error.code().as_str()),
+            { telemetry::USER_ID } = self.principal.as_ref().map(|principal| principal.id.as_str()),
+            { telemetry::CLIENT_ADDRESS } = self.client.map(tracing::field::display),
+            { telemetry::ERROR_TYPE } = error.map(|error| error.code().as_str()),
             cause = error.and_then(std::error::Error::source).map(tracing::field::display),
-            trace_id = self.context.trace().trace_id(),
-            request_id = self.context.request_id(),
-            correlation_id = self.context.correlation_id(),
+            { telemetry::TRACE_ID } = self.context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = self.context.request_id(),
+            { telemetry::CORRELATION_ID } = self.context.correlation_id(),
             "{}",
             if status.is_some() { "request" } else { "request given up by its client" },
         );

@@ -25,6 +25,7 @@ use crate::server::auth::Authenticator;
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
+    pub(super) service: Arc<str>,
     pub(super) table: Table,
     pub(super) upstreams: HashMap<String, Upstream>,
     pub(super) limiter: Option<Limiter>,

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
+use sap_comm_core::config::ConfigError;
 
-use super::{GatewayConfigError, entry::Entry};
+use super::entry::Entry;
 
 /// All routes, as a tree of path segments.
 #[derive(Debug, Default)]
@@ -45,12 +46,12 @@ struct Best<'a> {
 }
 
 impl Table {
-    pub(super) fn new(entries: Vec<Arc<Entry>>) -> Result<Self, GatewayConfigError> {
+    pub(super) fn new(entries: Vec<Arc<Entry>>) -> Result<Self, ConfigError> {
         for (index, entry) in entries.iter().enumerate() {
             if let Some(other) = entries[..index].iter().find(|other| conflict(entry, other)) {
                 let field = format!("routes[{}].path", entry.pattern);
-                return Err(GatewayConfigError::new(
-                    field,
+                return Err(ConfigError::refused(
+                    &field,
                     &entry.pattern,
                     format!("takes the same requests as route {}", other.pattern),
                 ));
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
     use crate::gateway::{Route, entry::Defaults};
 
-    fn table(routes: &[(&str, &[Method])]) -> Result<Table, GatewayConfigError> {
+    fn table(routes: &[(&str, &[Method])]) -> Result<Table, ConfigError> {
         let entries = routes.iter().map(|(path, methods)| {
             let route = Route::new(*path).methods(methods.iter().cloned()).local().public();
             Entry::compile(route.into(), &Defaults::for_tests()).map(Arc::new)
@@ -205,7 +206,7 @@ mod tests {
             &[("/a/{x}/c", &[Method::GET]), ("/a/b/{y}", &[Method::POST])],
         ] {
             let error = table(routes).unwrap_err();
-            assert_eq!(error.field, format!("routes[{}].path", routes[1].0));
+            assert_eq!(error.field(), format!("routes[{}].path", routes[1].0));
         }
         assert!(table(&[("/a/{x}", &[]), ("/a/b", &[])]).is_ok());
     }

@@ -1,17 +1,18 @@
 use std::{fmt, sync::Arc};
 
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use sap_comm_core::{Endpoint, Resolver};
+use sap_comm_core::{Endpoint, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerConfig, PickError, Picked};
 use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig};
 
-use super::{GatewayConfigError, UpstreamConfig, body::UploadBody};
+use super::{UpstreamConfig, body::UploadBody};
+use crate::{connector::Connector, options::from_resilience};
 
 /// Connections to all upstreams.
-pub(super) type Pool = Client<HttpConnector, UploadBody>;
+pub(super) type Pool = Client<Connector, UploadBody>;
 
 /// A service behind the gateway.
 pub(super) struct Upstream {
@@ -24,9 +25,9 @@ impl Upstream {
         service: &str,
         resolver: Arc<dyn Resolver>,
         breaker: CircuitBreakerConfig,
-    ) -> Result<Self, GatewayConfigError> {
+    ) -> Result<Self, ConfigError> {
         let breaker = CircuitBreaker::from_config(service.to_owned(), breaker)
-            .map_err(|error| GatewayConfigError::new(format!("breaker.{}", error.field), &error.value, error.reason))?;
+            .map_err(|error| from_resilience(error).within("breaker"))?;
         Ok(Self { breaker, balancer: Balancer::new(resolver, service, BalancerConfig::default()) })
     }
 
@@ -64,15 +65,11 @@ impl fmt::Debug for Upstream {
 }
 
 pub(super) fn pool(config: &UpstreamConfig) -> Pool {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(config.connect_timeout));
-    connector.set_keepalive(Some(config.pool_idle_timeout));
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(config.pool_idle_timeout)
         .pool_max_idle_per_host(config.pool_idle_per_endpoint)
         .http1_max_buf_size(64 * 1024)
-        .build(connector)
+        .build(Connector::new(config.connect_timeout, config.pool_idle_timeout))
 }

@@ -10,7 +10,6 @@
 //! | serve it | [`Server`] |
 
 pub mod auth;
-pub(crate) mod config;
 mod deadline;
 mod docs;
 mod extract;
@@ -20,7 +19,6 @@ mod listen;
 mod respond;
 mod versioned;
 
-pub use config::ConfigError;
 pub use docs::{docs, with_error_envelope};
 pub use extract::{Json, Paged, Path, Query, Valid};
 pub use health::{CheckStatus, HealthRegistry, HealthReport};

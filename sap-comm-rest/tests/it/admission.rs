@@ -5,7 +5,9 @@ use axum::{
 };
 use std::net::SocketAddr;
 
-use crate::support::{Connection, ask, serve};
+use sap_comm_rest::server::ServerConfig;
+
+use crate::support::{Connection, ask, serve, serve_with};
 
 fn router() -> Router {
     Router::new()
@@ -29,6 +31,8 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused_and_the_connection_cl
         assert!(matches!(answer.status, 400 | 405), "{request:?} {answer:?}");
         assert!(["BAD_REQUEST", "METHOD_NOT_ALLOWED"].contains(&answer.code().as_str()));
         assert_eq!(answer.header("connection"), Some("close"), "{request:?}");
+        let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert_eq!(answer.header("allow"), (answer.status == 405).then_some(methods), "{request:?}");
         connection.closed().await;
     }
 }
@@ -51,9 +55,39 @@ async fn a_request_that_http_forbids_is_refused_and_the_connection_closed() {
         let mut connection = Connection::open(server.addr).await;
         connection.send(request.as_bytes()).await;
         let answer = connection.answer().await;
-        assert_eq!(answer.status, 400, "{request:?} {answer:?}");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "BAD_REQUEST"), "{request:?} {answer:?}");
         connection.closed().await;
     }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_with_the_envelope_behind_other_answers_too() {
+    let server = serve(router()).await;
+    let peer = "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (head, status, code) in [
+        ("G@T / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), 400, "BAD_REQUEST"),
+        (format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200)), 431, "HEADERS_TOO_LARGE"),
+        (format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(64 * 1024)), 431, "HEADERS_TOO_LARGE"),
+    ] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(format!("{peer}{peer}{head}").as_bytes()).await;
+        for _ in 0..2 {
+            assert_eq!(connection.answer().await.body, "127.0.0.1");
+        }
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("req_")), "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"));
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_service_stays_as_it_is() {
+    let refuse = any(async || http::StatusCode::BAD_REQUEST);
+    let server = serve_with(Router::new().route("/", refuse), "127.0.0.1:0", ServerConfig::default()).await;
+    let answer = ask(server.addr, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (400, ""));
 }
 
 #[tokio::test]

@@ -151,5 +151,8 @@ async fn a_handler_ends_with_its_peers_patience() {
 #[test]
 fn an_authenticator_that_could_verify_nothing_is_not_built() {
     let error = Authenticator::builder().build().unwrap_err();
-    assert_eq!(error.to_string(), "an authenticator needs `jwt` or `api_keys`");
+    assert_eq!(
+        error.to_string(),
+        "configuration: jwt: is missing, and there are no `api_keys` either: nothing could be verified"
+    );
 }

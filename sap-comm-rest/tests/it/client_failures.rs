@@ -215,10 +215,10 @@ async fn a_service_without_endpoints_fails_at_once() {
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     let error = Client::builder("user-service").build().unwrap_err();
-    assert_eq!(error.to_string(), "`resolver` = none: a resolver or balancer is needed");
+    assert_eq!(error.to_string(), "configuration: resolver: is missing, and there is no balancer either");
     let builder = || Client::builder("user-service").resolver(Arc::new(StaticResolver::new()));
-    assert_eq!(builder().timeout(Duration::ZERO).build().unwrap_err().field, "timeout");
-    assert_eq!(builder().max_response(0).build().unwrap_err().field, "max_response");
+    assert_eq!(builder().timeout(Duration::ZERO).build().unwrap_err().field(), "timeout");
+    assert_eq!(builder().max_response(0).build().unwrap_err().field(), "max_response");
     let error = builder().api_key("bad\nkey".to_owned().into()).build().unwrap_err();
-    assert!(!error.to_string().contains("bad") && error.field == "api_key");
+    assert!(!error.to_string().contains("bad") && error.field() == "api_key");
 }

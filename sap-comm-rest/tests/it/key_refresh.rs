@@ -132,5 +132,5 @@ fn times_that_contradict_each_other_are_named() {
     config.interval = Duration::from_secs(7_200);
     let builder = Authenticator::builder().jwt(Issuer::new().verifier()).key_source(Published::default());
     let error = builder.key_refresh(config).build().unwrap_err();
-    assert_eq!(error.to_string(), "`interval` = 2h: must be at most `max_stale`");
+    assert_eq!(error.to_string(), "configuration: `interval` = 2h: must be at most `max_stale`");
 }

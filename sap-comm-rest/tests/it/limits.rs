@@ -82,6 +82,43 @@ async fn connections_over_the_limit_wait_their_turn() {
     assert_eq!(second.answer().await.status, 200);
 }
 
+/// Leaves the server with a body that it does not read.
+async fn answered_early(server: &Running) -> Connection {
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\nfirst").await;
+    assert_eq!(connection.answer().await.status, 405);
+    connection
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_close_is_read_on_for_a_time() {
+    let server = serve(|config| {
+        config.linger = SHORT;
+        config.max_connections = 1;
+    })
+    .await;
+    let _open = answered_early(&server).await;
+    // The one permit is free again once the server has given the first up.
+    let mut next = Connection::open(server.addr).await;
+    next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_stop_is_read_on_for_so_many_bytes() {
+    let server = serve(|config| {
+        config.linger = Duration::from_secs(600);
+        config.max_linger_bytes = 1024 * 1024;
+    })
+    .await;
+    let mut connection = answered_early(&server).await;
+    let mut sent = 0;
+    while sent < 1_000_000_000 && connection.try_send(&[b'x'; 64 * 1024]).await {
+        sent += 64 * 1024;
+    }
+    assert!((1024 * 1024..1_000_000_000).contains(&sent), "{sent}");
+}
+
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = serve(|_| {}).await;

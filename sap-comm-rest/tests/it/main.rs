@@ -7,6 +7,7 @@ mod client_failures;
 mod client_pages;
 mod context;
 mod documents;
+mod early_answers;
 mod envelopes;
 mod gateway;
 mod health;

@@ -41,6 +41,19 @@ async fn an_open_request_ends_before_the_server_does() {
 }
 
 #[tokio::test]
+async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_millis(100);
+    let (server, gate) = gated(config).await;
+    gate.open.add_permits(1);
+    let mut peer = Connection::open(server.addr).await;
+    peer.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nfirst").await;
+    assert_eq!(peer.answer().await.status, 405);
+    server.shutdown.cancel();
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_end_is_cut() {
     let mut config = ServerConfig::default();
     config.drain_timeout = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use sap_comm_core::BoxError;
 use sap_comm_discovery::Picked;
 
-use super::Stall;
+use crate::stall::Stall;
 
 /// A response body on its way to the client. Its request counts as in flight at the endpoint until it ends.
 #[derive(Debug)]

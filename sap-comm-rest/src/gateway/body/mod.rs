@@ -118,19 +118,3 @@ impl Body for ResponseBody {
         }
     }
 }
-
-/// A timer that runs while a body is waited for.
-#[derive(Debug, Default)]
-struct Stall(Option<Pin<Box<tokio::time::Sleep>>>);
-
-impl Stall {
-    fn progressed(&mut self) {
-        self.0 = None;
-    }
-
-    /// Whether nothing has come for `limit`.
-    fn poll_over(&mut self, limit: std::time::Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        timer.as_mut().poll(cx)
-    }
-}

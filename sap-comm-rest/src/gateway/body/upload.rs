@@ -2,7 +2,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use sap_comm_core::{ApiError, ErrorCode};
 use tokio::time::Instant;
 
-use super::{Inbound, RequestBody, Stall};
+use super::{Inbound, RequestBody};
+use crate::stall::Stall;
 
 /// A request body, as seen by whoever sends it: gives the body out, again if nothing was taken from it, and knows how
 /// far it came.
@@ -30,6 +31,8 @@ struct Shared {
     begun: Instant,
     /// When the last bytes went through, in milliseconds since the beginning.
     progress: AtomicU64,
+    /// Whether all of it was handed over.
+    sent: AtomicBool,
     fault: OnceLock<UploadFault>,
 }
 
@@ -69,6 +72,7 @@ impl Upload {
             stall_timeout,
             begun: Instant::now(),
             progress: AtomicU64::new(0),
+            sent: AtomicBool::new(false),
             fault: OnceLock::new(),
         })))
     }
@@ -91,6 +95,11 @@ impl Upload {
     /// Whether nothing was taken from it yet.
     pub(in crate::gateway) fn is_whole(&self) -> bool {
         self.0.body.lock().is_some()
+    }
+
+    /// Whether nothing of it is left to be sent.
+    pub(in crate::gateway) fn is_sent(&self) -> bool {
+        self.0.sent.load(Ordering::Relaxed)
     }
 
     pub(in crate::gateway) fn last_progress(&self) -> Instant {
@@ -123,6 +132,9 @@ impl Sending {
                 if self.sent > self.shared.limit {
                     return self.fail(UploadFault::TooLarge(self.shared.limit));
                 }
+                if self.shared.hint.exact() == Some(self.sent) {
+                    self.shared.sent.store(true, Ordering::Relaxed);
+                }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -131,6 +143,7 @@ impl Sending {
             }
             Poll::Ready(None) => {
                 self.progressed();
+                self.shared.sent.store(true, Ordering::Relaxed);
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -9,10 +9,8 @@ use std::{
 use governor::{
     RateLimiter, clock::Clock, middleware::StateInformationMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
 };
-use sap_comm_core::Principal;
+use sap_comm_core::{Principal, config::ConfigError};
 use tokio::time::Instant;
-
-use super::GatewayConfigError;
 
 mod quota;
 
@@ -61,7 +59,7 @@ const SWEEP_EVERY: u32 = 4_096;
 const SHARED_BUCKETS: u64 = 4_096;
 
 impl Limiter {
-    pub(super) fn new(field: &str, quota: Quota, max_callers: usize) -> Result<Self, GatewayConfigError> {
+    pub(super) fn new(field: &str, quota: Quota, max_callers: usize) -> Result<Self, ConfigError> {
         let limits = quota.validate(field)?;
         let clock = TokioClock { start: Instant::now() };
         Ok(Self {

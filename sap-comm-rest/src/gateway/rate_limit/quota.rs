@@ -1,10 +1,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
-use sap_comm_core::config::duration;
+use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
 use super::limits;
-use crate::gateway::GatewayConfigError;
+use crate::options::check;
 
 /// How much one caller may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +66,10 @@ impl Quota {
         self.per.checked_div(self.requests).unwrap_or_default()
     }
 
-    pub(super) fn validate(&self, field: &str) -> Result<governor::Quota, GatewayConfigError> {
+    pub(super) fn validate(&self, field: &str) -> Result<governor::Quota, ConfigError> {
         const DAY: Duration = Duration::from_secs(86_400);
         let refuse = |name: &str, value: &dyn std::fmt::Display, reason: &str| {
-            Err(GatewayConfigError::new(format!("{field}.{name}"), value, reason))
+            Err(ConfigError::refused(name, value, reason).within(field))
         };
         if self.requests == 0 {
             return refuse("requests", &0, "must be at least 1");
@@ -103,11 +103,8 @@ impl From<Quota> for RateLimitConfig {
 }
 
 impl RateLimitConfig {
-    pub(crate) fn validate(&self) -> Result<(), GatewayConfigError> {
-        if self.max_callers == 0 {
-            return Err(GatewayConfigError::new("rate_limit.max_callers", 0, "must be at least 1"));
-        }
-        Ok(())
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        check(self.max_callers > 0, "rate_limit.max_callers", self.max_callers, "must be at least 1")
     }
 }
 
@@ -126,7 +123,7 @@ mod tests {
             (quota(1, 86_400_000_000_000, Some(u32::MAX)), "rate_limit.burst"),
             (quota(2, 1, None), "rate_limit.requests"),
         ] {
-            assert_eq!(quota.validate("rate_limit").unwrap_err().field, field);
+            assert_eq!(quota.validate("rate_limit").unwrap_err().field(), field);
         }
     }
 }

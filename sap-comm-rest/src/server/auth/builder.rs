@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use sap_comm_core::auth::{ApiKeySet, JwtVerifier};
+use sap_comm_core::{
+    auth::{ApiKeySet, JwtVerifier},
+    config::ConfigError,
+};
 
 use super::{Authenticator, KeyRefreshConfig, KeySource, authenticator::Parts, refresh::Refresh};
-use crate::server::ConfigError;
 
 /// Builds an [`Authenticator`].
 #[derive(Debug, Clone, Default)]
@@ -13,21 +15,6 @@ pub struct AuthenticatorBuilder {
     source: Option<Arc<dyn KeySource>>,
     refresh: KeyRefreshConfig,
     api_keys: Option<ApiKeySet>,
-}
-
-/// Why an [`Authenticator`] cannot be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthenticatorError {
-    /// Nothing could ever be verified.
-    #[error("an authenticator needs `jwt` or `api_keys`")]
-    Nothing,
-    /// There is nobody to give the keys to.
-    #[error("`key_source` needs `jwt`: it fetches the signing keys of tokens")]
-    SourceWithoutTokens,
-    /// An option cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
 }
 
 impl AuthenticatorBuilder {
@@ -58,15 +45,20 @@ impl AuthenticatorBuilder {
     /// Builds the authenticator.
     ///
     /// # Errors
-    /// When nothing is taken, or an option cannot be used.
-    pub fn build(self) -> Result<Authenticator, AuthenticatorError> {
+    /// Names the option that is missing or cannot be used.
+    pub fn build(self) -> Result<Authenticator, ConfigError> {
         let Self { tokens, source, refresh, api_keys } = self;
         if tokens.is_none() && api_keys.is_none() {
-            return Err(AuthenticatorError::Nothing);
+            return Err(ConfigError::new(
+                "jwt",
+                "is missing, and there are no `api_keys` either: nothing could be verified",
+            ));
         }
         let refresh = match (source, &tokens) {
             (None, _) => None,
-            (Some(_), None) => return Err(AuthenticatorError::SourceWithoutTokens),
+            (Some(_), None) => {
+                return Err(ConfigError::new("key_source", "needs `jwt`: it fetches the signing keys of tokens"));
+            }
             (Some(source), Some(verifier)) => {
                 refresh.validate()?;
                 Some(Refresh::new(source, verifier.clone(), refresh))

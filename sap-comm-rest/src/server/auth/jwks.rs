@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sap_comm_core::{Endpoint, StaticResolver, auth::KeySet};
+use sap_comm_core::{Endpoint, StaticResolver, auth::KeySet, config::ConfigError};
 use url::Url;
 
 use super::{KeySource, KeySourceError};
-use crate::client::{Client, ClientConfigError};
+use crate::client::Client;
 
 /// The most that a key document may hold.
 const MAX_DOCUMENT: usize = 128 * 1024;
@@ -27,9 +27,9 @@ impl JwksSource {
     ///
     /// # Errors
     /// When the URL has no usable host.
-    pub fn url(url: &Url) -> Result<Self, ClientConfigError> {
+    pub fn url(url: &Url) -> Result<Self, ConfigError> {
         let endpoint = Endpoint::parse(&url.origin().ascii_serialization())
-            .map_err(|error| ClientConfigError::new("url", url, error))?;
+            .map_err(|error| ConfigError::refused("url", url, error))?;
         let service = endpoint.authority().to_owned();
         let resolver = StaticResolver::new();
         resolver.set(&service, [endpoint]);

@@ -1,10 +1,14 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use sap_comm_core::{BoxError, auth::KeySet, config::duration};
+use sap_comm_core::{
+    BoxError,
+    auth::KeySet,
+    config::{ConfigError, duration},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::server::config::{ConfigError, check, check_duration};
+use crate::options::{check, check_duration};
 
 /// Where the signing keys of tokens are published.
 #[async_trait]

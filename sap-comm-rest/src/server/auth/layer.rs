@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::future::BoxFuture;
-use sap_comm_core::{ApiError, Context, auth::AuthError};
+use sap_comm_core::{ApiError, Context, auth::AuthError, telemetry};
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Span, field::display};
@@ -58,7 +58,7 @@ impl Authenticate {
         let Some(identity) = self.authenticator.identify(request.headers()).await? else {
             return if self.required { Err(AuthError::Missing.into()) } else { Ok(context) };
         };
-        Span::current().record("user.id", display(&identity.principal.id));
+        Span::current().record(telemetry::USER_ID, display(&identity.principal.id));
         let context = context.with_principal(identity.principal.clone());
         let trusts = identity.peer.is_some();
         request.extensions_mut().insert(identity);

@@ -11,7 +11,7 @@ mod refresh;
 mod require;
 
 pub use authenticator::{Authenticator, Identity};
-pub use builder::{AuthenticatorBuilder, AuthenticatorError};
+pub use builder::AuthenticatorBuilder;
 pub use current_user::CurrentUser;
 pub use jwks::JwksSource;
 pub use key_source::{KeyRefreshConfig, KeySource, KeySourceError};

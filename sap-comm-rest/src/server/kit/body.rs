@@ -16,7 +16,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Limited;
 use pin_project_lite::pin_project;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
-use tokio::time::{Sleep, sleep};
+
+use crate::stall::Stall;
 
 /// Refuses a body that says it is over the limit, and bounds one that does not say.
 pub(super) async fn bound(limit: usize, pause: Duration, request: Request, next: Next) -> Response {
@@ -24,7 +25,8 @@ pub(super) async fn bound(limit: usize, pause: Duration, request: Request, next:
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
         return too_large(limit).into_response();
     }
-    let request = request.map(|body| Body::new(Bounded { body: Limited::new(body, limit), stalled: None, pause }));
+    let request =
+        request.map(|body| Body::new(Bounded { body: Limited::new(body, limit), stall: Stall::default(), pause }));
     next.run(request).await
 }
 
@@ -42,8 +44,7 @@ pin_project! {
     struct Bounded {
         #[pin]
         body: Limited<Body>,
-        #[pin]
-        stalled: Option<Sleep>,
+        stall: Stall,
         pause: Duration,
     }
 }
@@ -53,17 +54,12 @@ impl HttpBody for Bounded {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
+        let this = self.project();
         if let Poll::Ready(frame) = this.body.poll_frame(cx) {
-            this.stalled.set(None);
+            this.stall.progressed();
             return Poll::Ready(frame);
         }
-        if this.stalled.is_none() {
-            this.stalled.set(Some(sleep(*this.pause)));
-        }
-        if let Some(timer) = this.stalled.as_mut().as_pin_mut() {
-            ready!(timer.poll(cx));
-        }
+        ready!(this.stall.poll_over(*this.pause, cx));
         Poll::Ready(Some(Err(BodyStalled.into())))
     }
 

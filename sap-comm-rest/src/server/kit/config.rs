@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use sap_comm_core::config::duration;
+use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
-use crate::server::config::{ConfigError, check, check_duration};
+use crate::options::{check, check_duration};
 
 /// The limits of [`kit`](super::kit).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use http::HeaderValue;
-use sap_comm_core::{Context, header};
+use sap_comm_core::{Context, header, telemetry};
 use tracing::{Instrument, Span, field::Empty};
 
 use super::log::Line;
@@ -31,14 +31,14 @@ fn span(service: &str, context: &Context, request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     tracing::info_span!(
         "request",
-        service.name = service,
-        trace_id = context.trace().trace_id(),
-        span_id = context.trace().span_id(),
-        request_id = context.request_id(),
-        correlation_id = context.correlation_id(),
-        http.request.method = %request.method(),
-        http.route = route,
-        url.path = request.uri().path(),
-        user.id = Empty,
+        { telemetry::SERVICE_NAME } = service,
+        { telemetry::TRACE_ID } = context.trace().trace_id(),
+        { telemetry::SPAN_ID } = context.trace().span_id(),
+        { telemetry::REQUEST_ID } = context.request_id(),
+        { telemetry::CORRELATION_ID } = context.correlation_id(),
+        { telemetry::HTTP_REQUEST_METHOD } = %request.method(),
+        { telemetry::HTTP_ROUTE } = route,
+        { telemetry::URL_PATH } = request.uri().path(),
+        { telemetry::USER_ID } = Empty,
     )
 }

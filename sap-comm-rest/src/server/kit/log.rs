@@ -1,7 +1,7 @@
 use std::error::Error as _;
 
 use axum::response::Response;
-use sap_comm_core::ApiError;
+use sap_comm_core::{ApiError, telemetry};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -27,9 +27,20 @@ impl Line {
         let code = error.map(|error| error.code().as_str());
         if status.is_server_error() {
             let cause = error.and_then(|error| error.source()).map(tracing::field::display);
-            tracing::error!(http.response.status_code = status.as_u16(), duration_ms, code, cause, "request failed");
+            tracing::error!(
+                { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.as_u16(),
+                duration_ms,
+                { telemetry::ERROR_TYPE } = code,
+                cause,
+                "request failed"
+            );
         } else {
-            tracing::info!(http.response.status_code = status.as_u16(), duration_ms, code, "request");
+            tracing::info!(
+                { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.as_u16(),
+                duration_ms,
+                { telemetry::ERROR_TYPE } = code,
+                "request"
+            );
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Server, ServerError, connection};
+use super::{Server, ServerError, connection, linger::Lingering};
 
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -30,6 +30,7 @@ where
     tracing::info!(%address, "listening");
     let config = Arc::new(config);
     let permits = Arc::new(Semaphore::new(config.max_connections));
+    let lingering = Lingering::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -40,9 +41,8 @@ where
             accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let connection =
-            connection::serve(stream, peer, permit, service.clone(), Arc::clone(&config), shutdown.clone());
-        connections.spawn(connection);
+        let (config, lingering, shutdown) = (Arc::clone(&config), lingering.clone(), shutdown.clone());
+        connections.spawn(connection::serve(stream, peer, permit, service.clone(), config, lingering, shutdown));
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
@@ -50,8 +50,13 @@ where
         tracing::info!(%address, "drained");
         return Ok(());
     }
-    let cut = connections.len();
+    // Those that only read on have answered, and may go.
+    let cut = connections.len().saturating_sub(lingering.connections());
     connections.shutdown().await;
+    if cut == 0 {
+        tracing::info!(%address, "drained");
+        return Ok(());
+    }
     Err(ServerError::Cut { address: address.to_string(), connections: cut })
 }
 

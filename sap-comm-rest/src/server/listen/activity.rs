@@ -21,6 +21,8 @@ struct State {
     since: Instant,
     requests: usize,
     http2: bool,
+    /// Whether the last response was a refusal without a word.
+    bare: bool,
 }
 
 /// Which limit a connection is under.
@@ -34,6 +36,10 @@ pub(super) enum Phase {
     Busy,
     /// Between two requests.
     Idle,
+    /// The last response was sent, and reading on has limits of its own.
+    Closing,
+    /// The connection was handed over to another protocol.
+    Switched,
 }
 
 /// One request in flight; ends when its response has been sent or given up.
@@ -43,28 +49,61 @@ pub(super) struct InFlight(Arc<Activity>);
 impl Activity {
     pub(super) fn new(config: &ServerConfig) -> Self {
         Self {
-            state: Mutex::new(State { phase: Phase::Opening, since: Instant::now(), requests: 0, http2: false }),
+            state: Mutex::new(State {
+                phase: Phase::Opening,
+                since: Instant::now(),
+                requests: 0,
+                http2: false,
+                bare: false,
+            }),
             connection: AtomicWaker::new(),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
         }
     }
 
-    /// Bytes came in. On an open HTTP/2 connection they may be pings, which are no request.
-    pub(super) fn received(&self) {
+    /// Bytes came in; says whether they are HTTP. On an open HTTP/2 connection they may be pings, which are no request.
+    pub(super) fn received(&self) -> bool {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle && !state.http2 {
             (state.phase, state.since) = (Phase::Reading, Instant::now());
         }
+        state.phase != Phase::Switched
     }
 
     pub(super) fn begin(self: &Arc<Self>, http2: bool) -> InFlight {
         let mut state = self.state.lock();
         state.phase = Phase::Busy;
         state.requests += 1;
-        state.http2 = http2;
+        (state.http2, state.bare) = (http2, false);
         drop(state);
         InFlight(Arc::clone(self))
+    }
+
+    /// The service has answered: with a refusal without a word, or otherwise.
+    pub(super) fn answered(&self, bare: bool) {
+        self.state.lock().bare = bare;
+    }
+
+    /// Whether what is written now is no answer of the service's.
+    pub(super) fn answers_nobody(&self) -> bool {
+        let state = self.state.lock();
+        state.requests == 0 && !state.bare && !state.http2 && state.phase != Phase::Switched
+    }
+
+    /// The connection goes on in another protocol.
+    pub(super) fn switch(&self) {
+        self.state.lock().phase = Phase::Switched;
+    }
+
+    /// The last response was sent; says whether the connection is still HTTP.
+    pub(super) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Switched {
+            return false;
+        }
+        state.phase = Phase::Closing;
+        true
     }
 
     /// The phase, and when it is over; a busy connection is bounded by what it serves.
@@ -73,7 +112,7 @@ impl Activity {
         let limit = match state.phase {
             Phase::Opening | Phase::Reading => self.header_timeout,
             Phase::Idle => self.keep_alive_idle,
-            Phase::Busy => return None,
+            Phase::Busy | Phase::Closing | Phase::Switched => return None,
         };
         Some((state.phase, state.since + limit))
     }
@@ -88,7 +127,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.requests = state.requests.saturating_sub(1);
-        if state.requests == 0 {
+        if state.requests == 0 && state.phase == Phase::Busy {
             (state.phase, state.since) = (Phase::Idle, Instant::now());
             drop(state);
             self.0.connection.wake();

@@ -1,6 +1,6 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
-use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
+use sap_comm_core::{ApiError, Context, ErrorCode, header as names, telemetry};
 
 use super::{ServerConfig, framing::Verdict};
 
@@ -9,7 +9,11 @@ use super::{ServerConfig, framing::Verdict};
 pub(super) struct Refusal {
     error: ApiError,
     close: bool,
+    allow: Option<HeaderValue>,
 }
+
+/// What a listener takes for its services: every method but those that make a proxy of it.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Refuses what is over a limit or can be understood in two ways.
 pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Verdict) -> Result<(), Refusal> {
@@ -20,11 +24,11 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > config.max_uri {
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
-        return Err(Refusal { error, close: false });
+        return Err(Refusal { error, close: false, allow: None });
     }
     if request.method() == Method::CONNECT {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, "This server opens no tunnels");
-        return Err(Refusal { error, close: true });
+        return Err(Refusal { error, close: true, allow: Some(METHODS) });
     }
     let headers = request.headers();
     check_host(request, headers)
@@ -49,7 +53,7 @@ fn check_host<B>(request: &Request<B>, headers: &HeaderMap) -> Result<(), Refusa
 
 /// The connection is closed, since the peer and we may not agree on where the next request begins.
 fn ambiguous(message: &str) -> Refusal {
-    Refusal { error: ApiError::new(ErrorCode::BAD_REQUEST, message), close: true }
+    Refusal { error: ApiError::new(ErrorCode::BAD_REQUEST, message), close: true, allow: None }
 }
 
 impl Refusal {
@@ -58,14 +62,18 @@ impl Refusal {
         let headers = request.headers();
         let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
         tracing::info!(
-            trace_id = context.trace().trace_id(),
-            request_id = context.request_id(),
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::ERROR_TYPE } = self.error.code().as_str(),
             error = %self.error,
             "request refused"
         );
         let mut response = context.clone().sync_scope(|| self.error.into_response());
         if let Ok(id) = HeaderValue::from_str(context.request_id()) {
             response.headers_mut().insert(names::REQUEST_ID, id);
+        }
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, allow);
         }
         if self.close && request.version() < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

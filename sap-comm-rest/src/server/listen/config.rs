@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use sap_comm_core::config::duration;
+use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
-use crate::server::config::{ConfigError, check, check_duration};
+use crate::options::{check, check_duration};
 
 /// The limits of a [`Server`](super::Server).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub struct ServerConfig {
     pub max_uri: usize,
     /// Requests at once on one HTTP/2 connection. Default 100.
     pub max_streams: u32,
+    /// How long a connection is read on after its last response, if its request was not read to the end. Default 5 s:
+    /// time to send what is on its way; closed at once, the peer would be reset and could lose the response.
+    #[serde(with = "duration")]
+    pub linger: Duration,
+    /// Bytes that are read meanwhile. Default 64 MiB, the largest body that a gateway takes by default: whatever it
+    /// takes can be refused by a service.
+    pub max_linger_bytes: u64,
     /// How long open requests may still take at shutdown. Default 4 s, so that a process can end within five.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
@@ -45,6 +52,8 @@ impl Default for ServerConfig {
             max_header_bytes: 32 * 1024,
             max_uri: 8 * 1024,
             max_streams: 100,
+            linger: Duration::from_secs(5),
+            max_linger_bytes: 64 * 1024 * 1024,
             drain_timeout: Duration::from_secs(4),
         }
     }
@@ -68,6 +77,7 @@ impl ServerConfig {
         check(fits, "max_uri", self.max_uri, "must lie within 1..=max_header_bytes")?;
         let within = (1..=10_000).contains(&self.max_streams);
         check(within, "max_streams", self.max_streams, "must lie within 1..=10000")?;
+        check_duration("linger", self.linger)?;
         check_duration("drain_timeout", self.drain_timeout)
     }
 }
@@ -82,10 +92,10 @@ mod tests {
         let config = ServerConfig { max_header_bytes: 100, ..ServerConfig::default() };
         assert_eq!(
             config.validate().unwrap_err().to_string(),
-            "`max_header_bytes` = 100: must lie within 8192..=1048576"
+            "configuration: `max_header_bytes` = 100: must lie within 8192..=1048576"
         );
         let config = ServerConfig { keep_alive_idle: Duration::ZERO, ..ServerConfig::default() };
-        assert_eq!(config.validate().unwrap_err().field, "keep_alive_idle");
+        assert_eq!(config.validate().unwrap_err().field(), "keep_alive_idle");
     }
 
     #[test]

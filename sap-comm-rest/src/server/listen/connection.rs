@@ -9,7 +9,7 @@ use std::{
 
 use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
@@ -29,7 +29,8 @@ use super::{
     activity::{Activity, InFlight, Phase},
     admission::admit,
     framing::Framing,
-    stream::Stream,
+    linger::Lingering,
+    stream::{Stream, Watch},
 };
 
 /// Serves one connection until it ends, is over a limit, or has drained.
@@ -39,6 +40,7 @@ pub(super) async fn serve<S, B>(
     permit: OwnedSemaphorePermit,
     service: S,
     config: Arc<ServerConfig>,
+    lingering: Lingering,
     shutdown: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -53,12 +55,15 @@ pub(super) async fn serve<S, B>(
     let activity = Arc::new(Activity::new(&config));
     let framing = Framing::new();
     let verdict = framing.verdict();
-    let io = TokioIo::new(Stream::new(stream, config.write_timeout, Arc::clone(&activity), framing, permit));
+    let watch = Watch { config: Arc::clone(&config), activity: Arc::clone(&activity), framing, lingering };
+    let io = TokioIo::new(Stream::new(stream, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let in_flight = watched.begin(request.version() == Version::HTTP_2);
         let service = service.clone();
+        let activity = Arc::clone(&watched);
+        let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let admitted = admit(&request, &config, &verdict).map_err(|refusal| refusal.into_response(&request));
         async move {
             let response = match admitted {
@@ -68,13 +73,34 @@ pub(super) async fn serve<S, B>(
                 }
                 Err(refusal) => refusal.map(Either::<B, AxumBody>::Right),
             };
+            if has_body {
+                let_hyper_look().await;
+            }
+            match response.status() {
+                StatusCode::SWITCHING_PROTOCOLS => activity.switch(),
+                status => activity.answered(status.is_client_error() && response.body().is_end_stream()),
+            }
             Ok::<_, Infallible>(response.map(|body| Outgoing { body, _in_flight: in_flight }))
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = watch(connection, &activity, &shutdown).await {
+    if let Err(error) = drive(connection, &activity, &shutdown).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
+}
+
+/// Gives hyper a look at the request's body before the response is written: where the rest of it is wanted by nobody, the
+/// connection ends behind the response, which then says so.
+async fn let_hyper_look() {
+    let mut looked = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut looked, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
@@ -100,7 +126,7 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// Drives a connection; ends it when its phase is over, and drains it at shutdown.
-async fn watch<C>(connection: C, activity: &Activity, shutdown: &CancellationToken) -> Result<(), BoxError>
+async fn drive<C>(connection: C, activity: &Activity, shutdown: &CancellationToken) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,

@@ -1,13 +1,13 @@
 use std::io;
 
-use crate::server::ConfigError;
+use sap_comm_core::config::ConfigError;
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// An option cannot be used.
-    #[error("server configuration: {0}")]
+    #[error("server {0}")]
     Config(#[from] ConfigError),
     /// Another process listens there.
     #[error("cannot listen on {address}: the address is in use")]

@@ -7,6 +7,8 @@ mod config;
 mod connection;
 mod error;
 mod framing;
+mod linger;
+mod rejected;
 mod stream;
 
 use std::{convert::Infallible, fmt::Display, net::SocketAddr};

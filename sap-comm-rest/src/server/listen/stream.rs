@@ -3,51 +3,76 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::OwnedSemaphorePermit,
-    time::{Sleep, sleep},
 };
 
-use super::{activity::Activity, framing::Framing};
+use super::{
+    ServerConfig,
+    activity::Activity,
+    framing::Framing,
+    linger::{Linger, Lingering},
+    rejected::{self, Rejected},
+};
+use crate::stall::Stall;
 
-/// A connection's bytes: tells the activity and the framing about reads, and bounds how long a write may stall.
+/// A connection's bytes: tells the activity and the framing about reads, bounds how long a write may stall, and reads on
+/// before it closes.
 ///
 /// It holds the connection's permit, so that an upgraded connection counts for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Stream {
     inner: TcpStream,
-    stalled: Option<Pin<Box<Sleep>>>,
-    write_timeout: Duration,
-    activity: Arc<Activity>,
-    framing: Framing,
+    stall: Stall,
+    rejected: Option<Rejected>,
+    linger: Option<Linger>,
+    watch: Watch,
     _permit: OwnedSemaphorePermit,
 }
 
+/// Who is told about a connection, and what it may do.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) framing: Framing,
+    pub(super) lingering: Lingering,
+}
+
 impl Stream {
-    pub(super) fn new(
-        inner: TcpStream,
-        write_timeout: Duration,
-        activity: Arc<Activity>,
-        framing: Framing,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { inner, stalled: None, write_timeout, activity, framing, _permit: permit }
+    pub(super) fn new(inner: TcpStream, watch: Watch, permit: OwnedSemaphorePermit) -> Self {
+        Self { inner, stall: Stall::default(), rejected: None, linger: None, watch, _permit: permit }
     }
 
     /// Lets progress pass; a write without any for too long fails.
     fn bound<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stalled = None;
+            self.stall.progressed();
             return progress;
         }
-        let limit = self.write_timeout;
-        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        ready!(self.stall.poll_over(self.watch.config.write_timeout, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")))
+    }
+
+    /// Writes the envelope in place of a refusal of hyper's own; of what stands before it, only that.
+    fn poll_own_words(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.rejected.is_none() && self.watch.activity.answers_nobody() {
+            match rejected::find(bytes) {
+                Some(bare) if bare.start > 0 => {
+                    return Pin::new(&mut self.inner).poll_write(cx, &bytes[..bare.start]);
+                }
+                Some(bare) => self.rejected = Rejected::new(&bare, bytes.len()),
+                None => {}
+            }
+        }
+        let Some(rejected) = &mut self.rejected else { return Pin::new(&mut self.inner).poll_write(cx, bytes) };
+        let stands_for = ready!(rejected.poll_write(&mut self.inner, cx))?;
+        self.rejected = None;
+        Poll::Ready(Ok(stands_for))
     }
 }
 
@@ -56,9 +81,8 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
         let received = buf.filled().get(before..).unwrap_or_default();
-        if !received.is_empty() {
-            self.activity.received();
-            self.framing.read(received);
+        if !received.is_empty() && self.watch.activity.received() {
+            self.watch.framing.read(received);
         }
         Poll::Ready(result)
     }
@@ -66,7 +90,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let progress = Pin::new(&mut self.inner).poll_write(cx, buf);
+        let progress = self.poll_own_words(cx, buf);
         self.bound(cx, progress)
     }
 
@@ -75,6 +99,10 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            return self.poll_write(cx, only);
+        }
         let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.bound(cx, progress)
     }
@@ -89,7 +117,17 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.bound(cx, progress)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            let progress = Pin::new(&mut this.inner).poll_shutdown(cx);
+            ready!(this.bound(cx, progress))?;
+            if !this.watch.activity.close() {
+                // Whoever took the connection over closes one side of it, and may go on reading.
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Watch { config, framing, lingering, .. } = &this.watch;
+        let linger = this.linger.get_or_insert_with(|| Linger::begin(config, framing.is_at_rest(), lingering));
+        linger.poll(&mut this.inner, cx).map(Ok)
     }
 }

@@ -21,6 +21,12 @@ async fn a_caller_over_its_limit_is_told_when_to_come_back() {
     assert!((1_790..=1_800).contains(&seconds), "{seconds}");
 }
 
+async fn authenticated(upstream: &Running, quota: Quota) -> Running {
+    let route = Route::new("/api").to("test").authenticated();
+    let gateway = to_service(upstream).authenticator(verifier()).rate_limit(quota).route(route);
+    serve(gateway.build().unwrap()).await
+}
+
 async fn as_user(gateway: &Running, id: &str) -> u16 {
     send(gateway, "GET", "/api", &[("Authorization", &bearer_for(id, &[], 600))], "").await.status
 }
@@ -28,12 +34,7 @@ async fn as_user(gateway: &Running, id: &str) -> u16 {
 #[tokio::test]
 async fn each_principal_has_a_limit_of_its_own() {
     let upstream = upstream(echo()).await;
-    let gateway = to_service(&upstream)
-        .authenticator(verifier())
-        .rate_limit(Quota::per_hour(1))
-        .route(Route::new("/api").to("test").authenticated())
-        .build();
-    let gateway = serve(gateway.unwrap()).await;
+    let gateway = authenticated(&upstream, Quota::per_hour(1)).await;
     assert_eq!(as_user(&gateway, "usr_1").await, 200);
     assert_eq!(as_user(&gateway, "usr_1").await, 429);
     assert_eq!(as_user(&gateway, "usr_2").await, 200);
@@ -42,12 +43,7 @@ async fn each_principal_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn guessing_tokens_is_limited_by_address() {
     let upstream = upstream(echo()).await;
-    let gateway = to_service(&upstream)
-        .authenticator(verifier())
-        .rate_limit(Quota::per_hour(2))
-        .route(Route::new("/api").to("test").authenticated())
-        .build();
-    let gateway = serve(gateway.unwrap()).await;
+    let gateway = authenticated(&upstream, Quota::per_hour(2)).await;
     for status in [401, 401, 429] {
         assert_eq!(send(&gateway, "GET", "/api", &[("Authorization", "Bearer x")], "").await.status, status);
     }

@@ -64,16 +64,25 @@ async fn each_request_leaves_one_line_with_its_ids() {
     send(&gateway, "GET", "/users/7?secret=1", &headers, "").await;
     send(&gateway, "GET", "/nothing", &headers[..2], "").await;
 
-    let lines: Vec<_> = lines.0.lock().unwrap().iter().filter(|line| line.contains("status=")).cloned().collect();
+    let lines: Vec<_> =
+        lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).cloned().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in &lines {
         assert!(line.contains(&format!("trace_id=\"{trace_id}\"")) && line.contains("request_id=\"req_1\""), "{line}");
-        assert!(line.contains("method=GET") && line.contains("duration_ms="), "{line}");
+        assert!(line.contains("http.request.method=GET") && line.contains("duration_ms="), "{line}");
         assert!(!line.contains("secret") && !line.contains(&token), "{line}");
     }
     let upstream = format!("upstream=\"test http://{}\"", upstream.address);
-    for part in ["status=200", "route=\"/users/{id}\"", "principal=\"usr_1\"", "client=127.0.0.1", &upstream] {
+    for part in [
+        "service.name=\"api-gateway\"",
+        "http.response.status_code=200",
+        "http.route=\"/users/{id}\"",
+        "url.path=\"/users/7\"",
+        "user.id=\"usr_1\"",
+        "client.address=127.0.0.1",
+        &upstream,
+    ] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
-    assert!(lines[1].contains("status=404") && lines[1].contains("code=\"NOT_FOUND\""), "{}", lines[1]);
+    assert!(lines[1].contains("status_code=404") && lines[1].contains("error.type=\"NOT_FOUND\""), "{}", lines[1]);
 }

@@ -4,6 +4,7 @@ mod access;
 mod attacks;
 mod breaker;
 mod configuration;
+mod early_answers;
 mod forwarding;
 mod http2;
 mod identity;

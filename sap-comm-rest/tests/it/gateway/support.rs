@@ -29,6 +29,10 @@ pub(super) struct Running {
 }
 
 impl Running {
+    pub(super) fn spawn(address: SocketAddr, serve: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { address, task: tokio::spawn(serve) }
+    }
+
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint::parse(&format!("http://{}", self.address)).unwrap()
     }

@@ -1,5 +1,6 @@
 //! Servers on free ports, requests over raw sockets.
 
+mod oversized;
 mod raw;
 mod script;
 mod tokens;
@@ -15,6 +16,7 @@ use sap_comm_rest::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use oversized::{halves, oversized};
 pub(crate) use raw::{Answer, Connection, ask};
 pub(crate) use script::Script;
 pub(crate) use tokens::{Issuer, claims};

@@ -39,6 +39,11 @@ impl Connection {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Waits until there is something to read, and leaves it there.
+    pub(crate) async fn readable(&self) {
+        timeout(PATIENCE, self.stream.readable()).await.expect("nothing arrives").unwrap();
+    }
+
     /// Whether more bytes can be sent.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()

@@ -30,6 +30,11 @@ impl Head {
         }
     }
 
+    /// Whether anything of it was read, be it an empty line.
+    pub(super) fn has_begun(&self) -> bool {
+        self.started || self.length > 0
+    }
+
     pub(super) fn read(&mut self, bytes: &[u8]) -> Step<Length> {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {

@@ -72,6 +72,16 @@ impl Framing {
         self.verdict.clone()
     }
 
+    /// Whether nothing is known to be on its way: every request was read to its end, and served.
+    pub(super) fn is_at_rest(&self) -> bool {
+        match &self.state {
+            State::Opening(seen) => *seen == 0,
+            State::Head(head) => !head.has_begun() && self.verdict.served() >= self.heads,
+            State::Body(_) | State::Chunks(_) => false,
+            State::Over => !self.verdict.doubts(),
+        }
+    }
+
     /// Reads what came in.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -148,6 +158,14 @@ impl Verdict {
         Self(Arc::new(Requests { first_doubtful: AtomicU64::new(u64::MAX), served: AtomicU64::new(0) }))
     }
 
+    fn served(&self) -> u64 {
+        self.0.served.load(Ordering::Relaxed)
+    }
+
+    fn doubts(&self) -> bool {
+        self.0.first_doubtful.load(Ordering::Relaxed) != u64::MAX
+    }
+
     /// Whether the next request must not be served. Ask once for each.
     pub(super) fn refuses_next(&self) -> bool {
         self.0.served.fetch_add(1, Ordering::Relaxed) >= self.0.first_doubtful.load(Ordering::Acquire)
@@ -217,6 +235,26 @@ mod tests {
         wire.extend(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
         assert_eq!(first_refused(&wire, 10), None);
         assert_eq!(first_refused(b"PRI * HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 4), Some(0));
+    }
+
+    #[test]
+    fn a_connection_rests_between_requests_only() {
+        let at_rest = |wire: &str, served: usize| {
+            let mut framing = Framing::new();
+            framing.read(wire.as_bytes());
+            let verdict = framing.verdict();
+            let _ = (0..served).filter(|_| verdict.refuses_next()).count();
+            framing.is_at_rest()
+        };
+        let get = "GET / HTTP/1.1\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(at_rest("", 0) && at_rest(get, 1));
+        assert!(at_rest(&format!("{post}abc"), 1) && at_rest(&format!("{chunked}0\r\n\r\n"), 1));
+        assert!(!at_rest("P", 0) && !at_rest("GET", 0) && !at_rest(&format!("{get}G"), 1));
+        assert!(!at_rest(&format!("{get}{get}"), 1), "the second has not been answered");
+        assert!(!at_rest(&format!("{post}ab"), 1) && !at_rest(&format!("{chunked}0\r\n"), 1));
+        assert!(!at_rest("POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 1));
     }
 
     #[test]

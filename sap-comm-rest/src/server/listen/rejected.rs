@@ -1,0 +1,122 @@
+//! Hyper answers what it cannot parse with a head of its own. Here that head becomes the envelope.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::StatusCode;
+use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header, telemetry};
+use tokio::{io::AsyncWrite, net::TcpStream};
+
+/// The envelope in place of a head of hyper's.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    bytes: Vec<u8>,
+    written: usize,
+    /// How many bytes of hyper's it stands for.
+    stands_for: usize,
+}
+
+/// Where hyper's own head begins in what it is about to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bare<'a> {
+    pub(super) start: usize,
+    status: StatusCode,
+    date: Option<&'a str>,
+}
+
+/// Hyper's longest is some 130 bytes.
+const LONGEST: usize = 192;
+
+/// Finds a head that says nothing but its status, at the end of what is written.
+pub(super) fn find(written: &[u8]) -> Option<Bare<'_>> {
+    let from = written.len().saturating_sub(LONGEST);
+    let tail = written.get(from..)?.strip_suffix(b"\r\n\r\n")?;
+    const VERSION: &[u8] = b"HTTP/1.1 ";
+    let start = tail.windows(VERSION.len()).rposition(|window| window == VERSION)?;
+    let mut lines = std::str::from_utf8(tail.get(start + VERSION.len()..)?).ok()?.split("\r\n");
+    let status = lines.next()?.get(..3)?.parse().ok()?;
+    let mut bare = Bare { start: from + start, status, date: None };
+    for line in lines {
+        match line.split_once(": ")? {
+            ("connection", "close") | ("content-length", "0") => {}
+            ("date", date) => bare.date = Some(date),
+            _ => return None,
+        }
+    }
+    Some(bare)
+}
+
+impl Rejected {
+    /// The envelope for a request that hyper refused; `None` for what it never says by itself.
+    pub(super) fn new(bare: &Bare<'_>, stands_for: usize) -> Option<Self> {
+        let error = match bare.status {
+            StatusCode::BAD_REQUEST => ApiError::new(ErrorCode::BAD_REQUEST, "The request is not well-formed HTTP"),
+            StatusCode::URI_TOO_LONG => ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long")
+            }
+            _ => return None,
+        };
+        // Of a head that cannot be parsed nothing is believed, its ids included.
+        let context = RequestContext::root();
+        tracing::info!(
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::ERROR_TYPE } = error.code().as_str(),
+            error = %error,
+            "request refused"
+        );
+        let body = serde_json::to_vec(&error.envelope(&context)).ok()?;
+        let date = bare.date.map(|date| format!("date: {date}\r\n")).unwrap_or_default();
+        let mut bytes = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             {}: {}\r\n{date}\r\n",
+            bare.status,
+            body.len(),
+            header::REQUEST_ID,
+            context.request_id(),
+        )
+        .into_bytes();
+        bytes.extend(body);
+        Some(Self { bytes, written: 0, stands_for })
+    }
+
+    /// Writes it; then says how many bytes of hyper's are done with.
+    pub(super) fn poll_write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some(rest) = self.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        Poll::Ready(Ok(self.stands_for))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_of_hypers_is_told_from_others() {
+        let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
+        let found = find(bare.as_bytes()).unwrap();
+        assert_eq!(found, Bare { start: 0, status: StatusCode::BAD_REQUEST, date: Some("now") });
+        let behind = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok{bare}");
+        assert_eq!(find(behind.as_bytes()).unwrap().start, behind.len() - bare.len());
+        for other in [
+            "",
+            "\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nx-request-id: a\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\nbody",
+        ] {
+            assert_eq!(find(other.as_bytes()), None, "{other:?}");
+        }
+        let ok = find(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        assert!(Rejected::new(&ok, 1).is_none());
+    }
+}
