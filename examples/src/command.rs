@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, ValueEnum};
 use sap_comm::{
-    Secret,
+    Endpoint, Secret,
     auth::{ApiKey, ApiKeyRecord, ApiKeySet},
     discovery::discovery_from_url,
     events::{Broker, BrokerConfig},
@@ -38,6 +38,9 @@ pub struct TopologyCommand {
     /// Run each service in a process of its own, with RabbitMQ between them: a private one, unless --broker names one
     #[arg(long)]
     processes: bool,
+    /// Create the demo users, whose passwords everybody knows, even where others can reach them
+    #[arg(long)]
+    insecure_demo_users: bool,
     /// Print a new API key for the service NAME, and the record that others need to trust it
     #[arg(long, value_name = "NAME")]
     new_key: Option<String>,
@@ -80,6 +83,9 @@ struct Options {
     /// Where to listen; the topology's gateway listens here
     #[arg(long, env = "SAP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
+    /// The endpoint to announce, where others reach this service by another address than it listens on
+    #[arg(long, env = "SAP_ADVERTISE", value_name = "URL")]
+    advertise: Option<Endpoint>,
     /// An origin whose pages may call the gateway; may be given several times
     #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<String>,
@@ -149,24 +155,28 @@ fn new_key(owner: &str) -> Result<(), StartError> {
 
 async fn run_service(service: ServiceName, options: Options) -> Result<(), StartError> {
     Options::check_environment()?;
-    options.init_log("info")?;
+    options.init_log("info,lapin=error")?;
+    let stop = options.stop()?;
     let missing = |key: &str, option: &str| format!("{key} is missing: give it, or {option}");
     let broker = options.broker.as_deref().ok_or_else(|| missing("SAP_BROKER", "--broker amqp://…"))?;
     let discovery = discovery_from_url(options.discovery.as_deref().unwrap_or("env:"))?;
     let trusted = options.trusted_keys.as_deref().map(serde_json::from_str::<Vec<ApiKeyRecord>>).transpose();
     let deps = Deps {
-        broker: Broker::connect(broker, broker_config(service.as_str())).await?,
+        broker: tokio::select! {
+            broker = Broker::connect(broker, broker_config(service.as_str())) => broker?,
+            () = stop.cancelled() => return Ok(()),
+        },
         database: options.database()?.ok_or_else(|| missing("SAP_DATABASE", "--database sqlite://DIRECTORY"))?,
         resolver: discovery.resolver,
         registrar: discovery.registrar,
         listen: options.listen,
+        advertise: options.advertise.clone(),
         service_key: options.service_key.clone().map(Secret::new),
         trusted_keys: ApiKeySet::new(
             trusted.map_err(|error| format!("SAP_TRUSTED_KEYS: {error}"))?.unwrap_or_default(),
         ),
     };
     let broker = deps.broker.clone();
-    let stop = options.stop()?;
     let running = tokio::select! {
         running = service.start(deps, options.cors_origins.clone()) => running?,
         () = stop.cancelled() => return Ok(()),
@@ -179,19 +189,30 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
 
 async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
     Options::check_environment()?;
-    let TopologyCommand { smoke, processes, options, .. } = command;
-    let log = Log::default();
+    let TopologyCommand { smoke, processes, insecure_demo_users, options, .. } = command;
+    let stop = options.stop()?;
+    let log = if smoke { Log::default() } else { Log::echoing() };
     if smoke {
         log.install()?;
     } else {
-        options.init_log("warn,sap_comm::service=info,sap_comm_rest::gateway=info")?;
+        options.init_log("warn,lapin=error,sap_comm::service=info,sap_comm_rest::gateway=info")?;
+    }
+    if !smoke && !insecure_demo_users && !options.listen.ip().is_loopback() {
+        let listen = options.listen;
+        return Err(format!(
+            "--listen {listen}: others could log in as the demo users; allow it by --insecure-demo-users"
+        )
+        .into());
     }
     let scratch = tempfile::tempdir()?;
     let mut private = None;
     let broker = match (&options.broker, processes) {
         (Some(url), _) => url.clone(),
         (None, false) => "memory://".to_owned(),
-        (None, true) => private.insert(RabbitNode::start().await?).uri(),
+        (None, true) => tokio::select! {
+            node = RabbitNode::start() => private.insert(node?).uri(),
+            () = stop.cancelled() => return Ok(()),
+        },
     };
     let config = ClusterConfig {
         // A story on a port of its own runs beside whatever else does.
@@ -203,17 +224,21 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
         },
         discovery: options.discovery.clone(),
         cors_origins: options.cors_origins.clone(),
+        demo_users: true,
         program: if processes { Some(std::env::current_exe()?) } else { None },
     };
-    let broker = Broker::connect(&config.broker, broker_config("topology")).await?;
-    let stop = options.stop()?;
+    let broker = tokio::select! {
+        broker = Broker::connect(&config.broker, broker_config("topology")) => broker?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let result = if smoke {
         smoke::play(config, broker, log, stop).await
     } else {
         keep_running(config, broker, log, stop).await
     };
     if let Some(node) = private {
-        node.stop().await?;
+        // Nothing of it is kept, so it need not stop in order.
+        node.kill().await?;
     }
     result
 }
@@ -229,14 +254,18 @@ async fn keep_running(
     log: Log,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
-    let cluster = tokio::select! {
+    let mut cluster = tokio::select! {
         cluster = Cluster::launch(config, broker, log) => cluster?,
         () = stop.cancelled() => return Ok(()),
     };
     welcome(&cluster);
-    stop.cancelled().await;
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        reason = cluster.ended() => Err(StartError::from(reason)),
+    };
     println!("draining");
-    cluster.shutdown().await
+    let drained = cluster.shutdown().await;
+    ended.and(drained)
 }
 
 fn welcome(cluster: &Cluster) {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sap_comm::{
-    Registrar, Resolver, Secret, ServiceBuilder,
+    Endpoint, Registrar, Resolver, Secret, ServiceBuilder,
     auth::{ApiKeySet, JwtVerifier},
     events::{
         Broker,
@@ -39,6 +39,8 @@ pub struct Deps {
     pub registrar: Option<Arc<dyn Registrar>>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// What to announce instead, where others reach it by another address.
+    pub advertise: Option<Endpoint>,
     /// The key that this service calls others with.
     pub service_key: Option<Secret<String>>,
     /// The keys of the services that call this one.
@@ -59,7 +61,10 @@ impl Deps {
     }
 
     /// With the announcement that this process makes, where services announce themselves.
-    pub fn registered(&self, service: ServiceBuilder) -> ServiceBuilder {
+    pub fn registered(&self, mut service: ServiceBuilder) -> ServiceBuilder {
+        if let Some(endpoint) = &self.advertise {
+            service = service.advertise(endpoint.clone());
+        }
         match &self.registrar {
             Some(registrar) => service.register_with(registrar.clone()),
             None => service,

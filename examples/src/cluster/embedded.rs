@@ -1,8 +1,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use sap_comm::{
     Endpoint, Registrar, Resolver, RunningService, StaticResolver, discovery::discovery_from_url, events::Broker,
 };
+use tokio::time::Instant;
 
 use super::{ClusterConfig, Keys, ServiceName};
 use crate::deps::{Deps, StartError};
@@ -28,7 +30,13 @@ impl Embedded {
     pub async fn launch(config: ClusterConfig, broker: Broker) -> Result<Self, StartError> {
         let registry = Arc::new(StaticResolver::new());
         let (resolver, registrar): (Arc<dyn Resolver>, Option<Arc<dyn Registrar>>) = match &config.discovery {
-            Some(url) => discovery_from_url(url).map(|discovery| (discovery.resolver, discovery.registrar))?,
+            Some(url) => {
+                let discovery = discovery_from_url(url)?;
+                let registrar = discovery.registrar.ok_or_else(|| {
+                    format!("--discovery {url}: the services of one process take free ports and must announce them; use etcd://… or leave it out")
+                })?;
+                (discovery.resolver, Some(registrar))
+            }
             None => (registry.clone(), Some(registry.clone())),
         };
         let addresses = BTreeMap::from([(ServiceName::ApiGateway, config.listen)]);
@@ -64,6 +72,7 @@ impl Embedded {
             resolver: self.resolver.clone(),
             registrar: self.registrar.clone(),
             listen: self.address(service).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
+            advertise: None,
             service_key: self.keys.of(service).cloned(),
             trusted_keys: self.keys.trusted(),
         };
@@ -83,15 +92,17 @@ impl Embedded {
         Ok(())
     }
 
-    pub(super) async fn shutdown(mut self) -> Result<(), StartError> {
-        let mut reasons = Vec::new();
-        // Callers stop before those whom they call.
-        while let Some((_, running)) = self.running.pop_last() {
-            if let Err(error) = running.drain().await {
-                reasons.push(error.to_string());
-            }
+    /// Drains all services within `bound`: the gateway first, whose requests need the others.
+    pub(super) async fn shutdown(mut self, bound: Duration) -> Result<(), StartError> {
+        let now = Instant::now();
+        let (edge, others, end) = (now + bound * 3 / 8, now + bound * 7 / 8, now + bound);
+        let mut results = Vec::new();
+        if let Some(gateway) = self.running.remove(&ServiceName::ApiGateway) {
+            results.push(gateway.drain_by(edge).await);
         }
-        self.broker.close(Duration::from_secs(1)).await;
+        results.extend(join_all(self.running.into_values().map(|service| service.drain_by(others))).await);
+        self.broker.close(end.saturating_duration_since(Instant::now())).await;
+        let reasons: Vec<_> = results.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }
     }
 }

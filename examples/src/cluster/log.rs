@@ -11,9 +11,18 @@ const CAPACITY: usize = 50_000;
 
 /// Log lines kept in memory, for the smoke story to look into.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<VecDeque<String>>>);
+pub struct Log {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    echo: bool,
+}
 
 impl Log {
+    /// A log that shows its lines on standard error, too.
+    #[must_use]
+    pub fn echoing() -> Self {
+        Self { echo: true, ..Self::default() }
+    }
+
     /// Keeps what this process logs, as JSON lines.
     ///
     /// # Errors
@@ -29,7 +38,10 @@ impl Log {
 
     /// Keeps a line.
     pub fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.echo {
+            eprintln!("{line}");
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == CAPACITY {
             lines.pop_front();
         }
@@ -39,14 +51,14 @@ impl Log {
     /// The lines that contain `text`.
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     /// The last lines.
     #[must_use]
     pub fn tail(&self, count: usize) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
     }
 }

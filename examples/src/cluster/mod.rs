@@ -6,12 +6,15 @@ mod log;
 mod processes;
 mod service;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use sap_comm::events::Broker;
 
 pub use self::{embedded::Embedded, keys::Keys, log::Log, processes::Processes, service::ServiceName};
 use crate::{database::DatabaseUrl, demo, deps::StartError};
+
+/// How long a shutdown may take, so that the process has ended within five seconds.
+const BOUND: Duration = Duration::from_millis(4_300);
 
 /// How to run the services.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct ClusterConfig {
     pub discovery: Option<String>,
     /// Origins whose pages may call the gateway.
     pub cors_origins: Vec<String>,
+    /// Whether to create the demo users.
+    pub demo_users: bool,
     /// The program that runs each service in a process of its own; `None` embeds them all in this one.
     pub program: Option<PathBuf>,
 }
@@ -45,12 +50,15 @@ impl Cluster {
     /// # Errors
     /// When something does not start.
     pub async fn launch(config: ClusterConfig, broker: Broker, log: Log) -> Result<Self, StartError> {
+        let demo_users = config.demo_users;
         let cluster = match config.program.clone() {
             Some(program) => Self::Processes(Processes::launch(config, program, broker, log).await?),
             None => Self::Embedded(Embedded::launch(config, broker).await?),
         };
-        let users = cluster.address(ServiceName::User).ok_or("the user service has no address")?;
-        demo::create_users(users, cluster.keys().operator()).await?;
+        if demo_users {
+            let users = cluster.address(ServiceName::User).ok_or("the user service has no address")?;
+            demo::create_users(users, cluster.keys().operator()).await?;
+        }
         Ok(cluster)
     }
 
@@ -112,14 +120,22 @@ impl Cluster {
         }
     }
 
-    /// Drains all services, the gateway first, and closes the broker.
+    /// Drains all services, the gateway first, and closes the broker; within five seconds, whatever hangs.
     ///
     /// # Errors
     /// Everything that did not drain.
     pub async fn shutdown(self) -> Result<(), StartError> {
         match self {
-            Self::Embedded(cluster) => cluster.shutdown().await,
-            Self::Processes(cluster) => cluster.shutdown().await,
+            Self::Embedded(cluster) => cluster.shutdown(BOUND).await,
+            Self::Processes(cluster) => cluster.shutdown(BOUND).await,
+        }
+    }
+
+    /// Waits until a service has ended that nobody asked to; which one, and how.
+    pub async fn ended(&mut self) -> String {
+        match self {
+            Self::Embedded(_) => std::future::pending().await,
+            Self::Processes(cluster) => cluster.ended().await,
         }
     }
 }

@@ -1,17 +1,19 @@
 use std::{
     collections::BTreeMap,
+    future::pending,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::Stdio,
     time::Duration,
 };
 
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use sap_comm::events::Broker;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdin, Command},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{ClusterConfig, Keys, Log, ServiceName};
@@ -19,8 +21,6 @@ use crate::{deps::StartError, smoke::http::Http};
 
 /// How long a service may take to become ready.
 const READY: Duration = Duration::from_secs(20);
-/// How long a service may take to drain.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Each service in a process of its own, on RabbitMQ.
 #[derive(Debug)]
@@ -89,23 +89,40 @@ impl Processes {
         Ok(())
     }
 
-    pub(super) async fn shutdown(mut self) -> Result<(), StartError> {
-        let mut reasons = Vec::new();
-        while let Some((service, (mut child, stdin))) = self.children.pop_last() {
+    pub(super) async fn ended(&mut self) -> String {
+        let mut waits: FuturesUnordered<_> = self
+            .children
+            .iter_mut()
+            .map(|(service, (child, _))| async move { (service, child.wait().await) })
+            .collect();
+        match waits.next().await {
+            Some((service, Ok(status))) => format!("{service} ended with {status}"),
+            Some((service, Err(error))) => format!("{service}: {error}"),
+            None => pending().await,
+        }
+    }
+
+    /// Lets all services drain, and kills what has not within `bound`.
+    pub(super) async fn shutdown(mut self, bound: Duration) -> Result<(), StartError> {
+        let end = Instant::now() + bound;
+        let ending = std::mem::take(&mut self.children).into_iter().map(|(service, (mut child, stdin))| async move {
             // A child drains when its standard input ends, so it does too when this process is killed.
             drop(stdin);
-            match timeout(DRAIN, child.wait()).await {
-                Ok(Ok(status)) if status.success() => {}
-                Ok(Ok(status)) => reasons.push(format!("{service} ended with {status}")),
-                Ok(Err(error)) => reasons.push(format!("{service}: {error}")),
-                Err(_) => {
-                    reasons.push(format!("{service} did not drain within {DRAIN:?}"));
-                    child.kill().await?;
-                }
+            match timeout_at(end, child.wait()).await {
+                Ok(Ok(status)) if status.success() => Ok(()),
+                Ok(Ok(status)) => Err(format!("{service} ended with {status}")),
+                Ok(Err(error)) => Err(format!("{service}: {error}")),
+                Err(_) => match child.kill().await {
+                    Ok(()) => Err(format!("{service} did not drain within {bound:?}")),
+                    Err(error) => {
+                        Err(format!("{service} did not drain within {bound:?}, nor end when killed: {error}"))
+                    }
+                },
             }
-        }
+        });
+        let (results, ()) = tokio::join!(join_all(ending), self.broker.close(bound));
         while self.readers.join_next().await.is_some() {}
-        self.broker.close(Duration::from_secs(1)).await;
+        let reasons: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }
     }
 
@@ -117,7 +134,7 @@ impl Processes {
             .args(["--discovery", self.config.discovery.as_deref().unwrap_or("env:")])
             // What holds a secret goes by the environment, which other users cannot read.
             .env("SAP_BROKER", &self.config.broker)
-            .env("SAP_DATABASE", self.config.database.to_string())
+            .env("SAP_DATABASE", self.config.database.expose())
             .env("SAP_TRUSTED_KEYS", self.keys.trusted_json()?)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -3,7 +3,9 @@
 mod bad_input;
 mod browser;
 mod contract;
+mod openapi;
 mod program;
 mod restart;
 mod stop;
 mod story;
+mod users;

@@ -62,6 +62,17 @@ impl Program {
         assert!(status.success());
     }
 
+    /// Kills the process of one service.
+    pub(crate) async fn kill_child(&self, service: &str) {
+        let pid = self.child.id().expect("the program runs");
+        let command = format!(
+            "for child in $(cat /proc/{pid}/task/*/children); do \
+               grep -qz -- {service} /proc/$child/cmdline && kill -KILL $child && exit 0; \
+             done; exit 1"
+        );
+        assert!(Command::new("sh").args(["-c", &command]).status().await.unwrap().success());
+    }
+
     /// Waits until the program has ended, within `limit`; its exit code and what it still wrote to standard error.
     pub(crate) async fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
         let end = async {

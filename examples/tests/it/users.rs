@@ -1,0 +1,199 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sap_comm_examples::smoke::http::{Answer, Http};
+use sap_comm_testkit::Postgres;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::program::{Program, admin_token};
+
+/// How many want one address at once.
+const RIVALS: usize = 6;
+
+/// Asks again until the answer has this status: nothing tells an outsider when an event has been handled.
+async fn eventually(http: &Http, path: &str, token: &str, status: u16) -> Answer {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match http.get(path).token(token).expect(status).await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn login(http: &Http, email: &str, password: &str) -> Answer {
+    http.post("/api/v1/auth/login", &json!({"email": email, "password": password})).send().await.unwrap()
+}
+
+/// The roles that a token claims.
+fn roles(token: &str) -> Value {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&payload).unwrap()["roles"].clone()
+}
+
+async fn one_address_becomes_one_user(arguments: &[&str]) {
+    let mut program = Program::start(arguments);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    let email = "rivals@example.com";
+    let create = |rival: usize| {
+        let roles = [format!("rival-{rival}")];
+        let input = json!({"email": email, "password": format!("correct horse {rival}"), "roles": roles});
+        let (http, admin) = (&http, &admin);
+        async move { http.post("/api/v1/users", &input).token(admin).send().await.unwrap() }
+    };
+    let answers = join_all((0..RIVALS).map(create)).await;
+    let winners: Vec<_> = (0..RIVALS).filter(|&rival| answers[rival].status == 201).collect();
+    assert_eq!(winners.len(), 1, "{answers:?}");
+    for (rival, answer) in answers.iter().enumerate() {
+        if rival == winners[0] {
+            let token = login(&http, email, &format!("correct horse {rival}")).await.text("/accessToken").unwrap();
+            assert_eq!(roles(&token), json!([format!("rival-{rival}")]));
+            http.get(&format!("/api/v1/users/{}", answer.text("/id").unwrap()))
+                .token(&token)
+                .expect(200)
+                .await
+                .unwrap();
+        } else {
+            assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (409, &json!("EMAIL_ALREADY_EXISTS")));
+            assert_eq!(login(&http, email, &format!("correct horse {rival}")).await.status, 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_want_one_address_one_becomes_a_user_and_can_log_in() {
+    one_address_becomes_one_user(&["--listen", "127.0.0.1:0"]).await;
+}
+
+#[tokio::test]
+async fn of_many_who_want_one_address_one_becomes_a_user_on_postgresql() {
+    let postgres = Postgres::shared().await.unwrap().new_database().await.unwrap();
+    one_address_becomes_one_user(&["--listen", "127.0.0.1:0", "--database", &postgres]).await;
+}
+
+#[tokio::test]
+async fn a_change_reaches_the_next_login_and_leaves_the_rest() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    let input = json!({"email": "old@example.com", "password": "correct horse", "profile": {"firstName": "Grace"}});
+    let user = http.post("/api/v1/users", &input).token(&admin).expect(201).await.unwrap();
+    let path = user.header("location").to_owned();
+    // Before or after its profile is made from the event: nothing of it is lost.
+    let change = json!({"email": "new@example.com", "profile": {"lastName": "Hopper"}}).to_string();
+    let changed = http.call("PUT", &path).token(&admin).body(change).expect(200).await.unwrap();
+    assert_eq!((&changed.body["email"], &changed.body["roles"]), (&json!("new@example.com"), &json!(["user"])));
+    let change = json!({"roles": ["editor"]}).to_string();
+    let changed = http.call("PUT", &path).token(&admin).body(change).expect(200).await.unwrap();
+    assert_eq!((&changed.body["email"], &changed.body["roles"]), (&json!("new@example.com"), &json!(["editor"])));
+
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        // Guesses are limited, so this does not ask often.
+        let answer = login(&http, "new@example.com", "correct horse").await;
+        if answer.status == 200 && roles(&answer.text("/accessToken").unwrap()) == json!(["editor"]) {
+            break;
+        }
+        assert!(Instant::now() < until, "{}", answer.body);
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(login(&http, "old@example.com", "correct horse").await.status, 401);
+    let profile = path.replace("/users/", "/profiles/");
+    loop {
+        let found = eventually(&http, &profile, &admin, 200).await.body;
+        if (&found["firstName"], &found["lastName"]) == (&json!("Grace"), &json!("Hopper")) {
+            break;
+        }
+        assert!(Instant::now() < until, "{found}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    // The address is free again, and taken addresses are refused.
+    http.post("/api/v1/users", &input).token(&admin).expect(201).await.unwrap();
+    let taken = json!({"email": "old@example.com"}).to_string();
+    http.call("PUT", &path).token(&admin).body(taken).refused(409, "EMAIL_ALREADY_EXISTS").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_everywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}", directory.path().display());
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--database", &database]);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    let input = json!({"email": "short@example.com", "password": "correct horse"});
+    let user = http.post("/api/v1/users", &input).token(&admin).expect(201).await.unwrap();
+    let (id, path) = (user.text("/id").unwrap(), user.header("location").to_owned());
+    let own = login(&http, "short@example.com", "correct horse").await.text("/accessToken").unwrap();
+    publish(&http, &admin, &[&id]).await;
+    while eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"] != 1 {
+        sleep(Duration::from_millis(50)).await;
+    }
+
+    http.call("DELETE", &path).token(&admin).expect(204).await.unwrap();
+    assert_eq!(login(&http, "short@example.com", "correct horse").await.status, 401);
+    http.get(&path).token(&admin).refused(404, "USER_NOT_FOUND").await.unwrap();
+    let profile = path.replace("/users/", "/profiles/");
+    http.get(&profile).token(&admin).refused(404, "PROFILE_NOT_FOUND").await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    // The token lives on for a while, the notifications do not.
+    while eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"] != 0 {
+        assert!(Instant::now() < until, "the notifications of a deleted user stay");
+        sleep(Duration::from_millis(50)).await;
+    }
+    // What user.deleted awaits is there: the outbox keeps nothing back.
+    let outbox = format!("{database}/user-service.db");
+    let outbox = sqlx::SqlitePool::connect(&outbox).await.unwrap();
+    loop {
+        let pending: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sap_outbox WHERE sent_at IS NULL")
+            .fetch_one(&outbox)
+            .await
+            .unwrap();
+        if pending == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "{pending} events stay in the outbox");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_unknown_user_keeps_nobody_else_from_a_notification() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    let input = json!({"email": "known@example.com", "password": "correct horse"});
+    let user = http.post("/api/v1/users", &input).token(&admin).expect(201).await.unwrap().text("/id").unwrap();
+    let own = login(&http, "known@example.com", "correct horse").await.text("/accessToken").unwrap();
+    publish(&http, &admin, &["usr_nobody", &user, &user]).await;
+    publish(&http, &admin, &[&user]).await;
+    let until = Instant::now() + Duration::from_secs(30);
+    let total = loop {
+        let total = eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"].clone();
+        if total.as_u64() >= Some(2) {
+            break total;
+        }
+        assert!(Instant::now() < until, "{total} notifications");
+        sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(total, 2);
+    // The event is retried for the unknown one, and ends as a dead letter; the known one has theirs once.
+    while let Ok(line) = tokio::time::timeout(Duration::from_secs(30), program.stderr.recv()).await {
+        if line.expect("the program runs").contains("USER_NOT_FOUND") {
+            break;
+        }
+    }
+    let total = eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"].clone();
+    assert_eq!(total, 2);
+}
+
+/// Drafts and publishes content.
+async fn publish(http: &Http, admin: &str, audience: &[&str]) {
+    let draft = json!({"title": "News", "body": "…", "audience": audience});
+    let content = http.post("/api/v1/contents", &draft).token(admin).expect(201).await.unwrap();
+    let path = format!("{}/publish", content.header("location"));
+    http.call("POST", &path).token(admin).expect(200).await.unwrap();
+}
