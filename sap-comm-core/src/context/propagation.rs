@@ -3,7 +3,7 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{Context, TraceContext, header};
-use crate::Principal;
+use crate::{Principal, Timestamp};
 
 /// The longest timeout taken from a header: a day.
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -59,6 +59,8 @@ impl Context {
     }
 
     /// Reads a context from the headers of an authenticated peer: deadline, attempt and principal too.
+    ///
+    /// A principal whose credential has expired by now is left out.
     pub fn extract_trusted<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
         let mut context = Self::extract(&mut get);
         if let Some(millis) = get(header::TIMEOUT_MS).and_then(|text| text.parse().ok()) {
@@ -76,7 +78,8 @@ impl Context {
 
 fn decode_principal(text: &str) -> Option<Principal> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    serde_json::from_slice(&json).ok()
+    let principal: Principal = serde_json::from_slice(&json).ok()?;
+    principal.expires_at.is_none_or(|end| end > Timestamp::now()).then_some(principal)
 }
 
 #[cfg(test)]
@@ -116,6 +119,18 @@ mod tests {
         let headers = headers(&Context::root().with_principal(Principal::user("root", ["admin"])).with_attempt(9));
         let arrived = Context::extract(|name| headers.get(name).map(String::as_str));
         assert_eq!((arrived.principal(), arrived.attempt(), arrived.deadline()), (None, 1, None));
+    }
+
+    #[test]
+    fn a_principal_ends_with_its_credential() {
+        let now = Timestamp::now().as_millis();
+        for (millis, arrives) in [(now - 1, false), (now + 60_000, true)] {
+            let expires_at = Some(Timestamp::from_millis(millis));
+            let principal = Principal { expires_at, ..Principal::user("usr_1", ["admin"]) };
+            let headers = headers(&Context::root().with_principal(principal));
+            let arrived = Context::extract_trusted(|name| headers.get(name).map(String::as_str));
+            assert_eq!(arrived.principal().is_some(), arrives);
+        }
     }
 
     #[test]

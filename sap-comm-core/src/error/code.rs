@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct ErrorCode(Cow<'static, str>);
 
-/// Declares the codes and the one table from code to status.
+/// Declares the codes and the one table from code to status. The first code of a status stands for it.
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:expr;)*) => {
         impl ErrorCode {
@@ -55,10 +55,10 @@ codes! {
     NOT_ACCEPTABLE = 406;
     /// The request took too long to arrive.
     REQUEST_TIMEOUT = 408;
-    /// The thing exists already.
-    ALREADY_EXISTS = 409;
     /// The state of the thing forbids it.
     CONFLICT = 409;
+    /// The thing exists already.
+    ALREADY_EXISTS = 409;
     /// It was there and is gone.
     GONE = 410;
     /// A condition such as `If-Match` does not hold.
@@ -83,6 +83,8 @@ codes! {
     UNKNOWN_ERROR = 500;
     /// The service does not do this.
     NOT_IMPLEMENTED = 501;
+    /// No handler takes events of this type, as in `error.events`.
+    EVENT_TYPE_UNKNOWN = 501;
     /// The upstream answered with something that is not HTTP.
     BAD_GATEWAY = 502;
     /// The service cannot answer now.
@@ -183,6 +185,8 @@ mod tests {
     #[test]
     fn statuses_without_an_envelope_find_a_family() {
         assert_eq!(ErrorCode::from_status(StatusCode::NOT_FOUND), ErrorCode::NOT_FOUND);
+        assert_eq!(ErrorCode::from_status(StatusCode::CONFLICT), ErrorCode::CONFLICT);
+        assert_eq!(ErrorCode::from_status(StatusCode::NOT_IMPLEMENTED), ErrorCode::NOT_IMPLEMENTED);
         assert_eq!(ErrorCode::from_status(StatusCode::IM_A_TEAPOT), ErrorCode::BAD_REQUEST);
         assert_eq!(ErrorCode::from_status(StatusCode::LOOP_DETECTED), ErrorCode::INTERNAL_ERROR);
     }

@@ -8,7 +8,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{DecodeError, EventPayload, Extensions};
-use crate::{Context, Timestamp, id};
+use crate::{Context, PrincipalKind, Timestamp, id};
 
 /// An event in the envelope that every service shares, whatever its language.
 ///
@@ -45,9 +45,11 @@ pub struct Metadata {
 }
 
 impl<T: EventPayload> Event<T> {
-    /// Makes an event, caused by the current [`Context`]: its correlation id and its user are taken over.
+    /// Makes an event, caused by the current [`Context`]: its correlation id is taken over, and its principal if that is
+    /// a user.
     pub fn new(source: impl Into<String>, data: T) -> Self {
         let context = Context::current();
+        let user = context.principal().filter(|principal| principal.kind == PrincipalKind::User);
         Self {
             id: id::event(),
             event_type: T::TYPE.to_owned(),
@@ -57,7 +59,7 @@ impl<T: EventPayload> Event<T> {
             data,
             metadata: Metadata {
                 version: T::VERSION.to_owned(),
-                user_id: context.principal().map(|principal| principal.id.clone()),
+                user_id: user.map(|user| user.id.clone()),
                 extensions: Extensions::default(),
             },
             extensions: Extensions::default(),

@@ -47,6 +47,13 @@ fn a_new_event_is_caused_by_the_current_context() {
 }
 
 #[test]
+fn a_service_is_no_user_of_an_event() {
+    let context = Context::root().with_principal(Principal::service("billing", ["users:write"]));
+    let payload = UserCreated { user_id: "usr_2".into(), email: "e".into(), roles: vec![] };
+    assert_eq!(context.sync_scope(|| Event::new("auth-service", payload)).metadata.user_id, None);
+}
+
+#[test]
 fn what_is_wrong_with_an_event_is_named() {
     let decode = |text: &str| RawEvent::from_json(text.as_bytes()).and_then(RawEvent::decode::<UserCreated>);
     let cases = [

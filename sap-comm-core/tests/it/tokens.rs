@@ -24,7 +24,7 @@ fn verifier(signer: &JwtSigner) -> JwtVerifier {
     JwtVerifier::builder("auth-service", "sap").keys(keys).build().unwrap()
 }
 
-fn forge(header: serde_json::Value, token: &str) -> String {
+fn forge(header: &serde_json::Value, token: &str) -> String {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
     let rest = token.split_once('.').unwrap().1;
     format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(header.to_string()))
@@ -70,9 +70,9 @@ fn forged_headers_are_refused() {
         json!({"alg": "ES256"}),
         json!([]),
     ] {
-        assert!(verifier.verify(&forge(header.clone(), &token)).is_err(), "{header}");
+        assert!(verifier.verify(&forge(&header, &token)).is_err(), "{header}");
     }
-    let forged = forge(json!({"alg": "ES256", "kid": "unknown"}), &token);
+    let forged = forge(&json!({"alg": "ES256", "kid": "unknown"}), &token);
     assert_eq!(verifier.verify(&forged).unwrap_err(), AuthError::UnknownKey);
     let zero_signature = format!("{}.{}", token.rsplit_once('.').unwrap().0, "A".repeat(86));
     assert_eq!(verifier.verify(&zero_signature).unwrap_err(), AuthError::Invalid("wrong signature"));
