@@ -5,12 +5,15 @@ use serde::de::DeserializeOwned;
 
 pub mod duration;
 mod error;
+mod variable;
 
 pub use error::ConfigError;
+use variable::Variable;
 
 /// Reads `T` from the variables that begin with `SAP_`; a double underscore separates levels, a comma list items.
 ///
-/// `SAP_GATEWAY__MAX_BODY=1048576` fills `gateway.max_body`. Durations are read as `30s` where the field says
+/// `SAP_GATEWAY__MAX_BODY=1048576` fills `gateway.max_body`, and `SAP_GATEWAY__TRUSTED_PROXIES=10.0.0.1, 10.0.0.2` a list of
+/// two; an empty variable is an empty list. Durations are read as `30s` where the field says
 /// `#[serde(with = "sap_comm_core::config::duration")]`. Put `#[serde(deny_unknown_fields)]` on every struct, so that a
 /// misspelt variable is an error.
 ///
@@ -34,7 +37,7 @@ pub fn from_pairs<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, 
     Config::builder()
         .add_source(environment)
         .build()
-        .and_then(Config::try_deserialize)
+        .and_then(|config| T::deserialize(Variable(config.cache)))
         .map_err(|error| in_words_of_the_environment(&error))
 }
 
@@ -53,6 +56,12 @@ fn in_words_of_the_environment(error: &config::ConfigError) -> ConfigError {
             ConfigError::new(&variable(key), format_args!("expected {expected}, got {unexpected}"))
         }
         E::At { error, key: Some(key), .. } => {
+            // An unknown field is the key itself.
+            if let E::Message(message) = &**error
+                && let Some((_, known)) = split_field(message, "unknown field")
+            {
+                return ConfigError::new(&variable(key), format_args!("is not known{known}"));
+            }
             let inner = in_words_of_the_environment(error);
             match inner.field() {
                 ALL => ConfigError::new(&variable(key), inner.reason()),
@@ -61,9 +70,7 @@ fn in_words_of_the_environment(error: &config::ConfigError) -> ConfigError {
         }
         E::At { error, .. } => in_words_of_the_environment(error),
         E::Message(message) => {
-            if let Some((field, known)) = split_field(message, "unknown field") {
-                ConfigError::new(&variable(field), format_args!("is not known{known}"))
-            } else if let Some((field, _)) = split_field(message, "missing field") {
+            if let Some((field, _)) = split_field(message, "missing field") {
                 ConfigError::new(&variable(field), "is missing")
             } else {
                 ConfigError::new(ALL, message)
@@ -100,7 +107,13 @@ mod tests {
         max_body: u64,
         #[serde(with = "duration")]
         timeout: Duration,
+        proxies: Vec<String>,
+        ports: Option<Vec<u16>>,
+        delays: Vec<Delay>,
     }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Delay(#[serde(with = "duration")] Duration);
 
     fn load(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
         from_pairs(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
@@ -115,7 +128,25 @@ mod tests {
             ("PATH", "/bin"),
         ])
         .unwrap();
-        assert_eq!(options.gateway, Gateway { max_body: 1024, timeout: Duration::from_secs(30) });
+        let expected = Gateway { max_body: 1024, timeout: Duration::from_secs(30), ..Gateway::default() };
+        assert_eq!(options.gateway, expected);
+    }
+
+    #[test]
+    fn a_comma_separates_the_items_of_a_list() {
+        let options = load(&[
+            ("SAP_BROKER", "amqp://a,b"),
+            ("SAP_GATEWAY__PROXIES", "10.0.0.1, 10.0.0.2,007"),
+            ("SAP_GATEWAY__PORTS", "80"),
+            ("SAP_GATEWAY__DELAYS", "100ms,1s"),
+        ])
+        .unwrap();
+        assert_eq!(options.broker, "amqp://a,b", "text stays whole");
+        assert_eq!(options.gateway.proxies, ["10.0.0.1", "10.0.0.2", "007"]);
+        assert_eq!(options.gateway.ports, Some(vec![80]));
+        assert_eq!(options.gateway.delays, [Duration::from_millis(100), Duration::from_secs(1)].map(Delay));
+        let none = load(&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__PROXIES", "")]).unwrap();
+        assert!(none.gateway.proxies.is_empty());
     }
 
     #[test]
@@ -124,6 +155,9 @@ mod tests {
             (&[][..], "SAP_BROKER"),
             (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__MAX_BODY", "lots")], "SAP_GATEWAY__MAX_BODY"),
             (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__TIMEOUT", "soon")], "SAP_GATEWAY__TIMEOUT"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__PORTS", "80,many")], "SAP_GATEWAY__PORTS"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__DELAYS", "soon")], "SAP_GATEWAY__DELAYS"),
+            (&[("SAP_BROKER", "memory://"), ("SAP_GATEWAY__MAX_BDY", "1")], "SAP_GATEWAY__MAX_BDY"),
             (&[("SAP_BROKER", "memory://"), ("SAP_BROKR", "x")], "SAP_BROKR"),
         ] {
             let error = load(pairs).unwrap_err();
