@@ -52,6 +52,8 @@ pub enum OverflowPolicy {
     Refuse,
 }
 
+/// The default of `max_event_bytes`.
+pub(crate) const MAX_EVENT_BYTES: usize = 4 << 20;
 /// Beyond this a wrong address would never show.
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(86_400);
 
@@ -70,7 +72,7 @@ impl Default for BrokerConfig {
             max_attempts: 4,
             max_redeliveries: 10,
             count_redeliveries: true,
-            max_event_bytes: 4 << 20,
+            max_event_bytes: MAX_EVENT_BYTES,
             tls: TlsConfig::default(),
         }
     }
@@ -96,7 +98,8 @@ impl BrokerConfig {
         self
     }
 
-    /// How many events may wait: to be confirmed by RabbitMQ; in each queue of the in-memory broker. 10,000.
+    /// How many events may wait: to be confirmed by RabbitMQ; in each queue of the in-memory broker, its retries and dead
+    /// letters included. 10,000.
     #[must_use]
     pub fn queue_capacity(mut self, capacity: usize) -> Self {
         self.queue_capacity = capacity;

@@ -12,6 +12,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "sql")]
+pub(crate) use self::config::MAX_EVENT_BYTES;
 pub use self::{
     config::{BrokerConfig, OverflowPolicy},
     connect_error::ConnectError,

@@ -1,6 +1,10 @@
 //! Publishing what a relay has claimed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future, stream::FuturesUnordered};
 use parking_lot::Mutex;
@@ -22,6 +26,15 @@ pub(super) struct Desk {
     pub(super) owner: String,
     /// Events that the broker has and the table does not know of; no more are claimed before it does.
     pub(super) unmarked: Mutex<Vec<i64>>,
+}
+
+/// The claim on a batch, while it is published.
+#[derive(Debug)]
+struct Lease {
+    /// When it ends, unless it is renewed.
+    until: Mutex<Instant>,
+    /// How many events are claimed at least: lowered before the table learns that one is done with.
+    held: AtomicU64,
 }
 
 /// How a batch went.
@@ -51,21 +64,23 @@ const CHUNK: usize = 64;
 impl Desk {
     /// Publishes and settles; publishing ends early when `cut` does.
     pub(super) async fn publish(&self, entries: Vec<Entry>, cut: impl Future<Output = ()>) -> Tally {
-        let leased_until = Mutex::new(Instant::now() + self.config.lease);
+        let (until, held) = (Instant::now() + self.config.lease, entries.len() as u64);
+        let lease = Lease { until: Mutex::new(until), held: AtomicU64::new(held) };
         let (done, mut fates) = mpsc::channel(entries.len().max(1));
         let lanes: FuturesUnordered<_> =
-            lanes(entries).into_iter().map(|lane| self.publish_lane(lane, &leased_until, done.clone())).collect();
+            lanes(entries).into_iter().map(|lane| self.publish_lane(lane, &lease, done.clone())).collect();
         drop(done);
         let publishing = async {
             tokio::select! {
                 () = lanes.collect() => {}
                 () = cut => {}
-                () = self.keep_lease(&leased_until) => {}
+                () = self.keep(&lease) => {}
             }
         };
         let settling = async {
             let (mut tally, mut chunk) = (Tally::default(), Vec::new());
             while fates.recv_many(&mut chunk, CHUNK).await > 0 {
+                lease.held.fetch_sub(chunk.len() as u64, Ordering::AcqRel);
                 self.settle(chunk.drain(..), &mut tally).await;
             }
             tally
@@ -78,9 +93,9 @@ impl Desk {
     }
 
     /// Publishes events one after the other, up to the first that fails: those behind it must not overtake it.
-    async fn publish_lane(&self, lane: Vec<Entry>, leased_until: &Mutex<Instant>, done: mpsc::Sender<(i64, Fate)>) {
+    async fn publish_lane(&self, lane: Vec<Entry>, lease: &Lease, done: mpsc::Sender<(i64, Fate)>) {
         for entry in lane {
-            if Instant::now() >= *leased_until.lock() {
+            if Instant::now() >= *lease.until.lock() {
                 return;
             }
             let fate = self.publish_one(&entry).await;
@@ -120,14 +135,18 @@ impl Desk {
         Fate::Failed { error: error.to_string(), pause, broker_away }
     }
 
-    /// Ends when the lease could not be renewed in time.
-    async fn keep_lease(&self, leased_until: &Mutex<Instant>) {
-        let lease = self.config.lease;
-        while Instant::now() < *leased_until.lock() {
-            sleep(lease / 3).await;
+    /// Ends when the lease could not be renewed in time, or not for every event: another relay has the rest.
+    async fn keep(&self, lease: &Lease) {
+        let length = self.config.lease;
+        while Instant::now() < *lease.until.lock() {
+            sleep(length / 3).await;
             let asked_at = Instant::now();
-            match self.store.renew(&self.owner, lease).await {
-                Ok(()) => *leased_until.lock() = asked_at + lease,
+            match self.store.renew(&self.owner, length).await {
+                Ok(renewed) if renewed < lease.held.load(Ordering::Acquire) => {
+                    tracing::warn!(renewed, "some claimed events are no longer ours; the batch ends");
+                    return;
+                }
+                Ok(_) => *lease.until.lock() = asked_at + length,
                 Err(error) => tracing::warn!(%error, "the claim was not renewed"),
             }
         }
@@ -207,5 +226,50 @@ mod tests {
             lanes(vec![entry(1, None), entry(2, Some("a")), entry(3, None), entry(4, Some("b")), entry(5, Some("a"))]);
         let numbers: Vec<Vec<_>> = lanes.iter().map(|lane| lane.iter().map(|entry| entry.number).collect()).collect();
         assert_eq!(numbers, [vec![1], vec![2, 5], vec![3], vec![4]]);
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_batch_ends_when_another_relay_has_some_of_it() {
+        use sap_comm_core::{Event, EventPayload};
+        use sqlx::sqlite::SqlitePoolOptions;
+
+        use crate::{
+            BrokerConfig, EventRouter,
+            outbox::{Outbox, store::Claim},
+        };
+
+        #[derive(serde::Serialize, serde::Deserialize, EventPayload)]
+        #[event(type = "note.taken")]
+        struct NoteTaken {}
+
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
+        let pool = SqlitePoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+        let outbox = Outbox::new(pool.clone());
+        outbox.migrate().await.unwrap();
+        for _ in 0..3 {
+            let mut connection = pool.acquire().await.unwrap();
+            let event = Event::new("note-service", NoteTaken {});
+            outbox.write(&mut *connection, "note.events", &event).await.unwrap();
+        }
+        // One event fits into the queue, which nobody consumes, and two wait.
+        let broker = Broker::memory(BrokerConfig::new("note-service").queue_capacity(1)).unwrap();
+        let router = EventRouter::new().on(|_: Event<NoteTaken>| async { Ok(()) });
+        broker.subscribe("note.events", router).await.unwrap().stop().await;
+        let config = RelayConfig::new().lease(Duration::from_millis(300));
+        let store = outbox.store.clone();
+        let desk = Desk { store, broker, config, owner: "a".to_owned(), unmarked: Mutex::default() };
+        let Claim::Got(entries) = desk.store.claim("a", desk.config.lease, 10).await.unwrap() else {
+            panic!("another relay claims");
+        };
+        assert_eq!(entries.len(), 3);
+        let steal = "UPDATE sap_outbox SET lease_owner = 'b', lease_until = lease_until * 2 WHERE number = 3";
+        sqlx::query(steal).execute(&pool).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), desk.publish(entries, future::pending())).await;
+        assert_eq!(ended.expect("the batch ends").sent, 1);
+        let owned = "SELECT COUNT(*) FROM sap_outbox WHERE lease_owner IS NOT NULL";
+        let owned: i64 = sqlx::query_scalar(owned).fetch_one(&pool).await.unwrap();
+        assert_eq!(owned, 1, "what is left of the batch is free, and the other relay keeps its own");
     }
 }

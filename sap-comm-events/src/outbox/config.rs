@@ -50,6 +50,8 @@ impl Default for RelayConfig {
     }
 }
 
+/// The longest pause of a relay: what is away comes back for every event at once, and is not noticed otherwise.
+const MAX_AWAY: Duration = Duration::from_secs(5);
 /// The longest duration taken: a year.
 const MAX: Duration = Duration::from_secs(365 * 86_400);
 
@@ -88,7 +90,8 @@ impl RelayConfig {
         self
     }
 
-    /// The longest pause after failures. 60 s.
+    /// The longest pause of an event that fails. 60 s. A relay whose broker or database is away looks again every 5 s at
+    /// the latest.
     #[must_use]
     pub fn max_backoff(mut self, backoff: Duration) -> Self {
         self.max_backoff = backoff;
@@ -146,6 +149,11 @@ impl RelayConfig {
         let pause = self.backoff.saturating_mul(1 << doublings).min(self.max_backoff);
         pause.mul_f64(1.0 - 0.1 * fastrand::f64())
     }
+
+    /// The pause of a relay whose broker or database was away `failures` times in a row.
+    pub(super) fn pause_while_away(&self, failures: u32) -> Duration {
+        self.pause(failures).min(MAX_AWAY)
+    }
 }
 
 #[cfg(test)]
@@ -177,5 +185,7 @@ mod tests {
         assert!(config.pause(1) <= Duration::from_secs(1));
         assert!(config.pause(3) > Duration::from_millis(3_500));
         assert!(config.pause(u32::MAX) <= Duration::from_secs(60));
+        assert!(config.pause_while_away(1) <= Duration::from_secs(1));
+        assert_eq!(config.pause_while_away(u32::MAX), Duration::from_secs(5));
     }
 }

@@ -87,6 +87,7 @@ pub use relay::RelayHandle;
 use self::{entry::NewEntry, store::Store, wake::Wake};
 use crate::{
     Broker,
+    broker::MAX_EVENT_BYTES,
     sql::{SqlConnection, SqlError, SqlPool},
     topology::{MAX_EVENT_TYPE, check_name},
 };
@@ -96,12 +97,21 @@ use crate::{
 pub struct Outbox {
     store: Store,
     wake: Wake,
+    max_event_bytes: usize,
 }
 
 impl Outbox {
     /// An outbox in the database of `pool`: `AnyPool`, `SqlitePool` or `PgPool`.
     pub fn new(pool: impl Into<SqlPool>) -> Self {
-        Self { store: Store::new(pool.into()), wake: Wake::default() }
+        Self { store: Store::new(pool.into()), wake: Wake::default(), max_event_bytes: MAX_EVENT_BYTES }
+    }
+
+    /// The largest event, as JSON: a broker's own limit, which no event over it would ever pass. 4 MiB, as
+    /// [`BrokerConfig::max_event_bytes`](crate::BrokerConfig::max_event_bytes).
+    #[must_use]
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
+        self
     }
 
     /// Makes the table `sap_outbox` and its indexes where they are missing.
@@ -168,7 +178,12 @@ impl Outbox {
             let length = event.event_type.len();
             return Err(unpublishable(format!("its type has {length} bytes; a routing key has 1 to 255")));
         }
-        self.store.insert(connection, NewEntry::of(exchange, key, event, kind)?).await?;
+        let entry = NewEntry::of(exchange, key, event, kind)?;
+        let (size, limit) = (entry.event.len(), self.max_event_bytes);
+        if size > limit {
+            return Err(SqlError::TooLarge { id: event.id.clone(), size, limit });
+        }
+        self.store.insert(connection, entry).await?;
         self.wake.wake();
         Ok(())
     }

@@ -89,12 +89,12 @@ impl Relay {
                 }
                 Ok((_, true)) => {
                     failures += 1;
-                    Next::Soon(self.desk.config.pause(failures))
+                    Next::Soon(self.desk.config.pause_while_away(failures))
                 }
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(%error, "the outbox cannot be relayed now");
-                    Next::Soon(self.desk.config.pause(failures))
+                    Next::Soon(self.desk.config.pause_while_away(failures))
                 }
             };
             let deadline = *self.stopping.borrow();

@@ -85,10 +85,11 @@ impl Store {
         claim.await.map_err(SqlError::doing("claim events of the outbox"))
     }
 
-    pub(super) async fn renew(&self, owner: &str, lease: Duration) -> Result<(), SqlError> {
+    /// Renews the claim on what `owner` has claimed and not sent; how many events that still is.
+    pub(super) async fn renew(&self, owner: &str, lease: Duration) -> Result<u64, SqlError> {
         let (_, statements) = self.statements()?;
         let values = vec![owner.into(), millis(lease).into()];
-        self.run(&statements.renew, values, "renew the claim on events of the outbox").await.map(drop)
+        self.run(&statements.renew, values, "renew the claim on events of the outbox").await
     }
 
     /// Frees what `owner` has claimed and not sent.

@@ -27,6 +27,16 @@ pub enum SqlError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The event's JSON is over the limit.
+    #[error("event {id:?} has {size} bytes; the limit is {limit}")]
+    TooLarge {
+        /// The event's id.
+        id: String,
+        /// Its size as JSON.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A task of ours ended on its own.
     #[error("cannot {doing}: the task ended on its own")]
     Task {

@@ -186,6 +186,12 @@ on_both_databases! {
         event.event_type = "x".repeat(256);
         let error = outbox.write(&mut transaction, NOTES, &event).await.unwrap_err();
         assert!(error.to_string().contains("256 bytes"), "{error}");
+        let small = outbox.clone().max_event_bytes(100);
+        let error = small.write(&mut transaction, NOTES, &note("a", 1)).await.unwrap_err();
+        assert!(matches!(&error, SqlError::TooLarge { size, limit: 100, .. } if *size > 100), "{error}");
+        let large = note(&"x".repeat(4 << 20), 1);
+        let error = outbox.write(&mut transaction, NOTES, &large).await.unwrap_err();
+        assert!(matches!(&error, SqlError::TooLarge { id, limit: 4_194_304, .. } if *id == large.id), "{error}");
         // The transaction still serves.
         outbox.write(&mut transaction, NOTES, &note("a", 1)).await.unwrap();
         transaction.commit().await.unwrap();
