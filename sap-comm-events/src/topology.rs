@@ -148,8 +148,8 @@ pub(crate) enum Role {
     Ephemeral,
     /// Holds messages for `delay`, then hands them to queue `to`.
     Delay { delay: Duration, to: String },
-    /// Holds messages until somebody looks at them.
-    Dead,
+    /// Holds messages that queue `of` could not deal with until somebody looks at them.
+    Dead { of: String },
 }
 
 /// A queue's interest in a routing key.
@@ -217,7 +217,7 @@ impl Topology {
         for &delay in delays {
             self.queues.push(queue(retry_queue(name, delay), Role::Delay { delay, to: name.to_owned() }));
         }
-        self.queues.push(queue(dead_queue(name), Role::Dead));
+        self.queues.push(queue(dead_queue(name), Role::Dead { of: name.to_owned() }));
         self.consumed.push(name.into());
     }
 

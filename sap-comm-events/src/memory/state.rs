@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use crate::{
 };
 
 pub(super) struct State {
-    /// The most that one queue holds, those in hand included.
+    /// The most that one queue holds before publishes wait: those in hand, its retries and its dead letters included.
     capacity: usize,
     bindings: HashMap<String, Vec<Binding>>,
     queues: HashMap<String, Store>,
@@ -27,9 +30,30 @@ pub(super) struct State {
 struct Store {
     role: Role,
     ready: VecDeque<Stored>,
-    in_hand: usize,
+    load: Load,
     /// The delay's end, or one bell for each source.
     bells: Vec<Arc<Notify>>,
+}
+
+/// How many messages a work queue, its retries and its dead letters hold; those queues share it.
+///
+/// A settlement moves a message between them, so it is never refused for want of room: a full queue would wait for itself.
+#[derive(Clone, Default)]
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Every message that leaves has come.
+    fn remove(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A message in a queue.
@@ -69,9 +93,15 @@ impl State {
         }
         let bells = match queue.role {
             Role::Delay { .. } => vec![Arc::default()],
-            Role::Work | Role::Ephemeral | Role::Dead => Vec::new(),
+            Role::Work | Role::Ephemeral | Role::Dead { .. } => Vec::new(),
         };
-        let store = Store { role: queue.role.clone(), ready: VecDeque::new(), in_hand: 0, bells };
+        let load = match &queue.role {
+            Role::Delay { to: served, .. } | Role::Dead { of: served } => {
+                self.queues.get(served).map(|store| store.load.clone()).unwrap_or_default()
+            }
+            Role::Work | Role::Ephemeral => Load::default(),
+        };
+        let store = Store { role: queue.role.clone(), ready: VecDeque::new(), load, bells };
         self.queues.insert(queue.name.clone(), store);
         Ok(true)
     }
@@ -92,10 +122,10 @@ impl State {
                 store.push(Stored { number: *last_number, message: Arc::clone(message), due: Instant::now() });
             }
         };
-        let is_full = |name: &str| queues.get(name).is_some_and(|store| store.ready.len() + store.in_hand >= *capacity);
+        let is_full = |name: &str| queues.get(name).is_some_and(|store| store.load.get() >= *capacity);
         match target {
             Target::Queue(name) if !queues.contains_key(name) => Err(Refusal::Unroutable(name.clone())),
-            Target::Queue(name) if is_full(name) => Err(Refusal::Full(*capacity)),
+            // A settlement or a redrive, for a message that counts already.
             Target::Queue(name) => {
                 put(queues, name);
                 Ok(())
@@ -128,22 +158,19 @@ impl State {
     /// Takes the first message of a queue into hand.
     pub(super) fn take(&mut self, queue: &str) -> Option<Stored> {
         let store = self.queues.get_mut(queue)?;
-        let stored = store.ready.pop_front()?;
-        store.in_hand += 1;
-        Some(stored)
+        store.ready.pop_front()
     }
 
     /// A message in hand is dealt with.
     pub(super) fn forget(&mut self, queue: &str) {
-        if let Some(store) = self.queues.get_mut(queue) {
-            store.in_hand = store.in_hand.saturating_sub(1);
+        if let Some(store) = self.queues.get(queue) {
+            store.load.remove();
         }
     }
 
     /// A message in hand goes back to where it was.
     pub(super) fn give_back(&mut self, queue: &str, stored: Stored) {
         if let Some(store) = self.queues.get_mut(queue) {
-            store.in_hand = store.in_hand.saturating_sub(1);
             let at = store.ready.partition_point(|other| other.number < stored.number);
             store.ready.insert(at, stored);
             store.ring();
@@ -160,6 +187,7 @@ impl State {
                 return Some(due);
             }
             let mut stored = store.ready.pop_front()?;
+            store.load.remove();
             self.last_number += 1;
             stored.number = self.last_number;
             if let Some(target) = self.queues.get_mut(to) {
@@ -211,6 +239,7 @@ impl Store {
         if let Role::Delay { delay, .. } = &self.role {
             stored.due = Instant::now() + *delay;
         }
+        self.load.add();
         self.ready.push_back(stored);
         self.ring();
     }

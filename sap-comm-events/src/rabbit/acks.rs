@@ -117,6 +117,7 @@ impl Settlement for Tag {
 impl Drop for Tag {
     fn drop(&mut self) {
         if !self.settled {
+            self.acks.held.lock().give_back(&self.id);
             // A channel that is gone has given it back already.
             let _ = self.acks.orders.send(Order::GiveBack(self.tag));
         }

@@ -86,7 +86,7 @@ async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), Dec
         Role::Work if quorum => {
             arguments.insert("x-queue-type".into(), text("quorum"));
         }
-        Role::Work | Role::Dead => {}
+        Role::Work | Role::Dead { .. } => {}
         Role::Ephemeral => {
             arguments.insert("x-expires".into(), AMQPValue::LongLongInt(EPHEMERAL_LIFE));
         }

@@ -1,17 +1,22 @@
 //! Which messages this process holds, so that its own redeliveries are told from those after another's death.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use crate::backend::Redelivered;
 
-/// The ids in hand, those of the channel before included: at most two prefetches of them.
+/// The ids in hand, those of the channel before included, at most two prefetches of them, and those given back of late.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     current: HashSet<String>,
     previous: HashSet<String>,
+    /// Given back, oldest first; each may come again, here or elsewhere.
+    returned: VecDeque<String>,
     /// Redeliveries in a row that nobody here knows.
     strangers: usize,
 }
+
+/// How many ids given back are remembered: a few prefetches of them.
+const MAX_RETURNED: usize = 1_024;
 
 impl Held {
     /// A new channel: what was in hand comes again, here or elsewhere.
@@ -25,7 +30,8 @@ impl Held {
     /// A consumer that died held as many messages in its handlers as it ran at once, and they come first: only those can
     /// have killed it.
     pub(super) fn take(&mut self, id: &str, redelivered: bool, count: Option<u32>, concurrency: usize) -> Redelivered {
-        let own = !id.is_empty() && (self.current.contains(id) || self.previous.remove(id));
+        let own = !id.is_empty()
+            && (self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id)));
         if !id.is_empty() {
             self.current.insert(id.to_owned());
         }
@@ -47,6 +53,21 @@ impl Held {
     pub(super) fn release(&mut self, id: &str) {
         self.current.remove(id);
     }
+
+    /// The message goes back to its queue. Those of a channel that is gone went back with it.
+    pub(super) fn give_back(&mut self, id: &str) {
+        if let Some(id) = self.current.take(id) {
+            if self.returned.len() == MAX_RETURNED {
+                self.returned.pop_front();
+            }
+            self.returned.push_back(id);
+        }
+    }
+
+    fn take_returned(&mut self, id: &str) -> bool {
+        let at = self.returned.iter().position(|returned| returned == id);
+        at.is_some_and(|at| self.returned.remove(at).is_some())
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +82,23 @@ mod tests {
         assert_eq!(held.take("a", true, None, 1), Redelivered::No);
         held.release("a");
         held.renew();
+        assert_eq!(held.take("a", true, None, 1), Redelivered::Uncounted);
+    }
+
+    #[test]
+    fn what_was_given_back_is_known_when_it_comes_again_and_not_kept_for_ever() {
+        let mut held = Held::default();
+        assert_eq!(held.take("a", false, None, 1), Redelivered::No);
+        held.give_back("a");
+        assert!(held.current.is_empty());
+        assert_eq!(held.take("a", true, None, 1), Redelivered::No);
+        held.give_back("a");
+        for number in 0..MAX_RETURNED {
+            let id = number.to_string();
+            held.take(&id, false, None, 1);
+            held.give_back(&id);
+        }
+        assert_eq!((held.current.len(), held.returned.len()), (0, MAX_RETURNED));
         assert_eq!(held.take("a", true, None, 1), Redelivered::Uncounted);
     }
 
