@@ -11,6 +11,7 @@ use crate::topology::{NameError, TopologyError};
 /// | `Unknown`, `Blocked` | perhaps | send the same event, with the same id |
 /// | `Unavailable`, `QueueFull` | no | send again later |
 /// | `Encode`, `TooLarge`, `Name`, `Topology` | no | change the event or the configuration |
+/// | `Forbidden` | no | change the broker's permissions |
 /// | `Closed` | no | nothing: the service ends |
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +29,12 @@ pub enum PublishError {
     Nacked {
         /// The event's id.
         id: String,
+        /// What the broker said.
+        reason: String,
+    },
+    /// The broker's user may not publish there.
+    #[error("the broker refuses access: {reason}")]
+    Forbidden {
         /// What the broker said.
         reason: String,
     },

@@ -2,6 +2,7 @@
 
 mod failure;
 mod process;
+mod report;
 mod settle;
 
 use std::{sync::Arc, time::Duration};

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use sap_comm_core::{DecodeError, ErrorCode, RawEvent};
+use sap_comm_core::{ErrorCode, RawEvent};
 use tracing::Instrument;
 
 use super::{FailureCause, Handling};
@@ -11,6 +11,7 @@ use crate::{
     Outcome,
     backend::{Delivery, Redelivered},
     message::{Message, header},
+    router::Route,
 };
 
 /// What is to become of a delivery.
@@ -76,14 +77,18 @@ impl Handling {
             Err(cause) => return Verdict::Dead(cause),
         };
         // A handler may panic before its future does.
-        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| self.route(event)));
-        let answer = match answer {
-            Ok(Some(Ok(answer))) => answer,
-            Ok(Some(Err(error))) => return Verdict::Dead(FailureCause::of_decoding(&error)),
-            Ok(None) => {
-                // The queue is bound for what an earlier version of the service handled, or somebody else bound it.
-                tracing::warn!("no handler asks for this type; the event is acknowledged");
+        let routed = std::panic::catch_unwind(AssertUnwindSafe(|| self.router.route(event)));
+        let answer = match routed {
+            Ok(Route::Handler(Ok(answer))) => answer,
+            Ok(Route::Handler(Err(error))) => return Verdict::Dead(FailureCause::of_decoding(&error)),
+            Ok(Route::Ignored) => {
+                tracing::debug!("no handler takes this type, and the router ignores it");
                 return Verdict::Ack;
+            }
+            // Another version of the service asked for it, or somebody else bound the queue for it.
+            Ok(Route::Unknown(event_type)) => {
+                let reason = format_args!("no handler takes events of type {event_type:?}");
+                return Verdict::Dead(FailureCause::new(&ErrorCode::EVENT_TYPE_UNKNOWN, reason));
             }
             Err(_) => return Verdict::Retry(panicked()),
         };
@@ -105,10 +110,6 @@ impl Handling {
             Ok(Outcome::Requeue) => Verdict::Requeue,
             Err(_) => Verdict::Retry(panicked()),
         }
-    }
-
-    fn route(&self, event: RawEvent) -> Option<Result<futures_util::future::BoxFuture<'static, Outcome>, DecodeError>> {
-        self.router.route(event)
     }
 }
 

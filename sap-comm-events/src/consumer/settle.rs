@@ -6,8 +6,7 @@ use sap_comm_core::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    ERROR_EVENTS, EventProcessingFailed, FailureCause, Handling,
-    failure::MAX_ORIGINAL,
+    FailureCause, Handling,
     process::{Verdict, redelivered_too_often, redeliveries},
 };
 use crate::{
@@ -67,11 +66,13 @@ impl Handling {
         self.hand_over(retry_queue(&delivery.queue, *delay), copy).await
     }
 
-    /// Makes the message a dead letter and reports it.
+    /// Makes the message a dead letter and reports it. Once it is one, nothing brings the original back: another burial
+    /// would make two of it.
     async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
         tracing::error!(error = cause.message, code = cause.code, "handling failed for good");
         if self.settings.ephemeral {
-            return self.report(&delivery.message, cause).await;
+            self.report(&delivery.message, cause).await;
+            return Ok(());
         }
         let mut copy = (*delivery.message).clone();
         copy.headers.set(header::ATTEMPT, copy.attempt());
@@ -79,36 +80,8 @@ impl Handling {
         copy.headers.set(header::QUEUE, delivery.queue.to_string());
         describe(&mut copy, cause.clone());
         self.hand_over(dead_queue(&delivery.queue), copy).await?;
-        self.report(&delivery.message, cause).await
-    }
-
-    async fn report(&self, message: &Message, cause: FailureCause) -> Result<(), PublishError> {
-        use sap_comm_core::EventPayload;
-        if self.settings.exchange == ERROR_EVENTS || message.event_type == EventProcessingFailed::TYPE {
-            return Ok(());
-        }
-        // An original near the limit does not fit with the report around it, nor with every character escaped.
-        let limit = self.broker.config().max_event_bytes;
-        let mut published = Ok(());
-        for keep in [MAX_ORIGINAL, limit / 8, 0] {
-            let payload = EventProcessingFailed::of(&message.body, keep, cause.clone())
-                .map_err(|error| PublishError::Encode { reason: error.to_string() })?;
-            published = self.broker.publish(ERROR_EVENTS, payload).await.map(drop);
-            if !matches!(published, Err(PublishError::TooLarge { .. })) {
-                break;
-            }
-        }
-        match published {
-            Err(PublishError::Unroutable { .. }) => {
-                tracing::debug!("nobody subscribes to {ERROR_EVENTS}");
-                Ok(())
-            }
-            Err(error @ PublishError::TooLarge { .. }) => {
-                tracing::error!(%error, "the dead letter is not reported");
-                Ok(())
-            }
-            other => other,
-        }
+        self.report(&delivery.message, cause).await;
+        Ok(())
     }
 
     /// Writes the message to the end of its queue with a raised count.

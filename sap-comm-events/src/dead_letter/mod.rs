@@ -109,11 +109,14 @@ impl DeadLetters {
 
     /// Sends the oldest ones back to the queue that they came from, `limit` at most, as if they had never been handled.
     ///
-    /// Each leaves the dead letters only after the broker confirmed its return. Returns how many were sent back.
+    /// Each leaves the dead letters only after the broker confirmed its return. What becomes a dead letter meanwhile stays
+    /// one, so an event that fails at once is not sent round in circles. Returns how many were sent back.
     ///
     /// # Errors
     /// When the broker is away, there is no such queue, or one is not taken back; the rest stay dead letters.
     pub async fn redrive(&self, limit: usize) -> Result<usize, DeadLetterError> {
+        let there = self.count().await?;
+        let limit = limit.min(usize::try_from(there).unwrap_or(usize::MAX));
         let mut redriven = 0;
         while redriven < limit {
             let mut hand = self.broker.backend().fetch(&dead_queue(&self.queue), BATCH.min(limit - redriven)).await?;

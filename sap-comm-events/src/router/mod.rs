@@ -18,6 +18,9 @@ use crate::topology::Interest;
 /// The group's queue is bound for exactly the types that have a handler, or for every type if there is
 /// [`otherwise`](Self::otherwise). A handler for a command payload consumes the command's own queue.
 ///
+/// An event of a type without a handler, which another version of the service may have asked for, becomes a dead letter
+/// with the code `EVENT_TYPE_UNKNOWN`, unless the router is to [ignore](Self::ignore_unknown) it.
+///
 /// ```
 /// use sap_comm_core::{Event, EventPayload, RawEvent};
 /// use sap_comm_events::{EventRouter, HandlerError};
@@ -46,6 +49,17 @@ use crate::topology::Interest;
 pub struct EventRouter {
     typed: HashMap<&'static str, (EventKind, Arc<dyn Handler>)>,
     otherwise: Option<Arc<dyn Handler>>,
+    ignores_unknown: bool,
+}
+
+/// Where an event goes.
+pub(crate) enum Route {
+    /// To a handler, whose answer is yet to be awaited.
+    Handler(Result<Answer, DecodeError>),
+    /// To nobody, as the router is told.
+    Ignored,
+    /// To nobody: its type has no handler.
+    Unknown(String),
 }
 
 impl EventRouter {
@@ -90,6 +104,13 @@ impl EventRouter {
         self
     }
 
+    /// Acknowledges events of a type without a handler, instead of making dead letters of them: they are lost to the
+    /// group.
+    pub fn ignore_unknown(mut self) -> Self {
+        self.ignores_unknown = true;
+        self
+    }
+
     /// What the queues must be bound for.
     pub(crate) fn interest(&self) -> Interest {
         let of = |wanted: bool| {
@@ -105,10 +126,14 @@ impl EventRouter {
         Interest { events: of(false), commands: of(true), everything: self.otherwise.is_some() }
     }
 
-    /// The handler's answer to an event, yet to be awaited; `None` if no handler wants it.
-    pub(crate) fn route(&self, event: RawEvent) -> Option<Result<Answer, DecodeError>> {
+    /// Starts the handler that takes the event.
+    pub(crate) fn route(&self, event: RawEvent) -> Route {
         let typed = self.typed.get(event.event_type.as_str()).map(|(_, handler)| handler);
-        typed.or(self.otherwise.as_ref()).map(|handler| handler.call(event))
+        match typed.or(self.otherwise.as_ref()) {
+            Some(handler) => Route::Handler(handler.call(event)),
+            None if self.ignores_unknown => Route::Ignored,
+            None => Route::Unknown(event.event_type),
+        }
     }
 }
 

@@ -104,11 +104,12 @@ impl Broker {
     ) -> Result<SubscriptionHandle, SubscribeError> {
         let Subscription { exchange, group, prefetch, concurrency, timeout, kind } = subscription.into();
         let mut group = group.unwrap_or_else(|| self.service().to_owned());
-        if kind == QueueKind::Ephemeral {
-            group = id::prefixed(&format!("{group}.only"));
-        }
         check_name("exchange", &exchange)?;
         check_name("group", &group)?;
+        if kind == QueueKind::Ephemeral {
+            // The longest names leave room for it within the 255 bytes of a queue's name.
+            group = id::prefixed(&format!("{group}.only"));
+        }
         let prefetch = prefetch.unwrap_or(self.config().prefetch);
         for (option, valid) in [("prefetch", prefetch > 0), ("concurrency", concurrency > 0)] {
             if !valid {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sap_comm_core::Event;
-use sap_comm_events::{Broker, BrokerConfig, EventRouter, HandlerError};
+use sap_comm_events::{
+    Broker, BrokerConfig, EventProcessingFailed, EventRouter, HandlerError, Outcome, OverflowPolicy, PublishError,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::events::UserCreated;
@@ -61,4 +63,99 @@ async fn two_urls_are_two_brokers_and_a_clone_is_the_same() {
     assert!(other.publish("user.events", UserCreated::numbered(1)).await.is_err());
     let same = broker.for_service("c");
     assert!(same.publish("user.events", UserCreated::numbered(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_settles_what_it_holds() {
+    let config = BrokerConfig::new("user-service").queue_capacity(1).overflow(OverflowPolicy::Refuse).max_attempts(2);
+    let broker = Broker::memory(config).unwrap();
+    let (sender, mut handled) = mpsc::unbounded_channel();
+    let mut turns = 0;
+    let turn = parking_lot::Mutex::new(move || {
+        turns += 1;
+        turns
+    });
+    let router = EventRouter::new().on_outcome(move |_: Event<UserCreated>| {
+        let turn = turn.lock()();
+        let sent = sender.send(turn);
+        async move {
+            match turn {
+                _ if sent.is_err() => Outcome::Ack,
+                1 => Outcome::Requeue,
+                _ => Outcome::Retry { reason: "always".into() },
+            }
+        }
+    });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    let start = Instant::now();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    for turn in 1..=3 {
+        assert_eq!(handled.recv().await, Some(turn));
+    }
+    handle.stop().await;
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 1);
+    // What it holds for later counts, so that memory is bounded.
+    let error = broker.publish("user.events", UserCreated::numbered(2)).await.unwrap_err();
+    assert!(matches!(error, PublishError::QueueFull { capacity: 1 }), "{error}");
+}
+
+/// A broker on which nothing more fits into the queue of `error.events`, and the router of its reader.
+async fn with_a_full_queue_of_reports() -> (Broker, EventRouter, mpsc::UnboundedReceiver<Event<EventProcessingFailed>>)
+{
+    let config = BrokerConfig::new("user-service").queue_capacity(1).overflow(OverflowPolicy::Refuse);
+    let broker = Broker::memory(config).unwrap();
+    let (sender, reports) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<EventProcessingFailed>| {
+        let sent = sender.send(event).map_err(|error| error.to_string());
+        async move { Ok(sent?) }
+    });
+    let watcher = broker.for_service("watcher");
+    watcher.subscribe("error.events", router.clone()).await.unwrap().stop().await;
+    let failing = || EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("broken")) });
+    let first = broker.subscribe("order.events", failing()).await.unwrap();
+    broker.publish("order.events", UserCreated::numbered(1)).await.unwrap();
+    while broker.dead_letters("order.events", "user-service").count().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.stop().await;
+    (broker, router, reports)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_does_not_fit_is_given_up_and_the_event_is_settled() {
+    let (broker, _router, _reports) = with_a_full_queue_of_reports().await;
+    let (sender, mut handled) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let sent = sender.send(event.data.number);
+        async move {
+            sent?;
+            Err(HandlerError::permanent("broken"))
+        }
+    });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(handled.recv().await, Some(2));
+    handle.stop().await;
+    assert_eq!(start.elapsed().as_secs(), 2, "three tries, a second between them");
+    assert!(handled.try_recv().is_err(), "it was handled again");
+    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_tried_again_until_it_fits() {
+    let (broker, reader, mut reports) = with_a_full_queue_of_reports().await;
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("later")) });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    while broker.dead_letters("user.events", "user-service").count().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let _reader = broker.for_service("watcher").subscribe("error.events", reader).await.unwrap();
+    let messages =
+        [reports.recv().await.unwrap(), reports.recv().await.unwrap()].map(|report| report.data.error.message);
+    assert_eq!(messages, ["broken", "later"]);
+    handle.stop().await;
+    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 1);
 }

@@ -16,7 +16,7 @@ use crate::{
         declare::{DeclareError, declare_exchange},
         link::Live,
         properties,
-        refusal::{NOT_FOUND, Refusal},
+        refusal::{ACCESS_REFUSED, NOT_FOUND, Refusal},
         returns::{Arrival, Mark, Returns},
         window::Window,
     },
@@ -130,7 +130,7 @@ impl PublishChannel {
                 Ok(None)
             }
             Err(DeclareError::Forbidden(reason)) => {
-                job.nacked(reason);
+                job.answer(Err(PublishError::Forbidden { reason }));
                 Ok(None)
             }
             Err(DeclareError::Connection(error)) => {
@@ -199,12 +199,17 @@ impl PublishChannel {
             return End::Lost;
         }
         let alone = self.window.len() == 1;
+        let refusal = Refusal::of(error);
         // An exchange that was deleted beneath us is declared again by the next channel.
-        let is_curable = Refusal::of(error).is_some_and(|refusal| refusal.code == NOT_FOUND);
+        let is_curable = refusal.as_ref().is_some_and(|refusal| refusal.code == NOT_FOUND);
         let error = error.to_string();
         if alone && !(is_curable && self.window.iter().all(|job| !job.resent)) {
             let window = std::mem::take(&mut self.window);
-            window.into_rest().for_each(|job| job.nacked(error.clone()));
+            let forbidden = refusal.filter(|refusal| refusal.code == ACCESS_REFUSED).map(|refusal| refusal.text);
+            window.into_rest().for_each(|job| match &forbidden {
+                Some(reason) => job.answer(Err(PublishError::Forbidden { reason: reason.clone() })),
+                None => job.nacked(error.clone()),
+            });
         }
         End::Closed { error, in_flight: self.window.len() }
     }

@@ -86,6 +86,54 @@ pub(crate) async fn a_wrong_version_is_a_dead_letter<F: Future<Output = Broker>>
     assert!(failure.data.error.message.contains("\"2.0\""), "{}", failure.data.error.message);
 }
 
+/// Leaves a queue that is bound for a type which the next version of the service does not handle.
+async fn binds_what_it_no_longer_handles(broker: &Broker) {
+    let router =
+        EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) }).on(|_: Event<UserDeleted>| async { Ok(()) });
+    broker.subscribe("user.events", router).await.unwrap().stop().await;
+}
+
+pub(crate) async fn an_unknown_type_is_a_dead_letter_that_a_later_version_takes<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (_watcher, mut failures) = failures(&broker).await;
+    binds_what_it_no_longer_handles(&broker).await;
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserDeleted { user_id: "usr_1".into() }).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(2), "the consumer goes on");
+    let failure = soon(failures.recv()).await.unwrap().data.error;
+    assert_eq!(failure.code, "EVENT_TYPE_UNKNOWN");
+    assert!(failure.message.contains("\"user.deleted\""), "{}", failure.message);
+    handle.stop().await;
+    let letters = broker.dead_letters("user.events", "user-service");
+    assert_eq!(letters.list(10).await.unwrap()[0].code, "EVENT_TYPE_UNKNOWN");
+    let (sender, mut deleted) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserDeleted>| {
+        let sent = sender.send(event.data.user_id);
+        async move { Ok(sent?) }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    assert_eq!(letters.redrive(10).await.unwrap(), 1);
+    assert_eq!(soon(deleted.recv()).await.as_deref(), Some("usr_1"));
+}
+
+pub(crate) async fn an_unknown_type_is_acknowledged_where_the_router_ignores_it<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    binds_what_it_no_longer_handles(&broker).await;
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe("user.events", router.ignore_unknown()).await.unwrap();
+    broker.publish("user.events", UserDeleted { user_id: "usr_1".into() }).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(2));
+    handle.stop().await;
+    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 0);
+}
+
 pub(crate) async fn failed_error_events_are_not_reported<F: Future<Output = Broker>>(
     broker: impl Fn(BrokerConfig) -> F,
 ) {
@@ -138,6 +186,24 @@ pub(crate) async fn dead_letters_are_listed_and_redriven<F: Future<Output = Brok
         assert_eq!(soon(numbers.recv()).await, Some(number));
     }
     assert_eq!(letters.count().await.unwrap(), 0);
+}
+
+pub(crate) async fn a_redrive_ends_although_its_events_fail_again<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (_watcher, mut failures) = failures(&broker).await;
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("down")) });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    for number in 0..3 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+        soon(failures.recv()).await.unwrap();
+    }
+    let letters = broker.dead_letters("user.events", "user-service");
+    assert_eq!(soon(letters.redrive(usize::MAX)).await.unwrap(), 3);
+    for _ in 0..3 {
+        soon(failures.recv()).await.unwrap();
+    }
 }
 
 pub(crate) async fn dead_letters_of_an_unknown_group_are_an_error<F: Future<Output = Broker>>(

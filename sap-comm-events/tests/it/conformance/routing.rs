@@ -201,3 +201,17 @@ pub(crate) async fn an_ephemeral_consumer_sees_what_comes_and_leaves_nothing<F: 
     let error = broker.subscribe(alone(), router).await.unwrap_err();
     assert!(error.to_string().contains("ephemeral"), "{error}");
 }
+
+pub(crate) async fn the_longest_names_have_ephemeral_consumers<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let exchange = "e".repeat(100);
+    let alone = |group: String| Subscription::new(exchange.as_str()).group(group).ephemeral();
+    let (router, mut received) = numbers();
+    let _handle = broker.subscribe(alone("g".repeat(100)), router.clone()).await.unwrap();
+    broker.publish(&exchange, UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(received.recv()).await, Some(1));
+    let error = broker.subscribe(alone("g".repeat(101)), router).await.unwrap_err().to_string();
+    assert!(error.contains("over 100 bytes") && !error.contains(".only"), "{error}");
+}

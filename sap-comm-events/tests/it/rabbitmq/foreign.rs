@@ -96,7 +96,7 @@ async fn rubbish_on_the_exchange_becomes_dead_letters_and_the_consumer_goes_on()
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_asked_for_is_acknowledged() {
+async fn an_event_that_nobody_asked_for_is_a_dead_letter_and_the_consumer_goes_on() {
     let uri = vhost().await;
     let broker = Broker::connect(&uri, config()).await.unwrap();
     let (router, mut numbers) = numbers();
@@ -108,5 +108,7 @@ async fn an_event_that_nobody_asked_for_is_acknowledged() {
     broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
     assert_eq!(soon(numbers.recv()).await, Some(1));
     handle.stop().await;
-    assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 0);
+    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let codes: Vec<_> = letters.iter().map(|letter| letter.code.as_str()).collect();
+    assert_eq!(codes, ["EVENT_TYPE_UNKNOWN"]);
 }

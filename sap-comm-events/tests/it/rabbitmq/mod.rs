@@ -4,6 +4,7 @@ mod connecting;
 mod crashes;
 mod faults;
 mod foreign;
+mod reports;
 mod topology;
 
 use std::{future::Future, sync::Arc, time::Duration};
