@@ -6,7 +6,7 @@ use crate::Load;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Setting {
-    /// The broker, in a virtual host of the client's own.
+    /// The broker, in a virtual host of the run's own.
     pub url: String,
     /// The kind of the durable queue.
     pub queue: QueueKind,
