@@ -1,7 +1,7 @@
 'use strict';
 
 const element = (id) => document.getElementById(id);
-const state = { token: null, page: 1, pages: 1 };
+const state = { token: null, refreshToken: null, refreshing: null, socket: null, page: 1, pages: 1 };
 
 /** Adds a line to the list of answers; the newest stands first. */
 function note(text, failed = false) {
@@ -11,22 +11,52 @@ function note(text, failed = false) {
   element('log').prepend(line);
 }
 
-/** Calls the gateway; an error envelope becomes an Error. */
-async function call(method, path, body) {
+/** Sends a request to the gateway; a body that is not JSON is none. */
+async function send(method, path, body, token) {
   const response = await fetch(path, {
     method,
     headers: {
       ...(body && { 'content-type': 'application/json' }),
-      ...(state.token && { authorization: `Bearer ${state.token}` }),
+      ...(token && { authorization: `Bearer ${token}` }),
     },
     body: body && JSON.stringify(body),
   });
   const text = await response.text();
-  const json = text ? JSON.parse(text) : null;
+  let json = null;
+  try { json = JSON.parse(text); } catch { /* a 204, or the page of a proxy */ }
   const error = json?.error;
   note(`${method} ${path} → ${response.status}${error ? ` ${error.code}: ${error.message} (${error.requestId})` : ''}`, !response.ok);
-  if (!response.ok) throw new Error(error?.message ?? response.statusText);
+  return { response, json };
+}
+
+/** Calls the gateway, with fresh tokens if these have expired; an error envelope becomes an Error. */
+async function call(method, path, body, token = state.token) {
+  let { response, json } = await send(method, path, body, token);
+  if (response.status === 401 && token && await refresh(token)) {
+    ({ response, json } = await send(method, path, body, state.token));
+  }
+  if (!response.ok) throw new Error(json?.error?.message ?? response.statusText);
   return json;
+}
+
+/** Whether there is a newer token than the one that was refused: the refresh token serves once, for all who ask. */
+async function refresh(refused) {
+  if (state.token !== refused) return state.token !== null;
+  state.refreshing ??= trade().finally(() => { state.refreshing = null; });
+  return state.refreshing;
+}
+
+async function trade() {
+  if (!state.refreshToken) return false;
+  const { response, json } = await send('POST', '/api/v1/auth/refresh', { refreshToken: state.refreshToken }, null);
+  if (response.ok) {
+    state.token = json.accessToken;
+    state.refreshToken = json.refreshToken;
+  } else if (response.status < 500 && response.status !== 429) {
+    state.token = state.refreshToken = null;
+    element('session').textContent = 'The session has ended: sign in again';
+  }
+  return response.ok;
 }
 
 /** Runs an action of a form once at a time; what fails is in the list of answers. */
@@ -63,16 +93,25 @@ async function showUsers() {
 }
 
 /** Socket.IO, protocol 5 over WebSocket: text packets and acknowledgements. */
-function connect() {
+function connect(refreshed = false) {
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   const socket = new WebSocket(`${scheme}://${location.host}/socket.io/?EIO=4&transport=websocket`);
   const status = (text) => { element('socket').textContent = `Socket: ${text}`; };
+  const token = state.token;
+  let refused = null;
+  state.socket = socket;
   socket.onmessage = ({ data }) => {
-    if (data.startsWith('0')) socket.send(`40${JSON.stringify({ token: state.token })}`);
+    if (data.startsWith('0')) socket.send(`40${JSON.stringify({ token })}`);
     else if (data === '2') socket.send('3');
-    else if (data.startsWith('40')) status('connected');
-    else if (data.startsWith('44')) status(`refused ${data.slice(2)}`);
-    else if (data.startsWith('42')) {
+    else if (data.startsWith('40')) {
+      refreshed = false;
+      status('connected');
+    } else if (data.startsWith('41')) {
+      socket.close();
+    } else if (data.startsWith('44')) {
+      refused = data.slice(2);
+      socket.close();
+    } else if (data.startsWith('42')) {
       const [, id, json] = /^42(\d*)(.*)$/s.exec(data);
       const [name, argument] = JSON.parse(json);
       if (name !== 'notification') return;
@@ -83,16 +122,32 @@ function connect() {
       if (id) socket.send(`43${id}${JSON.stringify([{ received: argument.id }])}`);
     }
   };
-  socket.onclose = () => { status('closed'); if (state.token) setTimeout(connect, 2000 + 1000 * Math.random()); };
+  socket.onclose = async () => {
+    // Signing in again has opened another.
+    if (state.socket !== socket) return;
+    state.socket = null;
+    if (refused === null) {
+      status('closed');
+      setTimeout(() => { if (!state.socket) connect(refreshed); }, 2000 + 1000 * Math.random());
+      return;
+    }
+    const renewed = !refreshed && await refresh(token).catch(() => false);
+    if (state.socket) return;
+    if (renewed) connect(true);
+    // Asking again would be refused again: signing in connects.
+    else status(`refused ${refused}`);
+  };
 }
 
 onSubmit('login', async (form) => {
-  const tokens = await call('POST', '/api/v1/auth/login', Object.fromEntries(form));
-  const first = !state.token;
+  const tokens = await call('POST', '/api/v1/auth/login', Object.fromEntries(form), null);
   state.token = tokens.accessToken;
+  state.refreshToken = tokens.refreshToken;
   element('session').textContent = form.get('email');
   document.querySelectorAll('[data-signed-in]').forEach((part) => { part.hidden = false; });
-  if (first) connect();
+  const old = state.socket;
+  connect();
+  old?.close();
   await showUsers();
 });
 onSubmit('create', async (data, form) => {
