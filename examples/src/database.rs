@@ -9,7 +9,7 @@ use sqlx::{
 };
 
 /// Where the databases are: `sqlite://DIRECTORY` or `postgres://…/DATABASE`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum DatabaseUrl {
     /// A directory with one file a service.
     Sqlite(PathBuf),
@@ -58,12 +58,32 @@ impl FromStr for DatabaseUrl {
     }
 }
 
+impl DatabaseUrl {
+    /// The address with its password, for a program that will connect.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Self::Postgres(url) => url.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres(url) => url.fmt(f),
+            // The query may hold a password too.
+            Self::Postgres(url) => {
+                write!(f, "postgres://{}{}", url.host_str().unwrap_or_default(), url.path())
+            }
         }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
     }
 }
 
@@ -100,14 +120,7 @@ impl Database {
                 (format!("sqlite://{}?mode=rwc", path.display()), session.to_owned(), "BEGIN IMMEDIATE")
             }
             DatabaseUrl::Postgres(url) => {
-                let name = service.replace('-', "_");
-                let session = format!("SET search_path TO {name};");
-                let pool = AnyPoolOptions::new().max_connections(1).connect(url.as_str()).await.map_err(fail)?;
-                // Two services that start at once may both try.
-                let create = format!("CREATE SCHEMA IF NOT EXISTS {name}");
-                pool.execute(sqlx::AssertSqlSafe(create)).await.map_err(fail)?;
-                pool.close().await;
-                (url.to_string(), session, "BEGIN")
+                (url.to_string(), format!("SET search_path TO {};", service.replace('-', "_")), "BEGIN")
             }
         };
         let pool = AnyPoolOptions::new()
@@ -119,8 +132,23 @@ impl Database {
             .connect(&address)
             .await
             .map_err(fail)?;
-        pool.execute(schema).await.map_err(fail)?;
-        Ok(Self { pool, begin })
+        let database = Self { pool, begin };
+        database.migrate(url, service, schema).await.map_err(fail)?;
+        Ok(database)
+    }
+
+    async fn migrate(&self, url: &DatabaseUrl, service: &str, schema: &'static str) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        if let DatabaseUrl::Postgres(_) = url {
+            let name = service.replace('-', "_");
+            // `CREATE … IF NOT EXISTS` by two instances at once is an error in PostgreSQL.
+            let create = format!(
+                "SELECT CAST(pg_advisory_xact_lock(hashtext('{name}.schema')) AS TEXT); CREATE SCHEMA IF NOT EXISTS {name};"
+            );
+            tx.execute(sqlx::AssertSqlSafe(create)).await?;
+        }
+        tx.execute(schema).await?;
+        tx.commit().await
     }
 
     /// The pool, for reads.
@@ -170,4 +198,19 @@ pub(crate) fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String,
 /// A value from a column of JSON text.
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
     serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for text in ["postgres://me:hunter2@localhost/panel", "postgres://me@localhost/panel?password=hunter2"] {
+            let url: DatabaseUrl = text.parse().unwrap();
+            let shown = format!("{url} {url:?}");
+            assert!(!shown.contains("hunter2") && shown.contains("localhost/panel"), "{shown}");
+            assert_eq!(url.expose(), text);
+        }
+    }
 }
