@@ -1,7 +1,7 @@
 use axum::extract::State;
 use http::StatusCode;
 use sap_comm::{
-    ApiError, ErrorEnvelope, Timestamp,
+    ApiError, Timestamp,
     auth::{ApiKey, ApiKeyRecord, ApiKeySet},
     rest::server::{Created, Json, Path, Valid},
 };
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{State as Auth, store::Store};
 use crate::{
-    contract::rest::{CreateApiKey, NewApiKey},
+    contract::rest::{CreateApiKey, NewApiKey, Refusal},
     database::internal,
     deps::StartError,
 };
@@ -42,8 +42,7 @@ pub(super) async fn load(store: &Store, trusted: &ApiKeySet) -> Result<ApiKeySet
 /// Lists the API keys that were made here.
 #[utoipa::path(get, path = "/api-keys", tag = "api-keys", responses(
     (status = 200, description = "The keys", body = Vec<ApiKeyInfo>),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo>>, ApiError> {
     let records = auth.store.api_keys().await.map_err(internal)?;
@@ -58,10 +57,12 @@ pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo
 }
 
 /// Makes an API key; it is shown once.
+///
+/// auth-service trusts the key at once. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: for a
+/// key that calls those, an operator adds the `record` of the answer there and starts them again.
 #[utoipa::path(post, path = "/api-keys", tag = "api-keys", request_body = CreateApiKey, responses(
     (status = 201, description = "The key", body = NewApiKey),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn create(
     State(auth): State<Auth>,
@@ -76,17 +77,20 @@ pub(super) async fn create(
         key: key.expose().expose().clone(),
         owner: input.owner,
         scopes: input.scopes,
+        record: record.clone(),
     };
     auth.api_keys.extend([record]);
     Ok(Created::at(location, body))
 }
 
 /// Takes an API key back.
+///
+/// auth-service refuses the key at once. Services with its record in their `SAP_TRUSTED_KEYS` trust it until an
+/// operator takes the record out there and starts them again.
 #[utoipa::path(delete, path = "/api-keys/{prefix}", tag = "api-keys",
     params(("prefix" = String, Path, description = "The public part of the key")), responses(
     (status = 204, description = "Taken back"),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn revoke(State(auth): State<Auth>, Path(prefix): Path<String>) -> Result<StatusCode, ApiError> {
     let records = auth.store.api_keys().await.map_err(internal)?;

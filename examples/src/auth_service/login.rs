@@ -1,26 +1,25 @@
 use axum::extract::State;
 use sap_comm::{
-    ApiError, ErrorCode, ErrorEnvelope,
+    ApiError, ErrorCode,
     auth::OpaqueToken,
     rest::server::{Json, Valid},
 };
 
-use super::{State as Auth, normalised, password, store::StoredCredentials};
+use super::{State as Auth, normalised, store::StoredCredentials};
 use crate::{
-    contract::rest::{Login, Refresh, Tokens},
+    contract::rest::{Login, Refresh, Refusal, Tokens},
     database::internal,
 };
 
 /// Logs in.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = Login, responses(
     (status = 200, description = "Tokens", body = Tokens),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn login(State(auth): State<Auth>, Valid(input): Valid<Login>) -> Result<Json<Tokens>, ApiError> {
     let found = auth.store.find_by_email(&normalised(&input.email)).await.map_err(internal)?;
     let hash = found.as_ref().map(|user| user.password_hash.clone());
-    match (password::verify(input.password, hash).await?, found) {
+    match (auth.passwords.verify(input.password, hash).await?, found) {
         (true, Some(user)) => issue(&auth, &user).await,
         _ => Err(ApiError::new(ErrorCode::INVALID_CREDENTIALS, "The address or the password is wrong")),
     }
@@ -29,8 +28,7 @@ pub(super) async fn login(State(auth): State<Auth>, Valid(input): Valid<Login>) 
 /// Trades a refresh token for new tokens; it serves once.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = Refresh, responses(
     (status = 200, description = "Tokens", body = Tokens),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn refresh(State(auth): State<Auth>, Valid(input): Valid<Refresh>) -> Result<Json<Tokens>, ApiError> {
     let hash = OpaqueToken::received(input.refresh_token).hash();

@@ -10,8 +10,9 @@ mod store;
 use std::sync::Arc;
 
 use sap_comm::{
-    ApiError, ErrorCode, RunningService, Service,
+    ErrorEnvelope, RunningService, Service,
     auth::ApiKeySet,
+    events::EventRouter,
     rest::server::{
         auth::{authenticate, require_role, require_scope},
         docs,
@@ -20,8 +21,9 @@ use sap_comm::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{issuer::Issuer, store::Store};
+use self::{issuer::Issuer, password::Passwords, store::Store};
 use crate::{
+    contract::events::USER_EVENTS,
     database::Database,
     deps::{Deps, StartError, with_database},
 };
@@ -30,13 +32,17 @@ use crate::{
 pub const NAME: &str = "auth-service";
 
 #[derive(OpenApi)]
-#[openapi(info(title = "auth-service", description = "Login, refresh, published keys, API keys"))]
+#[openapi(
+    info(title = "auth-service", description = "Login, refresh, published keys, API keys"),
+    components(schemas(ErrorEnvelope))
+)]
 struct Api;
 
 #[derive(Clone)]
 struct State {
     store: Store,
     issuer: Arc<Issuer>,
+    passwords: Passwords,
     api_keys: ApiKeySet,
 }
 
@@ -51,7 +57,8 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let state = State {
         issuer: Arc::new(Issuer::load(&store).await?),
         api_keys: api_keys::load(&store, &deps.trusted_keys).await?,
-        store,
+        passwords: Passwords::new(),
+        store: store.clone(),
     };
 
     let open = OpenApiRouter::new().routes(routes!(login::login)).routes(routes!(login::refresh));
@@ -60,7 +67,8 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         .routes(routes!(api_keys::revoke))
         .route_layer(require_role("admin"));
     let internal = OpenApiRouter::new()
-        .routes(routes!(credentials::set, credentials::delete))
+        .routes(routes!(credentials::prepare, credentials::delete))
+        .routes(routes!(credentials::activate))
         .route_layer(require_scope("credentials:write"));
     let (routes, openapi) = OpenApiRouter::with_openapi(Api::openapi())
         .nest("/api/v1", open.merge(admin))
@@ -68,7 +76,12 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         .routes(routes!(login::jwks))
         .split_for_parts();
 
-    let service = Service::builder(NAME).listen(deps.listen).broker(&deps.broker);
+    let created = store.clone();
+    let events = EventRouter::new()
+        .on(move |event| credentials::created(created.clone(), event))
+        .on(move |event| credentials::updated(store.clone(), event));
+    let broker = deps.broker.for_service(NAME);
+    let service = Service::builder(NAME).listen(deps.listen).broker(&broker).subscribe(USER_EVENTS, events);
     let service = deps.registered(with_database(service, &database));
     let routes = routes.layer(authenticate(authenticator).optional()).with_state(state);
     Ok(service.routes(routes).routes(docs(openapi)).build()?.start().await?)
@@ -77,9 +90,4 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
 /// The address that credentials are found by.
 fn normalised(email: &str) -> String {
     email.trim().to_lowercase()
-}
-
-fn email_taken(email: &str) -> ApiError {
-    ApiError::new(ErrorCode::ALREADY_EXISTS.of("email"), "A user with this address exists already")
-        .detail("email", email)
 }

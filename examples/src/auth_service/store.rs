@@ -1,15 +1,24 @@
+use std::time::Duration;
+
 use sap_comm::{Timestamp, auth::ApiKeyRecord};
 use sqlx::{AnyPool, Row};
 
-use crate::database::{Database, from_json, is_duplicate, to_json};
+use crate::{
+    contract::events::UserUpdated,
+    database::{Database, from_json, to_json},
+};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS credentials (
         user_id TEXT PRIMARY KEY,
-        email TEXT NOT NULL UNIQUE,
+        email TEXT NOT NULL,
         password_hash TEXT NOT NULL,
-        roles TEXT NOT NULL
+        roles TEXT NOT NULL,
+        status TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL
     );
+    CREATE UNIQUE INDEX IF NOT EXISTS credentials_of_address ON credentials (email) WHERE status = 'active';
     CREATE TABLE IF NOT EXISTS refresh_tokens (
         token_hash TEXT PRIMARY KEY,
         user_id TEXT NOT NULL,
@@ -26,14 +35,8 @@ pub(super) struct StoredCredentials {
     pub(super) roles: Vec<String>,
 }
 
-/// What became of new credentials.
-pub(super) enum Saved {
-    Yes,
-    /// Another user has the address.
-    EmailTaken,
-    /// A first password is needed.
-    PasswordMissing,
-}
+/// How long credentials wait for their user: longer than `user.created` can be under way.
+const PENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Clone)]
 pub(super) struct Store(pub(super) Database);
@@ -44,11 +47,16 @@ impl Store {
     }
 
     pub(super) async fn find_by_email(&self, email: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
-        self.find("SELECT user_id, password_hash, roles FROM credentials WHERE email = $1", email).await
+        self.find("SELECT user_id, password_hash, roles FROM credentials WHERE email = $1 AND status = 'active'", email)
+            .await
     }
 
     pub(super) async fn find_by_user(&self, user_id: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
-        self.find("SELECT user_id, password_hash, roles FROM credentials WHERE user_id = $1", user_id).await
+        self.find(
+            "SELECT user_id, password_hash, roles FROM credentials WHERE user_id = $1 AND status = 'active'",
+            user_id,
+        )
+        .await
     }
 
     async fn find(&self, sql: &'static str, key: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
@@ -63,43 +71,57 @@ impl Store {
         .transpose()
     }
 
-    /// Sets how a user logs in; without a new hash the old one stays.
-    pub(super) async fn save(
+    /// Keeps how a user will log in once activated. Several may wait with one address, and only one becomes a user.
+    pub(super) async fn prepare(
         &self,
         user_id: &str,
         email: &str,
-        hash: Option<String>,
+        hash: &str,
         roles: &[String],
-    ) -> Result<Saved, sqlx::Error> {
-        let roles = to_json(&roles)?;
-        let result = match hash {
-            Some(hash) => {
-                sqlx::query(
-                    "INSERT INTO credentials (user_id, email, password_hash, roles) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (user_id) DO UPDATE SET email = $2, password_hash = $3, roles = $4",
-                )
-                .bind(user_id)
-                .bind(email)
-                .bind(hash)
-                .bind(roles)
-                .execute(self.pool())
-                .await
-            }
-            None => {
-                sqlx::query("UPDATE credentials SET email = $2, roles = $3 WHERE user_id = $1")
-                    .bind(user_id)
-                    .bind(email)
-                    .bind(roles)
-                    .execute(self.pool())
-                    .await
-            }
-        };
-        match result {
-            Ok(done) if done.rows_affected() == 0 => Ok(Saved::PasswordMissing),
-            Ok(_) => Ok(Saved::Yes),
-            Err(error) if is_duplicate(&error) => Ok(Saved::EmailTaken),
-            Err(error) => Err(error),
-        }
+    ) -> Result<(), sqlx::Error> {
+        let now = Timestamp::now();
+        let mut tx = self.0.begin().await?;
+        sqlx::query("DELETE FROM credentials WHERE status = 'pending' AND created_at < $1")
+            .bind(now.as_millis().saturating_sub(i64::try_from(PENDING.as_millis()).unwrap_or(i64::MAX)))
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO credentials (user_id, email, password_hash, roles, status, version, created_at)
+             VALUES ($1, $2, $3, $4, 'pending', 1, $5)
+             ON CONFLICT (user_id) DO UPDATE SET email = $2, password_hash = $3, roles = $4
+             WHERE credentials.status = 'pending'",
+        )
+        .bind(user_id)
+        .bind(email)
+        .bind(hash)
+        .bind(to_json(roles)?)
+        .bind(now.as_millis())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
+    }
+
+    /// Lets a user log in from now on; `false` when nothing was prepared, or it was forgotten.
+    pub(super) async fn activate(&self, user_id: &str) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query("UPDATE credentials SET status = 'active' WHERE user_id = $1")
+            .bind(user_id)
+            .execute(self.pool())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Follows a change of the user, unless a later one came first.
+    pub(super) async fn update(&self, change: &UserUpdated) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query(
+            "UPDATE credentials SET email = $2, roles = $3, version = $4 WHERE user_id = $1 AND version < $4",
+        )
+        .bind(&change.user_id)
+        .bind(&change.email)
+        .bind(to_json(&change.roles)?)
+        .bind(change.version)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Forgets how a user logs in, and ends what is logged in.

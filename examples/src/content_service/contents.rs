@@ -1,6 +1,6 @@
 use axum::extract::{OriginalUri, State};
 use sap_comm::{
-    ApiError, ErrorCode, ErrorEnvelope, Event, Page,
+    ApiError, ErrorCode, Event, Page, PageQuery,
     rest::server::{Created, Json, PageResponse, Paged, Path, Valid},
 };
 
@@ -8,17 +8,16 @@ use super::{NAME, State as Contents};
 use crate::{
     contract::{
         events::{CONTENT_EVENTS, ContentPublished},
-        rest::{Content, CreateContent},
+        rest::{Content, CreateContent, Refusal},
     },
     database::internal,
 };
 
 /// Lists content, newest first.
 #[utoipa::path(get, path = "/contents", tag = "contents",
-    params(("page" = Option<u32>, Query, minimum = 1), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100)), responses(
+    params(PageQuery), responses(
     (status = 200, description = "One page", body = Page<Content>),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn list(
     State(contents): State<Contents>,
@@ -33,8 +32,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/contents/{id}", tag = "contents",
     params(("id" = String, Path, description = "The content")), responses(
     (status = 200, description = "The content", body = Content),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn find(State(contents): State<Contents>, Path(id): Path<String>) -> Result<Json<Content>, ApiError> {
     let content = contents.store.find(&id).await.map_err(internal)?;
@@ -44,8 +42,7 @@ pub(super) async fn find(State(contents): State<Contents>, Path(id): Path<String
 /// Drafts content.
 #[utoipa::path(post, path = "/contents", tag = "contents", request_body = CreateContent, responses(
     (status = 201, description = "The draft", body = Content),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn create(
     State(contents): State<Contents>,
@@ -59,8 +56,7 @@ pub(super) async fn create(
 #[utoipa::path(post, path = "/contents/{id}/publish", tag = "contents",
     params(("id" = String, Path, description = "The draft")), responses(
     (status = 200, description = "The content", body = Content),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn publish(
     State(contents): State<Contents>,

@@ -4,7 +4,7 @@ mod contents;
 mod store;
 
 use sap_comm::{
-    RunningService, Service,
+    ErrorEnvelope, RunningService, Service,
     events::outbox::Outbox,
     rest::server::{
         auth::{authenticate, require_role},
@@ -24,7 +24,10 @@ use crate::{
 pub const NAME: &str = "content-service";
 
 #[derive(OpenApi)]
-#[openapi(info(title = "content-service", description = "Content: drafted, published, announced"))]
+#[openapi(
+    info(title = "content-service", description = "Content: drafted, published, announced"),
+    components(schemas(ErrorEnvelope))
+)]
 struct Api;
 
 #[derive(Clone)]

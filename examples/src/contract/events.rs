@@ -30,6 +30,21 @@ pub struct UserCreated {
     pub profile: Option<ProfileInput>,
 }
 
+/// A user's address or roles changed.
+#[derive(Debug, Clone, Serialize, Deserialize, EventPayload)]
+#[event(type = "user.updated")]
+#[serde(rename_all = "camelCase")]
+pub struct UserUpdated {
+    /// The user.
+    pub user_id: String,
+    /// The user's address.
+    pub email: String,
+    /// The user's roles.
+    pub roles: Vec<String>,
+    /// Counts the user's changes: a lower one that comes later is outdated.
+    pub version: i64,
+}
+
 /// A user was deleted.
 #[derive(Debug, Clone, Serialize, Deserialize, EventPayload)]
 #[event(type = "user.deleted")]

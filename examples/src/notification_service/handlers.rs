@@ -1,3 +1,4 @@
+use futures_util::{StreamExt, stream};
 use sap_comm::{
     Event, Timestamp,
     events::{HandlerError, inbox::Inbox, outbox::Outbox},
@@ -7,9 +8,14 @@ use sap_comm::{
 
 use super::{NAME, store::Store};
 use crate::contract::{
-    events::{ContentPublished, MarkNotificationRead, NOTIFICATION_EVENTS, NotificationCreated},
+    events::{ContentPublished, MarkNotificationRead, NOTIFICATION_EVENTS, NotificationCreated, UserDeleted},
     rest::{Notification, User},
 };
+
+/// Users that are notified in one transaction.
+const BATCH: usize = 100;
+/// Users that are looked up at once.
+const LOOKUPS: usize = 8;
 
 /// What the service does with events and commands.
 #[derive(Clone)]
@@ -21,19 +27,43 @@ pub(super) struct Handlers {
 }
 
 impl Handlers {
-    /// One notification for each user of the audience. A user who is not known yet may still arrive: that is retried.
+    /// One notification for each user of the audience, once. A user who is not known yet may still arrive: the event is
+    /// retried for those, and the others have theirs already.
     pub(super) async fn notify_audience(&self, event: Event<ContentPublished>) -> Result<(), HandlerError> {
-        for user_id in &event.data.audience {
-            self.users.get("/api/v1/users/{}", [user_id]).fetch::<User>().await?;
+        let mut missing = None;
+        for users in event.data.audience.chunks(BATCH) {
+            let lookups = users.iter().cloned().map(|id| {
+                let users = &self.users;
+                async move {
+                    let user = users.get("/api/v1/users/{}", [&id]).fetch::<User>().await;
+                    (id, user)
+                }
+            });
+            let found: Vec<_> = stream::iter(lookups).buffer_unordered(LOOKUPS).collect().await;
+            let mut known = Vec::with_capacity(found.len());
+            for (id, user) in found {
+                match user {
+                    Ok(_) => known.push(id),
+                    Err(error) => missing = Some(error),
+                }
+            }
+            if !known.is_empty() {
+                self.notify(&event, &known).await?;
+            }
         }
+        missing.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Notifies users that exist, unless an earlier attempt did.
+    async fn notify(&self, event: &Event<ContentPublished>, users: &[String]) -> Result<(), HandlerError> {
         let mut tx = self.store.begin().await?;
-        if !self.inbox.once(&mut tx, &event.id).await? {
-            return Ok(());
-        }
-        for user_id in event.data.audience {
+        for user_id in users {
+            if !self.inbox.once(&mut tx, &format!("{}/{user_id}", event.id)).await? {
+                continue;
+            }
             let notification = Notification {
                 id: id::prefixed("ntf"),
-                user_id,
+                user_id: user_id.clone(),
                 kind: "content-published".into(),
                 message: format!("New content is available: {}", event.data.title),
                 status: "unread".into(),
@@ -49,6 +79,17 @@ impl Handlers {
             self.outbox.write(&mut tx, NOTIFICATION_EVENTS, &Event::new(NAME, payload)).await?;
         }
         self.outbox.commit(tx).await?;
+        Ok(())
+    }
+
+    /// A deleted user's notifications go too.
+    pub(super) async fn forget_user(&self, event: Event<UserDeleted>) -> Result<(), HandlerError> {
+        let mut tx = self.store.begin().await?;
+        if self.inbox.once(&mut tx, &event.id).await? {
+            let notifications = self.store.delete_of(&mut tx, &event.data.user_id).await?;
+            tx.commit().await?;
+            tracing::info!(user_id = event.data.user_id, notifications, "notifications of a deleted user deleted");
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ mod notifications;
 mod store;
 
 use sap_comm::{
-    RunningService, Service,
+    ErrorEnvelope, RunningService, Service,
     events::EventRouter,
     rest::server::{auth::authenticate, docs},
 };
@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{handlers::Handlers, store::Store};
 use crate::{
-    contract::events::{CONTENT_EVENTS, NOTIFICATION_COMMANDS},
+    contract::events::{CONTENT_EVENTS, NOTIFICATION_COMMANDS, USER_EVENTS},
     database::Database,
     deps::{Deps, StartError, inbox, outbox, with_database},
     user_service,
@@ -24,7 +24,10 @@ use crate::{
 pub const NAME: &str = "notification-service";
 
 #[derive(OpenApi)]
-#[openapi(info(title = "notification-service", description = "Notifications: made from events, marked as read"))]
+#[openapi(
+    info(title = "notification-service", description = "Notifications: made from events, marked as read"),
+    components(schemas(ErrorEnvelope))
+)]
 struct Api;
 
 /// Starts the service.
@@ -47,6 +50,11 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         let handlers = contents.clone();
         async move { handlers.notify_audience(event).await }
     });
+    let users = handlers.clone();
+    let users = EventRouter::new().on(move |event| {
+        let handlers = users.clone();
+        async move { handlers.forget_user(event).await }
+    });
     let commands = EventRouter::new().on(move |command| {
         let handlers = handlers.clone();
         async move { handlers.mark_read(command).await }
@@ -60,6 +68,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let routes = routes.layer(authenticate(deps.authenticator()?)).with_state(store);
     let service = service
         .subscribe(CONTENT_EVENTS, contents)
+        .subscribe(USER_EVENTS, users)
         .subscribe(NOTIFICATION_COMMANDS, commands)
         .routes(routes)
         .routes(docs(openapi));

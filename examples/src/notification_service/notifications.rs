@@ -1,19 +1,21 @@
 use axum::extract::{OriginalUri, State};
 use http::StatusCode;
 use sap_comm::{
-    ApiError, ErrorEnvelope, Page,
+    ApiError, Page, PageQuery,
     rest::server::{Json, PageResponse, Paged, Path, auth::CurrentUser},
 };
 
 use super::store::Store;
-use crate::{contract::rest::Notification, database::internal};
+use crate::{
+    contract::rest::{Notification, Refusal},
+    database::internal,
+};
 
 /// Lists one's own notifications, newest first.
 #[utoipa::path(get, path = "/notifications", tag = "notifications",
-    params(("page" = Option<u32>, Query, minimum = 1), ("limit" = Option<u32>, Query, minimum = 1, maximum = 100)), responses(
+    params(PageQuery), responses(
     (status = 200, description = "One page", body = Page<Notification>),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn list(
     State(store): State<Store>,
@@ -29,8 +31,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/notifications/{id}", tag = "notifications",
     params(("id" = String, Path, description = "The notification")), responses(
     (status = 200, description = "The notification", body = Notification),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn find(
     State(store): State<Store>,
@@ -45,8 +46,7 @@ pub(super) async fn find(
 #[utoipa::path(post, path = "/notifications/{id}/read", tag = "notifications",
     params(("id" = String, Path, description = "The notification")), responses(
     (status = 204, description = "Read"),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn read(
     State(store): State<Store>,

@@ -68,6 +68,12 @@ impl Store {
         Ok((rows.iter().map(notification).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
     }
 
+    /// Deletes all that a user has; how many.
+    pub(super) async fn delete_of(&self, tx: &mut Transaction<'_, Any>, user_id: &str) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query("DELETE FROM notifications WHERE user_id = $1").bind(user_id).execute(&mut **tx).await?;
+        Ok(done.rows_affected())
+    }
+
     /// Marks a user's own notification as read; `false` when there is none.
     pub(super) async fn mark_read(&self, user_id: &str, id: &str) -> Result<bool, sqlx::Error> {
         let done = sqlx::query("UPDATE notifications SET status = 'read' WHERE id = $1 AND user_id = $2")

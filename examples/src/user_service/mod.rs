@@ -5,7 +5,7 @@ mod store;
 mod users;
 
 use sap_comm::{
-    RunningService, Service,
+    ErrorEnvelope, RunningService, Service,
     events::{EventRouter, outbox::Outbox},
     rest::{
         client::Client,
@@ -30,7 +30,7 @@ use crate::{
 pub const NAME: &str = "user-service";
 
 #[derive(OpenApi)]
-#[openapi(info(title = "user-service", description = "Users and their profiles"))]
+#[openapi(info(title = "user-service", description = "Users and their profiles"), components(schemas(ErrorEnvelope)))]
 struct Api;
 
 #[derive(Clone)]

@@ -1,19 +1,15 @@
 use axum::extract::State;
 use sap_comm::{
-    ApiError, ErrorCode, ErrorEnvelope, Event,
+    ApiError, ErrorCode, Event,
     events::{HandlerError, inbox::Inbox},
     rest::server::{Json, Path, Query, auth::CurrentUser},
 };
 
-use super::{
-    State as Users,
-    store::{Store, save_profile},
-    users::may_see,
-};
+use super::{State as Users, store::Store, users::may_see};
 use crate::{
     contract::{
         events::UserCreated,
-        rest::{Profile, Profiles, ProfilesQuery},
+        rest::{Profile, Profiles, ProfilesQuery, Refusal},
     },
     database::internal,
 };
@@ -24,10 +20,16 @@ const MAX_PROFILES: usize = 100;
 /// Makes the profile of a new user; once, however often the event is delivered.
 pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>) -> Result<(), HandlerError> {
     let mut tx = store.begin().await?;
-    if inbox.once(&mut tx, &event.id).await? {
-        save_profile(&mut tx, &event.data.user_id, &event.data.profile.unwrap_or_default()).await?;
-        tx.commit().await?;
-        tracing::info!(user_id = event.data.user_id, "user profile created from event");
+    if !inbox.once(&mut tx, &event.id).await? {
+        return Ok(());
+    }
+    let UserCreated { user_id, profile, .. } = event.data;
+    let added = store.add_profile(&mut tx, &user_id, profile.unwrap_or_default()).await?;
+    tx.commit().await?;
+    if added {
+        tracing::info!(user_id, "user profile created from event");
+    } else {
+        tracing::info!(user_id, "no profile: the user is deleted");
     }
     Ok(())
 }
@@ -35,8 +37,7 @@ pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>
 /// Several users' profiles: any for an admin, else one's own.
 #[utoipa::path(get, path = "/profiles", tag = "profiles", params(ProfilesQuery), responses(
     (status = 200, description = "Those that were found", body = Profiles),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn list(
     State(users): State<Users>,
@@ -59,8 +60,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/profiles/{user_id}", tag = "profiles",
     params(("user_id" = String, Path, description = "The user")), responses(
     (status = 200, description = "The profile", body = Profile),
-    (status = "4XX", description = "Refused", body = ErrorEnvelope),
-    (status = "5XX", description = "Failed", body = ErrorEnvelope),
+    Refusal,
 ))]
 pub(super) async fn find(
     State(users): State<Users>,

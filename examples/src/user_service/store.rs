@@ -13,18 +13,30 @@ pub(super) const SCHEMA: &str = "
         roles TEXT NOT NULL,
         status TEXT NOT NULL,
         created_at BIGINT NOT NULL,
-        updated_at BIGINT NOT NULL
+        updated_at BIGINT NOT NULL,
+        version BIGINT NOT NULL
     );
     CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, profile TEXT NOT NULL);
 ";
 
 const COLUMNS: &str = "id, email, roles, created_at, updated_at";
 
+/// What became of a change.
+pub(super) enum Updated {
+    /// The user as they are now, and how often they changed.
+    To { user: User, version: i64 },
+    /// Another user has the address.
+    EmailTaken,
+    /// There is no such user.
+    Unknown,
+}
+
 #[derive(Clone)]
 pub(super) struct Store(pub(super) Database);
 
 impl Store {
-    /// Reserves the address for a user who is not active yet. A reservation that was never activated is taken over.
+    /// Reserves the address for a user who is not active yet. A reservation is taken over by the next who wants the
+    /// address: the row has the last one's id, and only that one can be activated.
     pub(super) async fn reserve(&self, email: &str, roles: &[String]) -> Result<Option<User>, sqlx::Error> {
         let now = Timestamp::now();
         let user = User {
@@ -34,21 +46,22 @@ impl Store {
             created_at: now,
             updated_at: now,
         };
-        let row = sqlx::query(
-            "INSERT INTO users (id, email, roles, status, created_at, updated_at) VALUES ($1, $2, $3, 'reserved', $4, $4)
-             ON CONFLICT (email) DO UPDATE SET roles = $3, created_at = $4, updated_at = $4 WHERE users.status = 'reserved'
-             RETURNING id",
+        let done = sqlx::query(
+            "INSERT INTO users (id, email, roles, status, created_at, updated_at, version)
+             VALUES ($1, $2, $3, 'reserved', $4, $4, 1)
+             ON CONFLICT (email) DO UPDATE SET id = $1, roles = $3, created_at = $4, updated_at = $4
+             WHERE users.status = 'reserved'",
         )
         .bind(&user.id)
         .bind(email)
         .bind(to_json(roles)?)
         .bind(now.as_millis())
-        .fetch_optional(self.0.pool())
+        .execute(self.0.pool())
         .await?;
-        row.map(|row| Ok(User { id: row.try_get(0)?, ..user })).transpose()
+        Ok((done.rows_affected() == 1).then_some(user))
     }
 
-    /// Makes a reserved user active; `false` when somebody else did.
+    /// Makes a reserved user active; `false` when somebody else has the address by now.
     pub(super) async fn activate(&self, tx: &mut Transaction<'_, Any>, id: &str) -> Result<bool, sqlx::Error> {
         let done = sqlx::query("UPDATE users SET status = 'active' WHERE id = $1 AND status = 'reserved'")
             .bind(id)
@@ -83,45 +96,70 @@ impl Store {
         Ok((rows.iter().map(user).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
     }
 
-    /// Changes a user; `None` when there is none, `Some(Err)` when the address is taken.
-    pub(super) async fn update(&self, id: &str, change: &UpdateUser) -> Result<Option<Result<User, ()>>, sqlx::Error> {
-        let Some(mut user) = self.find(id).await? else { return Ok(None) };
+    /// Changes what is given of a user, and counts the change.
+    pub(super) async fn update(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        id: &str,
+        change: &UpdateUser,
+    ) -> Result<Updated, sqlx::Error> {
         if let Some(email) = &change.email {
-            user.email.clone_from(email);
+            // Who has only reserved the address is not a user yet.
+            sqlx::query("DELETE FROM users WHERE email = $1 AND status = 'reserved'")
+                .bind(email)
+                .execute(&mut **tx)
+                .await?;
         }
-        if let Some(roles) = &change.roles {
-            user.roles.clone_from(roles);
-        }
-        user.updated_at = Timestamp::now();
-        let mut tx = self.0.begin().await?;
-        let done =
-            sqlx::query("UPDATE users SET email = $2, roles = $3, updated_at = $4 WHERE id = $1 AND status = 'active'")
-                .bind(id)
-                .bind(&user.email)
-                .bind(to_json(&user.roles)?)
-                .bind(user.updated_at.as_millis())
-                .execute(&mut *tx)
-                .await;
-        match done {
-            Ok(done) if done.rows_affected() == 0 => return Ok(None),
-            Ok(_) => {}
-            Err(error) if is_duplicate(&error) => return Ok(Some(Err(()))),
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE users SET email = COALESCE($2, email), roles = COALESCE($3, roles), updated_at = $4,
+             version = version + 1 WHERE id = $1 AND status = 'active' RETURNING {COLUMNS}, version"
+        )))
+        .bind(id)
+        .bind(change.email.as_deref())
+        .bind(change.roles.as_ref().map(to_json).transpose()?)
+        .bind(Timestamp::now().as_millis())
+        .fetch_optional(&mut **tx)
+        .await;
+        let row = match row {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(Updated::Unknown),
+            Err(error) if is_duplicate(&error) => return Ok(Updated::EmailTaken),
             Err(error) => return Err(error),
-        }
+        };
         if let Some(input) = &change.profile {
-            let mut profile = find_profile(&mut tx, id).await?.unwrap_or_default();
-            merge(&mut profile, input);
-            save_profile(&mut tx, id, &profile).await?;
+            let profile = find_profile(tx, id).await?.unwrap_or_default();
+            save_profile(tx, id, &merged(profile, input)).await?;
         }
-        tx.commit().await?;
-        Ok(Some(Ok(user)))
+        Ok(Updated::To { user: user(&row)?, version: row.try_get("version")? })
+    }
+
+    /// Gives a new user the profile that they were created with; what was set since stays. `false` when the user is
+    /// gone.
+    pub(super) async fn add_profile(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        user_id: &str,
+        created_with: ProfileInput,
+    ) -> Result<bool, sqlx::Error> {
+        // Holds the row, so that nobody changes or deletes the user meanwhile.
+        let held = sqlx::query("UPDATE users SET status = status WHERE id = $1 AND status = 'active'")
+            .bind(user_id)
+            .execute(&mut **tx)
+            .await?;
+        if held.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let since = find_profile(tx, user_id).await?.unwrap_or_default();
+        save_profile(tx, user_id, &merged(created_with, &since)).await?;
+        Ok(true)
     }
 
     /// Takes a user out; `false` when there is none.
     pub(super) async fn delete(&self, tx: &mut Transaction<'_, Any>, id: &str) -> Result<bool, sqlx::Error> {
-        sqlx::query("DELETE FROM profiles WHERE user_id = $1").bind(id).execute(&mut **tx).await?;
+        // The user first: whoever writes the profile holds that row.
         let done =
             sqlx::query("DELETE FROM users WHERE id = $1 AND status = 'active'").bind(id).execute(&mut **tx).await?;
+        sqlx::query("DELETE FROM profiles WHERE user_id = $1").bind(id).execute(&mut **tx).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -158,8 +196,7 @@ async fn find_profile(connection: &mut AnyConnection, user_id: &str) -> Result<O
     row.map(|row| from_json(&row.try_get::<String, _>(0)?)).transpose()
 }
 
-/// Sets a user's profile.
-pub(super) async fn save_profile(
+async fn save_profile(
     connection: &mut AnyConnection,
     user_id: &str,
     profile: &ProfileInput,
@@ -175,7 +212,7 @@ pub(super) async fn save_profile(
 }
 
 /// What the input does not name stays.
-fn merge(profile: &mut ProfileInput, input: &ProfileInput) {
+fn merged(mut profile: ProfileInput, input: &ProfileInput) -> ProfileInput {
     let fields = [
         (&mut profile.first_name, &input.first_name),
         (&mut profile.last_name, &input.last_name),
@@ -188,6 +225,7 @@ fn merge(profile: &mut ProfileInput, input: &ProfileInput) {
             field.clone_from(new);
         }
     }
+    profile
 }
 
 fn with_owner(user_id: String, input: ProfileInput) -> Profile {

@@ -1,0 +1,117 @@
+use garde::Validate;
+use sap_comm::auth::ApiKeyRecord;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::hide_in_debug;
+
+/// Name and password.
+#[derive(Deserialize, Serialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The user's address.
+    #[garde(length(max = 254))]
+    #[schema(max_length = 254)]
+    pub email: String,
+    /// The user's password.
+    #[garde(length(max = 128))]
+    #[schema(max_length = 128)]
+    pub password: String,
+}
+
+/// A refresh token to trade in.
+#[derive(Deserialize, Serialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refresh {
+    /// The refresh token of the last answer; it serves once.
+    #[garde(length(max = 128))]
+    #[schema(max_length = 128)]
+    pub refresh_token: String,
+}
+
+/// Tokens.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// For `Authorization: Bearer`.
+    pub access_token: String,
+    /// Trades for new tokens, once.
+    pub refresh_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds that the access token lives.
+    pub expires_in: u64,
+}
+
+/// How a new user will log in: set by the user service, which activates them once the user exists.
+#[derive(Deserialize, Serialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// The user's address.
+    #[garde(email, length(max = 254))]
+    #[schema(format = "email", max_length = 254)]
+    pub email: String,
+    /// The password.
+    #[garde(length(min = 8, max = 128))]
+    #[schema(min_length = 8, max_length = 128)]
+    pub password: String,
+    /// The user's roles.
+    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[schema(max_items = 16)]
+    pub roles: Vec<String>,
+}
+
+/// Whom a new API key is for.
+#[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiKey {
+    /// The service that will hold it.
+    #[garde(length(min = 1, max = 64))]
+    #[schema(min_length = 1, max_length = 64)]
+    pub owner: String,
+    /// What it may do, such as `users:read`.
+    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[schema(max_items = 16)]
+    pub scopes: Vec<String>,
+}
+
+/// A new API key, shown once.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewApiKey {
+    /// The public part, by which it is revoked.
+    pub prefix: String,
+    /// The key.
+    pub key: String,
+    /// The service that holds it.
+    pub owner: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// What a service keeps of the key, without its secret: an element of `SAP_TRUSTED_KEYS`.
+    #[schema(value_type = Object)]
+    pub record: ApiKeyRecord,
+}
+
+hide_in_debug!(Login { email });
+hide_in_debug!(Refresh {});
+hide_in_debug!(Tokens { token_type, expires_in });
+hide_in_debug!(Credentials { email, roles });
+hide_in_debug!(NewApiKey { prefix, owner, scopes });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let secret = || "hunter22".to_owned();
+        let login = Login { email: "a@example.com".into(), password: secret() };
+        let refresh = Refresh { refresh_token: secret() };
+        let token_type = "Bearer".into();
+        let tokens = Tokens { access_token: secret(), refresh_token: secret(), token_type, expires_in: 900 };
+        let credentials = Credentials { email: "a@example.com".into(), password: secret(), roles: Vec::new() };
+        let shown = format!("{login:?} {refresh:?} {tokens:?} {credentials:?}");
+        assert!(!shown.contains("hunter22"), "{shown}");
+        assert!(shown.contains("Login { email: \"a@example.com\", .. }"), "{shown}");
+    }
+}
