@@ -14,11 +14,12 @@ use sap_comm_testkit::RabbitNode;
 use tokio::{
     io::AsyncReadExt,
     signal::unix::{SignalKind, signal},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cluster::{Cluster, ClusterConfig, Log, ServiceName},
+    cluster::{BOUND, Cluster, ClusterConfig, Log, ServiceName, close},
     database::DatabaseUrl,
     demo,
     deps::{Deps, StartError},
@@ -182,9 +183,10 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
         () = stop.cancelled() => return Ok(()),
     };
     stop.cancelled().await;
-    running.drain().await?;
-    broker.close(Duration::from_secs(1)).await;
-    Ok(())
+    let end = Instant::now() + BOUND;
+    let drained = running.drain_by(end - BOUND / 8).await;
+    close(&broker, end).await;
+    Ok(drained?)
 }
 
 async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {

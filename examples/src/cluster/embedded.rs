@@ -6,7 +6,7 @@ use sap_comm::{
 };
 use tokio::time::Instant;
 
-use super::{ClusterConfig, Keys, ServiceName};
+use super::{ClusterConfig, Keys, ServiceName, close};
 use crate::deps::{Deps, StartError};
 
 /// All services in this process.
@@ -101,7 +101,7 @@ impl Embedded {
             results.push(gateway.drain_by(edge).await);
         }
         results.extend(join_all(self.running.into_values().map(|service| service.drain_by(others))).await);
-        self.broker.close(end.saturating_duration_since(Instant::now())).await;
+        close(&self.broker, end).await;
         let reasons: Vec<_> = results.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }
     }

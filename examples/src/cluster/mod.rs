@@ -9,12 +9,13 @@ mod service;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use sap_comm::events::Broker;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::{embedded::Embedded, keys::Keys, log::Log, processes::Processes, service::ServiceName};
 use crate::{database::DatabaseUrl, demo, deps::StartError};
 
 /// How long a shutdown may take, so that the process has ended within five seconds.
-const BOUND: Duration = Duration::from_millis(4_300);
+pub(crate) const BOUND: Duration = Duration::from_millis(4_300);
 
 /// How to run the services.
 #[derive(Debug, Clone)]
@@ -42,6 +43,14 @@ pub enum Cluster {
     Embedded(Embedded),
     /// Each in a process of its own.
     Processes(Processes),
+}
+
+/// Closes the broker; a frozen one does not say goodbye, and is left at `end`.
+pub(crate) async fn close(broker: &Broker, end: Instant) {
+    let limit = end.saturating_duration_since(Instant::now()) / 2;
+    if timeout_at(end, broker.close(limit)).await.is_err() {
+        tracing::warn!("the broker did not answer the goodbye");
+    }
 }
 
 impl Cluster {

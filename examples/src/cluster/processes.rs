@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{ClusterConfig, Keys, Log, ServiceName};
+use super::{ClusterConfig, Keys, Log, ServiceName, close};
 use crate::{deps::StartError, smoke::http::Http};
 
 /// How long a service may take to become ready.
@@ -120,7 +120,7 @@ impl Processes {
                 },
             }
         });
-        let (results, ()) = tokio::join!(join_all(ending), self.broker.close(bound));
+        let (results, ()) = tokio::join!(join_all(ending), close(&self.broker, end));
         while self.readers.join_next().await.is_some() {}
         let reasons: Vec<_> = results.into_iter().filter_map(Result::err).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }

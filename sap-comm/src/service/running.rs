@@ -108,7 +108,8 @@ impl RunningService {
         let deliveries = timeout_at(first, join_all(handles.into_iter().map(SubscriptionHandle::stop)));
         let requests = finish_requests(&mut self.serving, first);
         let (announced, stops, requests, deliveries) = tokio::join!(announced, stops, requests, deliveries);
-        let deliveries = deliveries.map(drop).map_err(|_| "deliveries were in flight: they are delivered again".to_owned());
+        let deliveries =
+            deliveries.map(drop).map_err(|_| "deliveries were in flight: they are delivered again".to_owned());
         let results = stops.into_iter().chain([announced, requests, deliveries]);
         let mut reasons: Vec<_> = results.filter_map(Result::err).collect();
 

@@ -11,8 +11,7 @@ pub(super) struct StopSignal {
 impl StopSignal {
     pub(super) fn install(service: &str) -> Result<Self, ServiceError> {
         let install = |kind| {
-            signal(kind)
-                .map_err(|error| ServiceError::Signal { service: service.to_owned(), source: error.into() })
+            signal(kind).map_err(|error| ServiceError::Signal { service: service.to_owned(), source: error.into() })
         };
         Ok(Self { interrupt: install(SignalKind::interrupt())?, terminate: install(SignalKind::terminate())? })
     }
