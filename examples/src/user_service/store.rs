@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use sap_comm::{PageQuery, Timestamp, id};
 use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
 

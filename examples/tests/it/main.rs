@@ -3,6 +3,7 @@
 mod bad_input;
 mod browser;
 mod contract;
+mod database;
 mod openapi;
 mod program;
 mod restart;

@@ -77,7 +77,17 @@ async fn of_many_who_want_one_address_one_becomes_a_user_on_postgresql() {
 
 #[tokio::test]
 async fn a_change_reaches_the_next_login_and_leaves_the_rest() {
-    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    changes_reach_the_next_login(&["--listen", "127.0.0.1:0"]).await;
+}
+
+#[tokio::test]
+async fn a_change_reaches_the_next_login_on_postgresql() {
+    let postgres = Postgres::shared().await.unwrap().new_database().await.unwrap();
+    changes_reach_the_next_login(&["--listen", "127.0.0.1:0", "--database", &postgres]).await;
+}
+
+async fn changes_reach_the_next_login(arguments: &[&str]) {
+    let mut program = Program::start(arguments);
     let http = Http::new(program.gateway().await);
     let admin = admin_token(&http).await;
     let input = json!({"email": "old@example.com", "password": "correct horse", "profile": {"firstName": "Grace"}});

@@ -1,0 +1,51 @@
+use super::*;
+use crate::database::DatabaseUrl;
+
+const EMAIL: &str = "grace@example.com";
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(directory.path().to_owned());
+    (directory, Store(Database::open(&url, "auth-service", SCHEMA).await.unwrap()))
+}
+
+fn change(email: &str, role: &str, version: i64) -> UserUpdated {
+    UserUpdated { user_id: "usr_1".into(), email: email.into(), roles: vec![role.into()], version }
+}
+
+#[tokio::test]
+async fn nobody_logs_in_before_activation() {
+    let (_directory, store) = store().await;
+    for id in ["usr_1", "usr_2"] {
+        store.prepare(id, EMAIL, "a hash", &[]).await.unwrap();
+    }
+    assert!(store.find_by_email(EMAIL).await.unwrap().is_none());
+    assert!(store.find_by_user("usr_1").await.unwrap().is_none());
+    assert!(store.activate("usr_2").await.unwrap());
+    assert_eq!(store.find_by_email(EMAIL).await.unwrap().unwrap().user_id, "usr_2");
+    // The other one's credentials never take an address that is in use.
+    assert!(store.activate("usr_1").await.is_err());
+    assert!(!store.activate("usr_3").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_late_call_changes_no_active_credentials() {
+    let (_directory, store) = store().await;
+    store.prepare("usr_1", EMAIL, "the hash", &[]).await.unwrap();
+    store.activate("usr_1").await.unwrap();
+    store.prepare("usr_1", "other@example.com", "another hash", &["admin".into()]).await.unwrap();
+    let found = store.find_by_email(EMAIL).await.unwrap().unwrap();
+    assert_eq!((&*found.password_hash, found.roles.len()), ("the hash", 0));
+}
+
+#[tokio::test]
+async fn an_outdated_change_is_left_alone() {
+    let (_directory, store) = store().await;
+    store.prepare("usr_1", EMAIL, "the hash", &[]).await.unwrap();
+    // Before the activation as well: events may overtake one another.
+    assert!(store.update(&change("new@example.com", "editor", 3)).await.unwrap());
+    store.activate("usr_1").await.unwrap();
+    assert!(!store.update(&change("old@example.com", "user", 2)).await.unwrap());
+    assert_eq!(store.find_by_email("new@example.com").await.unwrap().unwrap().roles, ["editor"]);
+    assert!(!store.update(&UserUpdated { user_id: "usr_2".into(), ..change(EMAIL, "user", 9) }).await.unwrap());
+}
