@@ -4,7 +4,10 @@ use hyper_util::client::legacy;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use sap_comm_discovery::PickError;
 
-use super::{Refusal, body::UploadFault};
+use super::{
+    Refusal,
+    body::{Upload, UploadFault},
+};
 
 /// Why there is no answer from an upstream.
 #[derive(Debug)]
@@ -38,10 +41,12 @@ impl Failure {
         }
     }
 
-    /// Whether it says that the upstream does not work.
-    pub(super) fn blames_upstream(&self) -> bool {
+    /// Whether it says that the upstream does not work. While the client still sends, it says nothing: a slow or oversized
+    /// body makes a working upstream give up, too.
+    pub(super) fn blames_upstream(&self, upload: Option<&Upload>) -> bool {
         match self {
-            Self::Connect(_) | Self::Dropped(_) | Self::Garbage(_) | Self::Timeout(_) => true,
+            Self::Connect(_) | Self::Garbage(_) => true,
+            Self::Dropped(_) | Self::Timeout(_) => is_sent(upload),
             Self::NoEndpoint(_) | Self::Upload(_) | Self::Unsendable(_) => false,
         }
     }
@@ -62,6 +67,11 @@ impl From<Failure> for Refusal {
         };
         error.into()
     }
+}
+
+/// Whether the client's whole body has been handed on.
+pub(super) fn is_sent(upload: Option<&Upload>) -> bool {
+    upload.is_none_or(Upload::is_sent)
 }
 
 /// An error with its causes, for the log.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     body::{Upload, UploadBody},
-    failure::Failure,
+    failure::{Failure, is_sent},
     headers::strip_hop_by_hop,
     upgrade,
     upstream::{Pool, Upstream},
@@ -46,19 +46,19 @@ pub(super) async fn forward(
 ) -> Result<(Response<Incoming>, Picked), Failure> {
     let picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
     let failure = match attempt(pool, picked.endpoint(), &outgoing, trace).await {
-        Ok(response) => return Ok(settle(response, picked)),
+        Ok(response) => return Ok(settle(response, picked, &outgoing)),
         Err(failure) => failure,
     };
-    if failure.blames_upstream() {
+    if failure.blames_upstream(outgoing.upload.as_ref()) {
         picked.report(Outcome::Failure);
     }
     let Some(second) = second_chance(upstream, picked.endpoint(), &outgoing, &failure) else { return Err(failure) };
     tracing::debug!(first = %picked.endpoint(), second = %second.endpoint(), ?failure, "asking a second endpoint");
     drop(picked);
     match attempt(pool, second.endpoint(), &outgoing, trace).await {
-        Ok(response) => Ok(settle(response, second)),
+        Ok(response) => Ok(settle(response, second, &outgoing)),
         Err(failure) => {
-            if failure.blames_upstream() {
+            if failure.blames_upstream(outgoing.upload.as_ref()) {
                 second.report(Outcome::Failure);
             }
             Err(failure)
@@ -66,9 +66,12 @@ pub(super) async fn forward(
     }
 }
 
-fn settle(response: Response<Incoming>, picked: Picked) -> (Response<Incoming>, Picked) {
-    let failed = response.status().is_server_error();
-    picked.report(if failed { Outcome::Failure } else { Outcome::Success(picked.elapsed()) });
+fn settle(response: Response<Incoming>, picked: Picked, outgoing: &Outgoing) -> (Response<Incoming>, Picked) {
+    if !response.status().is_server_error() {
+        picked.report(Outcome::Success(picked.elapsed()));
+    } else if is_sent(outgoing.upload.as_ref()) {
+        picked.report(Outcome::Failure);
+    }
     (response, picked)
 }
 

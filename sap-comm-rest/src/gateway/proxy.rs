@@ -7,7 +7,7 @@ use super::{
     Refusal, RequestBody, ResponseBody,
     body::{Download, Upload},
     entry::Entry,
-    failure::Failure,
+    failure::{Failure, is_sent},
     forward::{Outgoing, Trace, forward},
     headers::strip_hop_by_hop,
     outbound::write_context,
@@ -71,7 +71,7 @@ impl Inner {
         let (mut response, picked) = match answer {
             Ok(answer) => answer,
             Err(failure) => {
-                if failure.blames_upstream() {
+                if failure.blames_upstream(sending.as_ref()) {
                     permit.failure()
                 } else {
                     permit.ignore()
@@ -79,15 +79,16 @@ impl Inner {
                 return Err(failure.into());
             }
         };
-        if response.status().is_server_error() {
-            permit.failure()
-        } else {
-            permit.success()
-        }
+        let sent = is_sent(sending.as_ref());
+        match response.status().is_server_error() {
+            true if sent => permit.failure(),
+            true => permit.ignore(),
+            false => permit.success(),
+        };
         if response.status().is_client_error() || response.status().is_server_error() {
             // The service's own words, which no layer around the gateway is to put into others.
             response.extensions_mut().insert(Verbatim);
-            if version < Version::HTTP_2 && sending.is_some_and(|upload| !upload.is_sent()) {
+            if version < Version::HTTP_2 && !sent {
                 // What is left of the body belongs to nobody, and the connection ends with it.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

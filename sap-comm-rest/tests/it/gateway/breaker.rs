@@ -4,7 +4,7 @@ use axum::{Router, http::StatusCode};
 use sap_comm_resilience::{CircuitBreakerConfig, State};
 use sap_comm_rest::gateway::{Gateway, Route};
 
-use super::support::{echo, get, resolver, serve, to, upstream, upstream_at};
+use super::support::{Wire, echo, get, resolver, serve, to, upstream, upstream_at};
 
 fn sensitive() -> CircuitBreakerConfig {
     let mut config = CircuitBreakerConfig::default();
@@ -70,4 +70,22 @@ async fn a_service_without_endpoints_is_unavailable_at_once() {
         assert_eq!((answer.status, answer.code().as_str()), (503, "SERVICE_UNAVAILABLE"));
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_cannot_open_the_breaker_for_others() {
+    // Gives up on bodies that are on their way, as a service does that finds them too slow.
+    let impatient = |request: axum::extract::Request| async move {
+        if request.method() == "POST" { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::OK }
+    };
+    let service = upstream(Router::new().fallback(impatient)).await;
+    let gateway = to(&service).breaker(sensitive()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    for _ in 0..10 {
+        let mut wire = Wire::open(&edge).await;
+        wire.write("POST /api HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\nhalf").await;
+        assert_eq!(wire.answer().await.status, 504);
+    }
+    assert_eq!(gateway.breakers()[0].state, State::Closed);
+    assert_eq!(get(&edge, "/api").await.status, 200);
 }
