@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use sap_comm_examples::smoke::http::{Answer, Http};
 use sap_comm_testkit::Postgres;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::program::{Program, admin_token};
 
@@ -191,11 +191,15 @@ async fn one_unknown_user_keeps_nobody_else_from_a_notification() {
     };
     assert_eq!(total, 2);
     // The event is retried for the unknown one, and ends as a dead letter; the known one has theirs once.
-    while let Ok(line) = tokio::time::timeout(Duration::from_secs(30), program.stderr.recv()).await {
-        if line.expect("the program runs").contains("USER_NOT_FOUND") {
-            break;
+    let buried = async {
+        while let Some(line) = program.stderr.recv().await {
+            if line.contains("handling failed for good") && line.contains("USER_NOT_FOUND") {
+                return;
+            }
         }
-    }
+        panic!("the program has ended");
+    };
+    timeout(Duration::from_secs(30), buried).await.expect("a dead letter in the end");
     let total = eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"].clone();
     assert_eq!(total, 2);
 }
