@@ -87,7 +87,7 @@ struct Options {
     /// The endpoint to announce, where others reach this service by another address than it listens on
     #[arg(long, env = "SAP_ADVERTISE", value_name = "URL")]
     advertise: Option<Endpoint>,
-    /// An origin whose pages may call the gateway; may be given several times
+    /// An origin whose pages may open Socket.IO connections, beside the gateway's own; may be given several times
     #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<String>,
     /// The API key that this service calls others with

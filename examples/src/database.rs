@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use sap_comm::ApiError;
+use sap_comm::{ApiError, ErrorCode};
 use sqlx::{
     Any, AnyPool, Executor, Transaction,
     any::{AnyPoolOptions, install_default_drivers},
@@ -89,6 +89,8 @@ impl fmt::Debug for DatabaseUrl {
 
 /// The address may hold a password: nothing before the `@` is repeated.
 fn without_password(text: &str) -> String {
+    // Parameters may be secrets, too.
+    let text = text.split('?').next().unwrap_or_default();
     match text.rsplit_once('@') {
         Some((_, rest)) => format!("…@{rest}"),
         None => text.to_owned(),
@@ -179,8 +181,14 @@ impl Database {
     }
 }
 
+/// PostgreSQL's code for text that it cannot hold, which is NUL alone where all text is UTF-8.
+const UNTRANSLATABLE: &str = "22021";
+
 /// The answer to a caller whose request met an error of the database.
 pub fn internal(error: sqlx::Error) -> ApiError {
+    if error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(UNTRANSLATABLE) {
+        return ApiError::new(ErrorCode::INVALID_ARGUMENT, "Text must not hold NUL").caused_by(error);
+    }
     ApiError::internal(error)
 }
 

@@ -28,7 +28,7 @@ pub struct ClusterConfig {
     pub database: DatabaseUrl,
     /// How services find each other; `None` within the cluster itself.
     pub discovery: Option<String>,
-    /// Origins whose pages may call the gateway.
+    /// Origins whose pages may open Socket.IO connections.
     pub cors_origins: Vec<String>,
     /// Whether to create the demo users.
     pub demo_users: bool,
