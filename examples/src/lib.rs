@@ -16,3 +16,7 @@ pub mod graphql;
 pub mod notification_service;
 pub mod smoke;
 pub mod user_service;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

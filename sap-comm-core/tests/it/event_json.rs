@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, PartialEq, Serialize, Deserialize, EventPayload)]
 #[event(type = "user.created")]
 #[serde(rename_all = "camelCase")]
-struct UserCreated {
+pub(crate) struct UserCreated {
     user_id: String,
     email: String,
     roles: Vec<String>,

@@ -1,4 +1,5 @@
 //! Behaviour of the vocabulary, seen from outside.
 
 mod event_json;
+mod node;
 mod tokens;

@@ -81,8 +81,10 @@ impl Acceptor {
     fn connect(&mut self, client: TcpStream) {
         let open = self.counts.enter();
         let (target, faults) = (self.target.clone(), self.faults.subscribe());
+        // Not in the task, which may begin only after the next order.
+        let before = *faults.borrow();
         self.connections.spawn(async move {
-            connection::relay(client, &target, faults).await;
+            connection::relay(client, &target, faults, before).await;
             drop(open);
         });
     }

@@ -10,9 +10,9 @@ use super::{
 };
 
 /// Relays until both ways have ended, one fails, or a reset is ordered. A failure resets both sides.
-pub(super) async fn relay(mut client: TcpStream, target: &str, mut faults: watch::Receiver<Faults>) {
-    // Orders that are given from here on are this connection's, those before were for others.
-    let before = *faults.borrow_and_update();
+///
+/// Orders that were given after `before` are this connection's, those up to it were for others.
+pub(super) async fn relay(mut client: TcpStream, target: &str, mut faults: watch::Receiver<Faults>, before: Faults) {
     let (to_target, to_client) = (faults.clone(), faults.clone());
     let mut upstream = None;
     let relayed = async {

@@ -171,3 +171,15 @@ async fn uris_lead_through_the_relay() {
     );
     assert_eq!(relay.through("amqps://localhost:5672"), format!("amqps://localhost:{port}"));
 }
+
+#[tokio::test]
+async fn a_cut_reaches_a_connection_that_was_accepted_a_moment_before() {
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = Relay::start(target.local_addr().unwrap().to_string()).await.unwrap();
+    for _ in 0..100 {
+        drop(TcpStream::connect(relay.addr()).await.unwrap());
+        relay.cut().await.unwrap();
+        relay.pass().await.unwrap();
+    }
+    assert_eq!(relay.open_connections(), 0);
+}
