@@ -83,6 +83,9 @@ impl Deps {
     }
 }
 
+/// How long the events that a crashed process had claimed wait for another to send them.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// An outbox whose relay runs until the service drains.
 pub(crate) async fn outbox(
     service: ServiceBuilder,
@@ -91,7 +94,7 @@ pub(crate) async fn outbox(
 ) -> Result<(ServiceBuilder, Outbox), StartError> {
     let outbox = Outbox::new(database.pool().clone());
     outbox.migrate().await?;
-    let relay = outbox.relay(broker.clone(), RelayConfig::default())?;
+    let relay = outbox.relay(broker.clone(), RelayConfig::new().lease(LEASE))?;
     let service = service.on_drain(move || async move { relay.stop().await.map_err(Into::into) });
     Ok((service, outbox))
 }
