@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 /// Long enough for a debug build on a loaded machine; only a hang takes as long.
@@ -100,6 +100,22 @@ pub(crate) async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> 
     let output = timeout(2 * LIMIT, output).await.expect("it ends in time").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Asks again after each `pause` until there is an answer, and fails at `until` with the last reason why there is none:
+/// nothing tells an outsider when an event has been handled.
+pub(crate) async fn eventually<T, F: AsyncFnMut() -> Result<T, String>>(
+    until: Instant,
+    pause: Duration,
+    mut ask: F,
+) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(reason) => assert!(Instant::now() < until, "{reason}"),
+        }
+        sleep(pause).await;
+    }
 }
 
 /// Logs the demo administrator in.

@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use sap_comm_examples::smoke::http::Http;
 use sap_comm_testkit::RabbitNode;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::program::{Program, admin_token};
+use crate::program::{Program, admin_token, eventually};
 
 const USERS: usize = 40;
 /// How many answers come before the blow.
@@ -50,11 +50,10 @@ async fn all_have_profiles(users: &[String], arguments: &[&str]) {
     let until = Instant::now() + Duration::from_secs(60);
     for user in users {
         let path = format!("/api/v1/profiles/{user}");
-        while let Err(error) = http.get(&path).token(&admin).expect(200).await {
-            assert!(Instant::now() < until, "{error}");
-            // Asks again: nothing tells an outsider when an event has been handled.
-            sleep(Duration::from_millis(100)).await;
-        }
+        eventually(until, Duration::from_millis(100), async || {
+            http.get(&path).token(&admin).expect(200).await.map_err(|error| error.to_string())
+        })
+        .await;
     }
 }
 

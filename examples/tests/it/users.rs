@@ -4,23 +4,25 @@ use futures_util::future::join_all;
 use sap_comm_examples::smoke::http::{Answer, Http};
 use sap_comm_testkit::Postgres;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use crate::program::{Program, admin_token};
+use crate::program::{Program, admin_token, eventually};
 
 /// How many want one address at once.
 const RIVALS: usize = 6;
 
-/// Asks again until the answer has this status: nothing tells an outsider when an event has been handled.
-async fn eventually(http: &Http, path: &str, token: &str, status: u16) -> Answer {
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        match http.get(path).token(token).expect(status).await {
-            Ok(answer) => return answer,
-            Err(error) => assert!(Instant::now() < until, "{error}"),
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
+/// How long what happens in the background may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before asking again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks again until a body is there that is `wanted`.
+async fn found(until: Instant, http: &Http, path: &str, token: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually(until, PAUSE, async || {
+        let body = http.get(path).token(token).expect(200).await.map_err(|error| error.to_string())?.body;
+        if wanted(&body) { Ok(body) } else { Err(format!("{path}: {body}")) }
+    })
+    .await
 }
 
 async fn login(http: &Http, email: &str, password: &str) -> Answer {
@@ -101,26 +103,18 @@ async fn changes_reach_the_next_login(arguments: &[&str]) {
     let changed = http.call("PUT", &path).token(&admin).body(change).expect(200).await.unwrap();
     assert_eq!((&changed.body["email"], &changed.body["roles"]), (&json!("new@example.com"), &json!(["editor"])));
 
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        // Guesses are limited, so this does not ask often.
+    let until = Instant::now() + PATIENCE;
+    // Guesses are limited, so this does not ask often.
+    eventually(until, Duration::from_millis(500), async || {
         let answer = login(&http, "new@example.com", "correct horse").await;
-        if answer.status == 200 && roles(&answer.text("/accessToken").unwrap()) == json!(["editor"]) {
-            break;
-        }
-        assert!(Instant::now() < until, "{}", answer.body);
-        sleep(Duration::from_millis(500)).await;
-    }
+        let changed = answer.status == 200 && roles(&answer.text("/accessToken").unwrap()) == json!(["editor"]);
+        if changed { Ok(()) } else { Err(answer.body.to_string()) }
+    })
+    .await;
     assert_eq!(login(&http, "old@example.com", "correct horse").await.status, 401);
     let profile = path.replace("/users/", "/profiles/");
-    loop {
-        let found = eventually(&http, &profile, &admin, 200).await.body;
-        if (&found["firstName"], &found["lastName"]) == (&json!("Grace"), &json!("Hopper")) {
-            break;
-        }
-        assert!(Instant::now() < until, "{found}");
-        sleep(Duration::from_millis(50)).await;
-    }
+    let whole = |found: &Value| (&found["firstName"], &found["lastName"]) == (&json!("Grace"), &json!("Hopper"));
+    found(until, &http, &profile, &admin, whole).await;
     // The address is free again, and taken addresses are refused.
     http.post("/api/v1/users", &input).token(&admin).expect(201).await.unwrap();
     let taken = json!({"email": "old@example.com"}).to_string();
@@ -139,35 +133,26 @@ async fn a_deleted_user_is_gone_everywhere() {
     let (id, path) = (user.text("/id").unwrap(), user.header("location").to_owned());
     let own = login(&http, "short@example.com", "correct horse").await.text("/accessToken").unwrap();
     publish(&http, &admin, &[&id]).await;
-    while eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"] != 1 {
-        sleep(Duration::from_millis(50)).await;
-    }
+    let until = Instant::now() + PATIENCE;
+    found(until, &http, "/api/v1/notifications", &own, |body| body["pagination"]["total"] == 1).await;
 
     http.call("DELETE", &path).token(&admin).expect(204).await.unwrap();
     assert_eq!(login(&http, "short@example.com", "correct horse").await.status, 401);
     http.get(&path).token(&admin).refused(404, "USER_NOT_FOUND").await.unwrap();
     let profile = path.replace("/users/", "/profiles/");
     http.get(&profile).token(&admin).refused(404, "PROFILE_NOT_FOUND").await.unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + PATIENCE;
     // The token lives on for a while, the notifications do not.
-    while eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"] != 0 {
-        assert!(Instant::now() < until, "the notifications of a deleted user stay");
-        sleep(Duration::from_millis(50)).await;
-    }
+    found(until, &http, "/api/v1/notifications", &own, |body| body["pagination"]["total"] == 0).await;
     // What user.deleted awaits is there: the outbox keeps nothing back.
     let outbox = format!("{database}/user-service.db");
     let outbox = sqlx::SqlitePool::connect(&outbox).await.unwrap();
-    loop {
-        let pending: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sap_outbox WHERE sent_at IS NULL")
-            .fetch_one(&outbox)
-            .await
-            .unwrap();
-        if pending == 0 {
-            break;
-        }
-        assert!(Instant::now() < until, "{pending} events stay in the outbox");
-        sleep(Duration::from_millis(50)).await;
-    }
+    eventually(until, PAUSE, async || {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM sap_outbox WHERE sent_at IS NULL");
+        let pending: i64 = count.fetch_one(&outbox).await.unwrap();
+        if pending == 0 { Ok(()) } else { Err(format!("{pending} events stay in the outbox")) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -180,16 +165,10 @@ async fn one_unknown_user_keeps_nobody_else_from_a_notification() {
     let own = login(&http, "known@example.com", "correct horse").await.text("/accessToken").unwrap();
     publish(&http, &admin, &["usr_nobody", &user, &user]).await;
     publish(&http, &admin, &[&user]).await;
-    let until = Instant::now() + Duration::from_secs(30);
-    let total = loop {
-        let total = eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"].clone();
-        if total.as_u64() >= Some(2) {
-            break total;
-        }
-        assert!(Instant::now() < until, "{total} notifications");
-        sleep(Duration::from_millis(50)).await;
-    };
-    assert_eq!(total, 2);
+    let until = Instant::now() + PATIENCE;
+    let told = |body: &Value| body["pagination"]["total"].as_u64() >= Some(2);
+    let list = found(until, &http, "/api/v1/notifications", &own, told).await;
+    assert_eq!(list["pagination"]["total"], 2);
     // The event is retried for the unknown one, and ends as a dead letter; the known one has theirs once.
     let buried = async {
         while let Some(line) = program.stderr.recv().await {
@@ -200,8 +179,8 @@ async fn one_unknown_user_keeps_nobody_else_from_a_notification() {
         panic!("the program has ended");
     };
     timeout(Duration::from_secs(30), buried).await.expect("a dead letter in the end");
-    let total = eventually(&http, "/api/v1/notifications", &own, 200).await.body["pagination"]["total"].clone();
-    assert_eq!(total, 2);
+    let list = found(Instant::now() + PATIENCE, &http, "/api/v1/notifications", &own, |_| true).await;
+    assert_eq!(list["pagination"]["total"], 2);
 }
 
 /// Drafts and publishes content.
