@@ -143,7 +143,12 @@ impl Server {
 
     /// The end of what the program has written to stdout and stderr.
     pub fn log_tail(&self) -> String {
-        tail(&self.log).unwrap_or_else(|error| format!("({}: {error})", self.log.display()))
+        match tail(&self.log) {
+            Ok(log) => log,
+            // Nothing was written so far.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => format!("({}: {error})", self.log.display()),
+        }
     }
 
     fn running(&self) -> Result<(), TestkitError> {

@@ -117,7 +117,7 @@ async fn a_server_sees_nothing_of_the_callers_environment() {
     home.set_env("OWN", "yes");
     let server = home.guard("sh", ["-c", "echo own=$OWN cargo=$CARGO_MANIFEST_DIR; sleep 1000"]).unwrap();
     server.start().await.unwrap();
-    server.ready(Duration::from_secs(10), || async { !server.log_tail().is_empty() }).await.unwrap();
+    server.ready(Duration::from_secs(10), || async { server.log_tail().contains("cargo=") }).await.unwrap();
     assert_eq!(server.log_tail(), "own=yes cargo=");
 }
 

@@ -4,7 +4,8 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::{body::Body as AxumBody, extract::ConnectInfo};
@@ -19,7 +20,11 @@ use hyper_util::{
 };
 use pin_project_lite::pin_project;
 use sap_comm_core::BoxError;
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep_until};
+use tokio::{
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_service::Service;
@@ -59,6 +64,7 @@ pub(super) async fn serve<S, B>(
     let io = TokioIo::new(Stream::new(stream, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
+    let goodbye = config.linger;
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let in_flight = watched.begin(request.version() == Version::HTTP_2);
         let service = service.clone();
@@ -84,7 +90,7 @@ pub(super) async fn serve<S, B>(
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = drive(connection, &activity, &shutdown).await {
+    if let Err(error) = drive(connection, &activity, goodbye, &shutdown).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
 }
@@ -125,42 +131,48 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Drives a connection; ends it when its phase is over, and drains it at shutdown.
-async fn drive<C>(connection: C, activity: &Activity, shutdown: &CancellationToken) -> Result<(), BoxError>
+/// Drives a connection; ends it when its phase is over, and drains it at shutdown. An idle peer has `goodbye` to go by itself.
+async fn drive<C>(
+    connection: C,
+    activity: &Activity,
+    goodbye: Duration,
+    shutdown: &CancellationToken,
+) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
 {
     let mut connection = pin!(connection);
     let mut stop = pin!(shutdown.cancelled());
-    let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
+    let mut timer = pin!(sleep_until(Instant::now()));
     let mut stopping = false;
+    // Until when a peer may answer the goodbye that it was said for being idle.
+    let mut gone_by = None;
     poll_fn(|cx| {
         activity.wake_at_idle(cx.waker());
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
             connection.as_mut().graceful_shutdown();
         }
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(Into::into));
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(result.map_err(Into::into));
+            }
+            let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
+            let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if phase != Phase::Idle {
+                return Poll::Ready(Err("no request arrived in time".into()));
+            }
+            if gone_by.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            connection.as_mut().graceful_shutdown();
+            gone_by = Some(Instant::now() + goodbye);
         }
-        let Some((phase, deadline)) = activity.deadline() else { return Poll::Pending };
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        if timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if phase != Phase::Idle {
-            return Poll::Ready(Err("no request arrived in time".into()));
-        }
-        // One more poll says goodbye to an HTTP/2 peer.
-        connection.as_mut().graceful_shutdown();
-        let goodbye = connection.as_mut().poll(cx);
-        Poll::Ready(match goodbye {
-            Poll::Ready(result) => result.map_err(Into::into),
-            Poll::Pending => Ok(()),
-        })
     })
     .await
 }

@@ -40,7 +40,8 @@ enum State {
     Head(Head),
     Body(u64),
     Chunks(Chunks),
-    /// HTTP/2, or a connection that ends with the request in doubt.
+    Http2,
+    /// The connection ends with the request in doubt.
     Over,
 }
 
@@ -77,8 +78,8 @@ impl Framing {
         match &self.state {
             State::Opening(seen) => *seen == 0,
             State::Head(head) => !head.has_begun() && self.verdict.served() >= self.heads,
-            State::Body(_) | State::Chunks(_) => false,
-            State::Over => !self.verdict.doubts(),
+            // An HTTP/2 peer has frames of its own to send until it has read the goodbye.
+            State::Body(_) | State::Chunks(_) | State::Http2 | State::Over => false,
         }
     }
 
@@ -91,7 +92,7 @@ impl Framing {
                     let common = common.count();
                     *seen += common;
                     if *seen == PREFACE.len() {
-                        self.state = State::Over;
+                        self.state = State::Http2;
                     } else if common < bytes.len() {
                         let mut head = Head::new();
                         // The beginning of a preface that is none belongs to the head.
@@ -131,7 +132,7 @@ impl Framing {
                         return;
                     }
                 },
-                State::Over => return,
+                State::Http2 | State::Over => return,
             };
             bytes = bytes.get(taken..).unwrap_or_default();
         }
@@ -160,10 +161,6 @@ impl Verdict {
 
     fn served(&self) -> u64 {
         self.0.served.load(Ordering::Relaxed)
-    }
-
-    fn doubts(&self) -> bool {
-        self.0.first_doubtful.load(Ordering::Relaxed) != u64::MAX
     }
 
     /// Whether the next request must not be served. Ask once for each.
@@ -255,6 +252,7 @@ mod tests {
         assert!(!at_rest(&format!("{get}{get}"), 1), "the second has not been answered");
         assert!(!at_rest(&format!("{post}ab"), 1) && !at_rest(&format!("{chunked}0\r\n"), 1));
         assert!(!at_rest("POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 1));
+        assert!(!at_rest("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1), "the peer answers the goodbye");
     }
 
     #[test]
