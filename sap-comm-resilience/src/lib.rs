@@ -33,7 +33,6 @@ pub use circuit_breaker::{
 #[cfg(feature = "failsafe")]
 pub use circuit_breaker::{FailsafePolicy, WindowPolicy};
 pub use classify::{Classify, HttpStatus, Outcome, Standard, parse_retry_after};
-pub use config::ConfigError;
 pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, DeadlineLayer, DeadlineService};
 pub use fallback::{Fallback, FallbackFuture, FallbackLayer, FallbackService};
 pub use hedge::{Hedge, HedgeBuilder, HedgeConfig, HedgeFuture, HedgeLayer, HedgeService};

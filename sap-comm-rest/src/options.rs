@@ -17,11 +17,6 @@ pub(crate) fn check_duration(field: &str, value: Duration) -> Result<(), ConfigE
     check(holds, field, humantime::format_duration(value), "must be longer than zero and at most a year")
 }
 
-/// What a breaker or retry says about its own configuration.
-pub(crate) fn from_resilience(error: sap_comm_resilience::ConfigError) -> ConfigError {
-    ConfigError::refused(error.field, error.value, error.reason)
-}
-
 /// An API key as the value of a header, which no log shows.
 pub(crate) fn api_key(key: &Secret<String>) -> Result<HeaderValue, ConfigError> {
     let mut value = HeaderValue::from_str(key.expose())

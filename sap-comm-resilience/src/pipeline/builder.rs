@@ -108,7 +108,7 @@ impl PipelineBuilder {
             for above in &order[..position] {
                 if let Err(reason) = above.may_stand_above(*below) {
                     let value = format!("below {}", above.field());
-                    return Err(ConfigError::new(below.field(), value, reason));
+                    return Err(ConfigError::refused(below.field(), value, reason));
                 }
             }
         }

@@ -34,11 +34,11 @@ impl RateLimitConfig {
         check_at_most_max("max_wait", self.max_wait)?;
         check(self.calls > 0, "calls", self.calls, "must be at least 1")?;
         let burst = self.burst.unwrap_or(self.calls);
-        let burst = NonZeroU32::new(burst).ok_or_else(|| ConfigError::new("burst", burst, "must be at least 1"))?;
+        let burst = NonZeroU32::new(burst).ok_or_else(|| ConfigError::refused("burst", burst, "must be at least 1"))?;
         let interval = self.period / self.calls;
         let short = || {
             let period = humantime::format_duration(self.period);
-            ConfigError::new("period", period, "must give every call at least a nanosecond")
+            ConfigError::refused("period", period, "must give every call at least a nanosecond")
         };
         Ok(Quota::with_period(interval).ok_or_else(short)?.allow_burst(burst))
     }

@@ -41,7 +41,7 @@ impl RetryBudget {
     /// ```
     /// let budget = sap_comm_resilience::RetryBudget::new(0.2, 1)?;
     /// assert!(budget.try_withdraw());
-    /// # Ok::<(), sap_comm_resilience::ConfigError>(())
+    /// # Ok::<(), sap_comm_core::config::ConfigError>(())
     /// ```
     ///
     /// # Errors
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_share_that_is_none_is_refused() {
         for share in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(RetryBudget::new(share, 0).unwrap_err().field, "share");
+            assert_eq!(RetryBudget::new(share, 0).unwrap_err().field(), "share");
         }
     }
 }

@@ -71,7 +71,7 @@ impl RetryBuilder {
     /// use sap_comm_resilience::Retry;
     ///
     /// let retry = Retry::builder().backoff(|| [5, 10].into_iter().map(Duration::from_millis)).build()?;
-    /// # Ok::<(), sap_comm_resilience::ConfigError>(())
+    /// # Ok::<(), sap_comm_core::config::ConfigError>(())
     /// ```
     pub fn backoff(mut self, backoff: impl Backoff) -> Self {
         self.backoff = Some(Arc::new(backoff));

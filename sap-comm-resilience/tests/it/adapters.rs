@@ -74,7 +74,7 @@ mod failsafe {
     fn a_window_that_cannot_work_is_refused() {
         let mut config = CircuitBreakerConfig::default();
         config.failure_rate = Some(2.0);
-        assert_eq!(WindowPolicy::new(config).unwrap_err().field, "failure_rate");
+        assert_eq!(WindowPolicy::new(config).unwrap_err().field(), "failure_rate");
     }
 }
 

@@ -33,29 +33,29 @@ fn a_breaker_that_cannot_work_is_refused_by_field() {
     ];
     for (field, change) in cases {
         let error = change(CircuitBreaker::builder("test")).build().unwrap_err();
-        assert_eq!(error.field, field, "{error}");
+        assert_eq!(error.field(), field, "{error}");
         assert!(error.to_string().contains(field));
     }
     let opossum = CircuitBreaker::opossum("test").error_threshold_percentage(101.0).build();
-    assert_eq!(opossum.unwrap_err().field, "error_threshold_percentage");
+    assert_eq!(opossum.unwrap_err().field(), "error_threshold_percentage");
 }
 
 #[test]
 fn other_strategies_that_cannot_work_are_refused_by_field() {
     let second = Duration::from_secs(1);
-    assert_eq!(Retry::builder().max_retries(1001).build().unwrap_err().field, "max_retries");
-    assert_eq!(Retry::builder().factor(f64::NAN).build().unwrap_err().field, "factor");
-    assert_eq!(Retry::builder().factor(0.5).build().unwrap_err().field, "factor");
-    assert_eq!(Retry::builder().min_delay(60 * second).build().unwrap_err().field, "max_delay");
-    assert_eq!(Retry::builder().min_delay(Duration::ZERO).build().unwrap_err().field, "min_delay");
-    assert_eq!(Retry::builder().jitter(Jitter::Spread(1.5)).build().unwrap_err().field, "jitter");
-    assert_eq!(Bulkhead::builder("test").max_concurrent(0).build().unwrap_err().field, "max_concurrent");
-    assert_eq!(RateLimit::builder("test").per_second(0).build().unwrap_err().field, "calls");
-    assert_eq!(RateLimit::builder("test").burst(0).build().unwrap_err().field, "burst");
-    assert_eq!(RateLimit::builder("test").per(Duration::ZERO, 1).build().unwrap_err().field, "period");
-    assert_eq!(RateLimit::builder("test").per(Duration::from_nanos(5), 10).build().unwrap_err().field, "period");
-    assert_eq!(Hedge::builder().delay(Duration::ZERO).build().unwrap_err().field, "delay");
-    assert_eq!(Hedge::builder().budget(f64::NAN).build().unwrap_err().field, "budget");
+    assert_eq!(Retry::builder().max_retries(1001).build().unwrap_err().field(), "max_retries");
+    assert_eq!(Retry::builder().factor(f64::NAN).build().unwrap_err().field(), "factor");
+    assert_eq!(Retry::builder().factor(0.5).build().unwrap_err().field(), "factor");
+    assert_eq!(Retry::builder().min_delay(60 * second).build().unwrap_err().field(), "max_delay");
+    assert_eq!(Retry::builder().min_delay(Duration::ZERO).build().unwrap_err().field(), "min_delay");
+    assert_eq!(Retry::builder().jitter(Jitter::Spread(1.5)).build().unwrap_err().field(), "jitter");
+    assert_eq!(Bulkhead::builder("test").max_concurrent(0).build().unwrap_err().field(), "max_concurrent");
+    assert_eq!(RateLimit::builder("test").per_second(0).build().unwrap_err().field(), "calls");
+    assert_eq!(RateLimit::builder("test").burst(0).build().unwrap_err().field(), "burst");
+    assert_eq!(RateLimit::builder("test").per(Duration::ZERO, 1).build().unwrap_err().field(), "period");
+    assert_eq!(RateLimit::builder("test").per(Duration::from_nanos(5), 10).build().unwrap_err().field(), "period");
+    assert_eq!(Hedge::builder().delay(Duration::ZERO).build().unwrap_err().field(), "delay");
+    assert_eq!(Hedge::builder().budget(f64::NAN).build().unwrap_err().field(), "budget");
 }
 
 #[test]

@@ -21,12 +21,12 @@ fn strategies_out_of_order_are_refused_by_name() {
     let breaker = || CircuitBreaker::builder("test").build().unwrap();
     let build = |builder: sap_comm_resilience::PipelineBuilder| builder.build().unwrap_err();
     let error = build(Pipeline::builder("test").retry(retry()).bulkhead(bulkhead()));
-    assert_eq!((error.field, error.value.as_str()), ("bulkhead", "below retry"));
-    assert_eq!(build(Pipeline::builder("test").timeout(SECOND).breaker(breaker())).field, "breaker");
-    assert_eq!(build(Pipeline::builder("test").retry(retry()).deadline(SECOND)).field, "deadline");
-    assert_eq!(build(Pipeline::builder("test").timeout(SECOND).timeout(SECOND)).field, "timeout");
-    assert_eq!(build(Pipeline::builder("test").timeout(Duration::ZERO)).field, "timeout");
-    assert_eq!(build(Pipeline::builder("test").deadline(Duration::MAX)).field, "deadline");
+    assert_eq!((error.field(), error.value()), ("bulkhead", Some("below retry")));
+    assert_eq!(build(Pipeline::builder("test").timeout(SECOND).breaker(breaker())).field(), "breaker");
+    assert_eq!(build(Pipeline::builder("test").retry(retry()).deadline(SECOND)).field(), "deadline");
+    assert_eq!(build(Pipeline::builder("test").timeout(SECOND).timeout(SECOND)).field(), "timeout");
+    assert_eq!(build(Pipeline::builder("test").timeout(Duration::ZERO)).field(), "timeout");
+    assert_eq!(build(Pipeline::builder("test").deadline(Duration::MAX)).field(), "deadline");
 }
 
 #[tokio::test(start_paused = true)]

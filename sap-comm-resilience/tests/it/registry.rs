@@ -24,7 +24,7 @@ async fn a_health_page_sees_every_breaker() {
 fn a_name_is_built_once_and_an_error_adds_nothing() {
     let registry = BreakerRegistry::new();
     let broken = registry.get_or_build("users", |name| CircuitBreaker::builder(name).failure_rate(2.0).build());
-    assert_eq!(broken.unwrap_err().field, "failure_rate");
+    assert_eq!(broken.unwrap_err().field(), "failure_rate");
     assert!(registry.get("users").is_none());
     let first = registry.get_or_build("users", |name| CircuitBreaker::builder(name).build()).unwrap();
     first.isolate();

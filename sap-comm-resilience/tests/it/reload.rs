@@ -43,9 +43,9 @@ async fn an_invalid_configuration_changes_nothing() {
     let breaker = CircuitBreaker::builder("test").build().unwrap();
     let mut config = breaker.config();
     config.failure_rate = Some(f64::NAN);
-    assert_eq!(breaker.reload(config).unwrap_err().field, "failure_rate");
+    assert_eq!(breaker.reload(config).unwrap_err().field(), "failure_rate");
     let mut config = breaker.config();
     config.sampling_buckets = 20;
-    assert_eq!(breaker.reload(config).unwrap_err().field, "sampling_buckets");
+    assert_eq!(breaker.reload(config).unwrap_err().field(), "sampling_buckets");
     assert_eq!(breaker.config().failure_rate, Some(0.5));
 }

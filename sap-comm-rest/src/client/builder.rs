@@ -8,7 +8,7 @@ use sap_comm_discovery::{Balancer, BalancerConfig};
 use sap_comm_resilience::{CircuitBreaker, Retry, RetryBudget};
 
 use super::{Client, ClientConfig, Inner, Upstream, transport};
-use crate::options::{self, check, check_duration, from_resilience};
+use crate::options::{self, check, check_duration};
 
 /// Retries may add a fifth to the load of a service that fails, and ten a second for rare callers.
 const BUDGET: (f64, u32) = (0.2, 10);
@@ -144,16 +144,16 @@ impl ClientBuilder {
         let breaker = match breaker {
             Choice::Configured => {
                 let breaker = CircuitBreaker::from_config(service.clone(), config.circuit_breaker.clone());
-                Some(breaker.map_err(|error| from_resilience(error).within("circuit_breaker"))?)
+                Some(breaker.map_err(|error| error.within("circuit_breaker"))?)
             }
             Choice::Given(breaker) => Some(breaker),
             Choice::None => None,
         };
         let retry = match retry {
             Choice::Configured => {
-                let budget = RetryBudget::new(BUDGET.0, BUDGET.1).map_err(from_resilience)?;
+                let budget = RetryBudget::new(BUDGET.0, BUDGET.1)?;
                 let retry = Retry::builder().config(config.retry.clone()).budget(budget).build();
-                Some(retry.map_err(|error| from_resilience(error).within("retry"))?)
+                Some(retry.map_err(|error| error.within("retry"))?)
             }
             Choice::Given(retry) => Some(retry),
             Choice::None => None,

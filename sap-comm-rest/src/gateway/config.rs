@@ -5,7 +5,7 @@ use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{RateLimitConfig, RouteConfig};
-use crate::options::{check, check_duration, from_resilience};
+use crate::options::{check, check_duration};
 
 /// Everything that can be set about a [`Gateway`](super::Gateway) in a file or in variables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +132,6 @@ impl GatewayConfig {
         }
         // What tokio's semaphore can count.
         check(self.max_tunnels <= 1 << 24, "max_tunnels", self.max_tunnels, "must be at most 16777216")?;
-        self.breaker.validate().map_err(|error| from_resilience(error).within("breaker"))
+        self.breaker.validate().map_err(|error| error.within("breaker"))
     }
 }

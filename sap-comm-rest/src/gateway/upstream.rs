@@ -9,7 +9,7 @@ use sap_comm_discovery::{Balancer, BalancerConfig, PickError, Picked};
 use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig};
 
 use super::{UpstreamConfig, body::UploadBody};
-use crate::{connector::Connector, options::from_resilience};
+use crate::connector::Connector;
 
 /// Connections to all upstreams.
 pub(super) type Pool = Client<Connector, UploadBody>;
@@ -27,7 +27,7 @@ impl Upstream {
         breaker: CircuitBreakerConfig,
     ) -> Result<Self, ConfigError> {
         let breaker = CircuitBreaker::from_config(service.to_owned(), breaker)
-            .map_err(|error| from_resilience(error).within("breaker"))?;
+            .map_err(|error| error.within("breaker"))?;
         Ok(Self { breaker, balancer: Balancer::new(resolver, service, BalancerConfig::default()) })
     }
 
