@@ -26,8 +26,8 @@ impl Upstream {
         resolver: Arc<dyn Resolver>,
         breaker: CircuitBreakerConfig,
     ) -> Result<Self, ConfigError> {
-        let breaker = CircuitBreaker::from_config(service.to_owned(), breaker)
-            .map_err(|error| error.within("breaker"))?;
+        let breaker =
+            CircuitBreaker::from_config(service.to_owned(), breaker).map_err(|error| error.within("breaker"))?;
         Ok(Self { breaker, balancer: Balancer::new(resolver, service, BalancerConfig::default()) })
     }
 
