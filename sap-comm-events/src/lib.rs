@@ -8,6 +8,7 @@
 //! | [`DeadLetters`] | what could not be handled: list, count, redrive |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
 //! | `outbox`, `inbox` | events that share a database transaction with their cause or their effect (feature `sql`) |
+//! | `test_util` | what tests of a service need (feature `test-util`) |
 //! | [`header`] | the message headers that this crate adds |
 //!
 //! ```
@@ -52,6 +53,8 @@ mod router;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod subscription;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod topology;
 
 pub use broker::{

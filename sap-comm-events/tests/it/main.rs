@@ -2,6 +2,8 @@
 
 mod conformance;
 mod events;
+#[cfg(feature = "test-util")]
+mod ledger;
 mod memory;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
