@@ -7,3 +7,5 @@ mod ledger;
 mod memory;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod sql;
