@@ -2,9 +2,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{Principal, id};
+use self::id::Id;
+use crate::{Principal, Timestamp};
 
 pub mod header;
+mod id;
 mod propagation;
 mod trace;
 
@@ -23,8 +25,8 @@ pub struct Context(Arc<Inner>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Inner {
-    request_id: String,
-    correlation_id: String,
+    request_id: Id,
+    correlation_id: Id,
     trace: TraceContext,
     deadline: Option<Instant>,
     attempt: u32,
@@ -35,7 +37,7 @@ impl Context {
     /// A context that begins here: a new request id, which is the correlation id too, and a new trace.
     #[must_use]
     pub fn root() -> Self {
-        let request_id = id::request();
+        let request_id = Id::request();
         Self(Arc::new(Inner {
             correlation_id: request_id.clone(),
             request_id,
@@ -74,16 +76,35 @@ impl Context {
         self.with(|inner| inner.trace = inner.trace.child())
     }
 
+    /// The context in which a message that this one sent is handled: the same ids and principal, a new span of the same
+    /// trace. The deadline and the attempt count end with the sender's request, a principal with its credential.
+    ///
+    /// It is what [`Context::extract_trusted`] reads from the headers that [`Context::inject`] wrote, without those of the
+    /// deadline and the attempt, for messages that never leave the process.
+    #[must_use]
+    pub fn handed_on(&self) -> Self {
+        let Inner { request_id, correlation_id, trace, principal, .. } = &*self.0;
+        let lives = |principal: &&Arc<Principal>| principal.expires_at.is_none_or(|end| end > Timestamp::now());
+        Self(Arc::new(Inner {
+            request_id: request_id.clone(),
+            correlation_id: correlation_id.clone(),
+            trace: trace.child(),
+            deadline: None,
+            attempt: 1,
+            principal: principal.as_ref().filter(lives).cloned(),
+        }))
+    }
+
     /// Identifies the request in errors and logs.
     #[must_use]
     pub fn request_id(&self) -> &str {
-        &self.0.request_id
+        self.0.request_id.as_str()
     }
 
     /// Ties everything that one cause set off together.
     #[must_use]
     pub fn correlation_id(&self) -> &str {
-        &self.0.correlation_id
+        self.0.correlation_id.as_str()
     }
 
     /// The W3C trace context.
@@ -119,13 +140,21 @@ impl Context {
     /// With another request id; ids that are empty, over 128 bytes or not visible ASCII are refused and the own one kept.
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {
-        if header::is_id(id) { self.with(|inner| inner.request_id = id.to_owned()) } else { self.clone() }
+        if header::is_id(id) && id != self.request_id() {
+            self.with(|inner| inner.request_id = id.into())
+        } else {
+            self.clone()
+        }
     }
 
     /// With another correlation id, under the same rule as [`Context::with_request_id`].
     #[must_use]
     pub fn with_correlation_id(&self, id: &str) -> Self {
-        if header::is_id(id) { self.with(|inner| inner.correlation_id = id.to_owned()) } else { self.clone() }
+        if header::is_id(id) && id != self.correlation_id() {
+            self.with(|inner| inner.correlation_id = id.into())
+        } else {
+            self.clone()
+        }
     }
 
     /// With another trace context.
@@ -152,6 +181,9 @@ impl Context {
     /// With another attempt count.
     #[must_use]
     pub fn with_attempt(&self, attempt: u32) -> Self {
+        if attempt == self.attempt() {
+            return self.clone();
+        }
         self.with(|inner| inner.attempt = attempt)
     }
 

@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Context, TraceContext, header};
+use super::{Context, Inner, TraceContext, header, id::Id};
 use crate::{Principal, Timestamp};
 
 /// The longest timeout taken from a header: a day.
@@ -37,25 +37,17 @@ impl Context {
     /// Neither deadline, attempt nor principal is read: an outside caller could forge them. See
     /// [`Context::extract_trusted`].
     pub fn extract<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
-        let mut context = Self::root();
-        let correlation_id = get(header::CORRELATION_ID).filter(|id| header::is_id(id));
-        if let Some(id) = get(header::REQUEST_ID).filter(|id| header::is_id(id)) {
-            context = context.with_request_id(id);
-            if correlation_id.is_none() {
-                context = context.with_correlation_id(id);
-            }
-        }
-        if let Some(id) = correlation_id {
-            context = context.with_correlation_id(id);
-        }
-        if let Some(parent) = get(header::TRACEPARENT).and_then(TraceContext::parse) {
-            let parent = match get(header::TRACESTATE) {
-                Some(state) => parent.with_tracestate(state),
-                None => parent,
-            };
-            context = context.with_trace(parent.child());
-        }
-        context
+        let mut id = |name| get(name).filter(|id| header::is_id(id)).map(Id::from);
+        let request_id = id(header::REQUEST_ID).unwrap_or_else(Id::request);
+        let correlation_id = id(header::CORRELATION_ID).unwrap_or_else(|| request_id.clone());
+        let trace = match get(header::TRACEPARENT).and_then(TraceContext::parse) {
+            Some(parent) => match get(header::TRACESTATE) {
+                Some(state) => parent.with_tracestate(state).child(),
+                None => parent.child(),
+            },
+            None => TraceContext::root(),
+        };
+        Self(Arc::new(Inner { request_id, correlation_id, trace, deadline: None, attempt: 1, principal: None }))
     }
 
     /// Reads a context from the headers of an authenticated peer: deadline, attempt and principal too.
@@ -112,6 +104,30 @@ mod tests {
         assert_eq!(arrived.remaining(), Some(Duration::from_secs(3)));
         assert_eq!(arrived.attempt(), 2);
         assert_eq!(arrived.principal(), context.principal());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_handed_on_is_what_would_cross_the_wire() {
+        let expired = Principal { expires_at: Some(Timestamp::from_millis(0)), ..Principal::user("usr_1", ["admin"]) };
+        let state = TraceContext::root().with_tracestate("vendor=1");
+        for context in [
+            Context::root(),
+            Context::root().with_timeout(Duration::from_secs(3)).with_attempt(2).with_trace(state),
+            Context::root().with_principal(Principal::user("usr_1", ["admin"])).with_correlation_id(&"x".repeat(100)),
+            Context::root().with_principal(expired),
+        ] {
+            let headers = headers(&context);
+            let carried = |name: &&str| ![header::TIMEOUT_MS, header::ATTEMPT].contains(name);
+            let crossed = Context::extract_trusted(|name| {
+                Some(name).filter(carried).and_then(|name| headers.get(name)).map(String::as_str)
+            });
+            let handed = context.handed_on();
+            assert_ne!(handed.trace().span_id(), context.trace().span_id());
+            assert_eq!(handed.with_trace(crossed.trace().clone()), crossed);
+            assert_eq!(handed.trace().trace_id(), crossed.trace().trace_id());
+            assert_eq!(handed.trace().tracestate(), crossed.trace().tracestate());
+            assert_eq!(handed.trace().is_sampled(), crossed.trace().is_sampled());
+        }
     }
 
     #[test]

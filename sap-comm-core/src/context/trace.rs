@@ -54,7 +54,11 @@ impl TraceContext {
     /// The `traceparent` header.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&mut text[3..35], self.trace_id);
+        write_hex(&mut text[36..52], self.span_id.into());
+        write_hex(&mut text[53..], u8::from(self.sampled).into());
+        text.iter().map(|byte| char::from(*byte)).collect()
     }
 
     /// The `tracestate` header.
@@ -88,10 +92,24 @@ impl fmt::Debug for TraceContext {
     }
 }
 
+/// The lowest digits of `number` that fit.
+fn write_hex(digits: &mut [u8], mut number: u128) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+        number >>= 4;
+    }
+}
+
 /// Lower-case hexadecimal of exactly `digits` digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
-    let valid = text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if valid { u128::from_str_radix(text, 16).ok() } else { None }
+    if text.len() != digits {
+        return None;
+    }
+    text.bytes().try_fold(0, |number, byte| match byte {
+        b'0'..=b'9' => Some(number << 4 | u128::from(byte - b'0')),
+        b'a'..=b'f' => Some(number << 4 | u128::from(byte - b'a' + 10)),
+        _ => None,
+    })
 }
 
 fn random() -> u128 {

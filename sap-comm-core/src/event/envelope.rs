@@ -7,7 +7,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{DecodeError, EventPayload, Extensions};
+use super::{DecodeError, EventPayload, Extensions, name::Name};
 use crate::{Context, PrincipalKind, Timestamp, id};
 
 /// An event in the envelope that every service shares, whatever its language.
@@ -48,18 +48,30 @@ impl<T: EventPayload> Event<T> {
     /// Makes an event, caused by the current [`Context`]: its correlation id is taken over, and its principal if that is
     /// a user.
     pub fn new(source: impl Into<String>, data: T) -> Self {
-        let context = Context::current();
+        match Context::try_current() {
+            Some(context) => Self::caused_by(&context, source, data),
+            None => Self::of(id::request(), None, source.into(), data),
+        }
+    }
+
+    /// Makes an event that `context` causes, as [`Event::new`] does for the current one.
+    pub fn caused_by(context: &Context, source: impl Into<String>, data: T) -> Self {
         let user = context.principal().filter(|principal| principal.kind == PrincipalKind::User);
+        let user_id = user.map(|user| user.id.clone());
+        Self::of(context.correlation_id().to_owned(), user_id, source.into(), data)
+    }
+
+    fn of(correlation_id: String, user_id: Option<String>, source: String, data: T) -> Self {
         Self {
             id: id::event(),
             event_type: T::TYPE.to_owned(),
-            source: source.into(),
+            source,
             timestamp: Timestamp::now(),
-            correlation_id: context.correlation_id().to_owned(),
+            correlation_id,
             data,
             metadata: Metadata {
                 version: T::VERSION.to_owned(),
-                user_id: user.map(|user| user.id.clone()),
+                user_id,
                 extensions: Extensions::default(),
             },
             extensions: Extensions::default(),
@@ -73,9 +85,22 @@ impl<T: Serialize> Event<T> {
     /// # Errors
     /// When the payload's own `Serialize` fails.
     pub fn to_json(&self) -> Result<Vec<u8>, DecodeError> {
-        serde_json::to_vec(self).map_err(|error| DecodeError::Encode { reason: error.to_string() })
+        let mut json = Vec::with_capacity(USUAL);
+        self.write_json(&mut json)?;
+        Ok(json)
+    }
+
+    /// Appends the JSON of the whole event, for buffers that are used again.
+    ///
+    /// # Errors
+    /// When the payload's own `Serialize` fails; `json` may hold a part then.
+    pub fn write_json(&self, json: &mut Vec<u8>) -> Result<(), DecodeError> {
+        serde_json::to_writer(json, self).map_err(|error| DecodeError::Encode { reason: error.to_string() })
     }
 }
+
+/// Most events fit, so that their buffer does not grow.
+const USUAL: usize = 512;
 
 impl<T: Serialize> Serialize for Event<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -106,6 +131,14 @@ impl Serialize for Metadata {
         }
         map.end()
     }
+}
+
+const FIELDS: [&str; 7] = ["id", "type", "source", "timestamp", "correlationId", "data", "metadata"];
+const OF_METADATA: [&str; 2] = ["version", "userId"];
+
+/// The name of a field, known or not.
+fn owned(name: Result<&str, String>) -> String {
+    name.map_or_else(|unknown| unknown, str::to_owned)
 }
 
 /// Reads a field once; a second time is an error that names it.
@@ -140,16 +173,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Event<T> {
                 let (mut id, mut event_type, mut source, mut timestamp) = (None, None, None, None);
                 let (mut correlation_id, mut data, mut metadata) = (None, None, None);
                 let mut extensions = Extensions::default();
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "id" => once(&mut id, "id", &mut map)?,
-                        "type" => once(&mut event_type, "type", &mut map)?,
-                        "source" => once(&mut source, "source", &mut map)?,
-                        "timestamp" => once(&mut timestamp, "timestamp", &mut map)?,
-                        "correlationId" => once(&mut correlation_id, "correlationId", &mut map)?,
-                        "data" => once(&mut data, "data", &mut map)?,
-                        "metadata" => once(&mut metadata, "metadata", &mut map)?,
-                        _ => extensions.push(key, map.next_value::<Box<RawValue>>()?),
+                while let Some(name) = map.next_key_seed(Name(&FIELDS))? {
+                    match name {
+                        Ok("id") => once(&mut id, "id", &mut map)?,
+                        Ok("type") => once(&mut event_type, "type", &mut map)?,
+                        Ok("source") => once(&mut source, "source", &mut map)?,
+                        Ok("timestamp") => once(&mut timestamp, "timestamp", &mut map)?,
+                        Ok("correlationId") => once(&mut correlation_id, "correlationId", &mut map)?,
+                        Ok("data") => once(&mut data, "data", &mut map)?,
+                        Ok("metadata") => once(&mut metadata, "metadata", &mut map)?,
+                        other => extensions.push(owned(other), map.next_value::<Box<RawValue>>()?),
                     }
                 }
                 Ok(Event {
@@ -183,11 +216,11 @@ impl<'de> Deserialize<'de> for Metadata {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let (mut version, mut user_id) = (None, None::<Option<String>>);
                 let mut extensions = Extensions::default();
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "version" => once(&mut version, "metadata.version", &mut map)?,
-                        "userId" => once(&mut user_id, "metadata.userId", &mut map)?,
-                        _ => extensions.push(key, map.next_value::<Box<RawValue>>()?),
+                while let Some(name) = map.next_key_seed(Name(&OF_METADATA))? {
+                    match name {
+                        Ok("version") => once(&mut version, "metadata.version", &mut map)?,
+                        Ok("userId") => once(&mut user_id, "metadata.userId", &mut map)?,
+                        other => extensions.push(owned(other), map.next_value::<Box<RawValue>>()?),
                     }
                 }
                 Ok(Metadata { version: required(version, "metadata.version")?, user_id: user_id.flatten(), extensions })

@@ -1,6 +1,7 @@
 mod envelope;
 mod extensions;
 mod kind;
+mod name;
 mod payload;
 mod raw;
 

@@ -76,6 +76,22 @@ impl RawEvent {
     }
 }
 
+impl<T: EventPayload> Event<T> {
+    /// Reads a whole event of this payload: [`RawEvent::from_json`] and [`RawEvent::decode`], in one pass.
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(event) if event.event_type == T::TYPE && major(&event.metadata.version) == major(T::VERSION) => {
+                Ok(event)
+            }
+            // What is wrong is said best by looking at the envelope first.
+            _ => RawEvent::from_json(bytes)?.decode(),
+        }
+    }
+}
+
 impl<T> Event<T> {
     /// The same envelope around other data.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Event<U> {

@@ -55,7 +55,11 @@ fn a_service_is_no_user_of_an_event() {
 
 #[test]
 fn what_is_wrong_with_an_event_is_named() {
-    let decode = |text: &str| RawEvent::from_json(text.as_bytes()).and_then(RawEvent::decode::<UserCreated>);
+    let decode = |text: &str| {
+        let decoded = RawEvent::from_json(text.as_bytes()).and_then(RawEvent::decode::<UserCreated>);
+        assert_eq!(Event::<UserCreated>::from_json(text.as_bytes()), decoded, "in one pass");
+        decoded
+    };
     let cases = [
         ("", "not an event"),
         ("[1]", "an event object"),
