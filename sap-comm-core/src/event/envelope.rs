@@ -69,11 +69,7 @@ impl<T: EventPayload> Event<T> {
             timestamp: Timestamp::now(),
             correlation_id,
             data,
-            metadata: Metadata {
-                version: T::VERSION.to_owned(),
-                user_id,
-                extensions: Extensions::default(),
-            },
+            metadata: Metadata { version: T::VERSION.to_owned(), user_id, extensions: Extensions::default() },
             extensions: Extensions::default(),
         }
     }
