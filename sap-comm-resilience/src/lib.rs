@@ -1,9 +1,11 @@
-//! Resilience for calls between services: circuit breaker, retry, timeout and deadline, bulkhead, rate limit, hedge,
-//! fallback.
+//! Resilience for calls between services: circuit breaker, retry, timeout and deadline, bulkhead, rate limit, adaptive
+//! concurrency limit and throttle, hedge, fallback.
 //!
 //! Each strategy is a folder with the same set of files, and comes as a plain call, `strategy.call(async || …)`, and as
 //! a tower layer, `strategy.layer()`. A [`Pipeline`] stacks them. Time is tokio's, so that tests may pause it.
 
+mod adaptive_concurrency;
+mod adaptive_throttle;
 mod bulkhead;
 mod circuit_breaker;
 mod classify;
@@ -21,6 +23,15 @@ mod service;
 mod sync;
 mod timeout;
 
+pub use adaptive_concurrency::{
+    AdaptiveConcurrency, AdaptiveConcurrencyBuilder, AdaptiveConcurrencyConfig, AdaptiveConcurrencyError,
+    AdaptiveConcurrencyFuture, AdaptiveConcurrencyLayer, AdaptiveConcurrencyService, ConcurrencyLimited,
+    ConcurrencyPermit, ConcurrencySnapshot,
+};
+pub use adaptive_throttle::{
+    AdaptiveThrottle, AdaptiveThrottleBuilder, AdaptiveThrottleConfig, AdaptiveThrottleError, AdaptiveThrottleFuture,
+    AdaptiveThrottleLayer, AdaptiveThrottleService, LocallyThrottled, ThrottlePermit, ThrottleSnapshot,
+};
 pub use bulkhead::{
     Bulkhead, BulkheadBuilder, BulkheadConfig, BulkheadError, BulkheadFull, BulkheadFuture, BulkheadLayer,
     BulkheadService, Slot,

@@ -141,10 +141,10 @@ impl Bulkhead {
 }
 
 /// A place in the queue.
-struct Place<'a>(&'a AtomicU32);
+pub(crate) struct Place<'a>(&'a AtomicU32);
 
 impl<'a> Place<'a> {
-    fn take(queued: &'a AtomicU32, bound: u32) -> Option<Self> {
+    pub(crate) fn take(queued: &'a AtomicU32, bound: u32) -> Option<Self> {
         let more = |places: u32| (places < bound).then_some(places + 1);
         queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(queued))
     }

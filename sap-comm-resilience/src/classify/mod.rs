@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use own::{OwnError, View, layers, note, own_outcome};
+pub(crate) use own::{OwnError, View, is_timeout, layers, note, own_outcome};
 pub use retry_after::parse_retry_after;
 pub(crate) use rules::ErrorRules;
 pub use status::HttpStatus;

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::Outcome;
-use crate::{BulkheadFull, RateLimited, Rejected};
+use crate::{BulkheadFull, ConcurrencyLimited, Elapsed, LocallyThrottled, RateLimited, Rejected};
 
 /// An error wrapper of this crate.
 pub(crate) trait OwnError: Any {
@@ -21,9 +21,10 @@ pub(crate) trait OwnError: Any {
     fn view(&self) -> View<'_>;
 }
 
-/// What a wrapper holds: a strategy's own verdict, or the call's error.
+/// What a wrapper holds: a strategy's own verdict, that the call took too long, or the call's error.
 pub(crate) enum View<'a> {
     Own(Outcome),
+    TimedOut,
     Inner(&'a dyn Any),
 }
 
@@ -72,21 +73,37 @@ pub(crate) fn layers(error: &dyn Any) -> impl Iterator<Item = View<'_>> {
 pub(crate) fn own_outcome<E: 'static>(error: &E) -> Option<Outcome> {
     layers(error).find_map(|view| match view {
         View::Own(outcome) => Some(outcome),
+        View::TimedOut => Some(Outcome::Failure),
         View::Inner(error) => is_rejection(error).then_some(Outcome::Rejected),
     })
 }
 
+/// Whether an attempt took too long for a timeout of ours.
+pub(crate) fn is_timeout<E: 'static>(error: &E) -> bool {
+    layers(error).any(|view| match view {
+        View::TimedOut => true,
+        View::Own(_) => false,
+        View::Inner(error) => error.is::<Elapsed>() || causes(error).any(|cause| cause.is::<Elapsed>()),
+    })
+}
+
+/// Of a `dyn Any` or a `dyn Error`.
+macro_rules! is_any_of {
+    ($error:expr, $($kind:ty),+) => { $($error.is::<$kind>())||+ };
+}
+
 fn is_rejection(error: &dyn Any) -> bool {
-    if error.is::<Rejected>() || error.is::<BulkheadFull>() || error.is::<RateLimited>() {
-        return true;
+    is_any_of!(error, Rejected, BulkheadFull, RateLimited, ConcurrencyLimited, LocallyThrottled)
+        || causes(error)
+            .any(|cause| is_any_of!(cause, Rejected, BulkheadFull, RateLimited, ConcurrencyLimited, LocallyThrottled))
+}
+
+/// A boxed error and what it comes from.
+fn causes(error: &dyn Any) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
     }
-    let mut cause: Option<&(dyn Error + 'static)> =
-        error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|boxed| &**boxed as _);
-    while let Some(error) = cause {
-        if error.is::<Rejected>() || error.is::<BulkheadFull>() || error.is::<RateLimited>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let boxed = error.downcast_ref::<Box<dyn Error + Send + Sync>>();
+    std::iter::successors(boxed.map(|boxed| &**boxed as _), source)
 }

@@ -31,7 +31,7 @@ impl ErrorRules {
         let verdict = catch_unwind(AssertUnwindSafe(|| {
             layers(error).find_map(|view| match view {
                 View::Inner(error) => self.0.iter().find_map(|rule| rule(error)),
-                View::Own(_) => None,
+                View::Own(_) | View::TimedOut => None,
             })
         }));
         verdict.unwrap_or_else(|_| {

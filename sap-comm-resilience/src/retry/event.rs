@@ -21,7 +21,7 @@ impl RetryEvent<'_> {
     pub fn error<E: 'static>(&self) -> Option<&E> {
         layers(self.error?).find_map(|view| match view {
             View::Inner(error) => error.downcast_ref(),
-            View::Own(_) => None,
+            View::Own(_) | View::TimedOut => None,
         })
     }
 }

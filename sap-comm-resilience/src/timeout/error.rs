@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::classify::{Outcome, OwnError, View, note};
+use crate::classify::{OwnError, View, note};
 
 /// An attempt took too long and was dropped. What it had sent may still take effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ impl<E: 'static> TimeoutError<E> {
 impl<E: 'static> OwnError for TimeoutError<E> {
     fn view(&self) -> View<'_> {
         match self {
-            Self::Elapsed(_) => View::Own(Outcome::Failure),
+            Self::Elapsed(_) => View::TimedOut,
             Self::Inner(error) => View::Inner(error),
         }
     }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use sap_comm_resilience::{
-    Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerConfig, Hedge, HedgeConfig, Jitter,
-    RateLimit, RateLimitConfig, Retry, RetryConfig,
+    AdaptiveConcurrency, AdaptiveConcurrencyBuilder, AdaptiveConcurrencyConfig, AdaptiveThrottle,
+    AdaptiveThrottleBuilder, AdaptiveThrottleConfig, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerBuilder,
+    CircuitBreakerConfig, Hedge, HedgeConfig, Jitter, RateLimit, RateLimitConfig, Retry, RetryConfig,
 };
 
-type Change = fn(CircuitBreakerBuilder) -> CircuitBreakerBuilder;
+type Change<B> = fn(B) -> B;
 
 #[test]
 fn a_breaker_that_cannot_work_is_refused_by_field() {
-    let cases: [(&str, Change); 18] = [
+    let cases: [(&str, Change<CircuitBreakerBuilder>); 18] = [
         ("failure_rate", |b| b.failure_rate(1.1)),
         ("failure_rate", |b| b.failure_rate(-0.1)),
         ("failure_rate", |b| b.failure_rate(f64::NAN)),
@@ -59,6 +60,47 @@ fn other_strategies_that_cannot_work_are_refused_by_field() {
 }
 
 #[test]
+fn an_adaptive_limit_that_cannot_work_is_refused_by_field() {
+    let cases: [(&str, Change<AdaptiveConcurrencyBuilder>); 15] = [
+        ("min_limit", |b| b.min_limit(0)),
+        ("max_limit", |b| b.min_limit(30).max_limit(29)),
+        ("max_limit", |b| b.max_limit(u32::MAX)),
+        ("initial_limit", |b| b.initial_limit(3)),
+        ("initial_limit", |b| b.max_limit(10)),
+        ("max_wait", |b| b.max_wait(Duration::MAX)),
+        ("tolerance", |b| b.tolerance(f64::NAN)),
+        ("tolerance", |b| b.tolerance(-0.1)),
+        ("backoff_ratio", |b| b.backoff_ratio(1.0)),
+        ("backoff_ratio", |b| b.backoff_ratio(f64::NAN)),
+        ("sampling_window", |b| b.sampling_window(Duration::ZERO)),
+        ("sampling_window", |b| b.sampling_window(Duration::MAX)),
+        ("minimum_throughput", |b| b.minimum_throughput(0)),
+        ("baseline_lifetime", |b| b.baseline_lifetime(Duration::from_millis(99))),
+        ("baseline_lifetime", |b| b.baseline_lifetime(Duration::MAX)),
+    ];
+    for (field, change) in cases {
+        let error = change(AdaptiveConcurrency::builder("test")).build().unwrap_err();
+        assert_eq!(error.field(), field, "{error}");
+    }
+}
+
+#[test]
+fn a_throttle_that_cannot_work_is_refused_by_field() {
+    let cases: [(&str, Change<AdaptiveThrottleBuilder>); 6] = [
+        ("multiplier", |b| b.multiplier(0.9)),
+        ("multiplier", |b| b.multiplier(f64::INFINITY)),
+        ("sampling_window", |b| b.sampling_window(Duration::from_millis(59))),
+        ("sampling_window", |b| b.sampling_window(Duration::MAX)),
+        ("max_rejection_rate", |b| b.max_rejection_rate(1.1)),
+        ("max_rejection_rate", |b| b.max_rejection_rate(f64::NAN)),
+    ];
+    for (field, change) in cases {
+        let error = change(AdaptiveThrottle::builder("test")).build().unwrap_err();
+        assert_eq!(error.field(), field, "{error}");
+    }
+}
+
+#[test]
 fn a_configuration_reads_durations_as_text_and_keeps_its_defaults() {
     let config: CircuitBreakerConfig =
         serde_json::from_str(r#"{"failure_rate": 0.5, "reset_timeout": "30s", "slow_call_duration": "1500ms"}"#)
@@ -93,4 +135,6 @@ fn every_configuration_survives_a_round_trip() {
     round_trip::<BulkheadConfig>();
     round_trip::<RateLimitConfig>();
     round_trip::<HedgeConfig>();
+    round_trip::<AdaptiveConcurrencyConfig>();
+    round_trip::<AdaptiveThrottleConfig>();
 }

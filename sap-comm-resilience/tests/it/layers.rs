@@ -13,7 +13,8 @@ use std::{
 
 use futures_util::FutureExt;
 use sap_comm_resilience::{
-    AllIdempotent, Bulkhead, CircuitBreaker, Deadline, Fallback, Hedge, RateLimit, Retry, Timeout,
+    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bulkhead, CircuitBreaker, Deadline, Fallback, Hedge,
+    RateLimit, Retry, Timeout,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -98,6 +99,8 @@ async fn every_layer_keeps_the_contract() {
     keeps_the_contract(Deadline::after(SECOND).layer()).await;
     keeps_the_contract(Bulkhead::builder("test").max_concurrent(1).build().unwrap().layer()).await;
     keeps_the_contract(RateLimit::builder("test").build().unwrap().layer()).await;
+    keeps_the_contract(AdaptiveConcurrency::builder("test").build().unwrap().layer()).await;
+    keeps_the_contract(AdaptiveThrottle::builder("test").build().unwrap().layer()).await;
     keeps_the_contract(Hedge::builder().build().unwrap().layer(AllIdempotent)).await;
     keeps_the_contract(Fallback::new(|error: io::Error| ready(Err(error))).layer()).await;
 }

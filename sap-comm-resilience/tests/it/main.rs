@@ -1,6 +1,8 @@
 //! Behaviour of the strategies, one module each.
 
 mod adapters;
+mod adaptive_concurrency;
+mod adaptive_throttle;
 mod allocation;
 mod bulkhead;
 mod classification;
