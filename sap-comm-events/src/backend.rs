@@ -48,11 +48,12 @@ pub(crate) trait Source: Send {
     /// The next delivery; waits for as long as it takes. `None` once the broker is closed. Cancel safe.
     async fn next(&mut self) -> Option<Delivery>;
 
-    /// Takes no more deliveries; those that nobody has taken go back.
+    /// Takes no more deliveries; those that nobody has taken go back. A source of a queue with a single active consumer
+    /// stays that until it is flushed.
     async fn stop(&mut self);
 
-    /// Waits until settlements have left.
-    async fn flush(self: Box<Self>);
+    /// Waits until settlements have left; what is `left`, taken and not settled, goes back in its order.
+    async fn flush(self: Box<Self>, left: Vec<Delivery>);
 }
 
 /// How much a consumer takes at once.

@@ -64,8 +64,8 @@ pub use broker::{
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
 pub use message::header;
-pub use router::{EventRouter, HandlerError, Outcome};
-pub use subscription::{SubscribeError, Subscription, SubscriptionHandle};
+pub use router::{Batching, EventRouter, HandlerError, Outcome};
+pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, SubscriptionHandle};
 pub use topology::TopologyError;
 
 #[cfg(doctest)]

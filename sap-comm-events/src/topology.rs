@@ -118,6 +118,8 @@ pub(crate) struct Topology {
     /// Whether consumed queues are replicated ones.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "nothing is replicated in memory"))]
     pub(crate) quorum: bool,
+    /// Whether consumed queues have one consumer at a time.
+    pub(crate) single_active: bool,
 }
 
 /// A queue to declare.
@@ -142,8 +144,8 @@ pub(crate) enum QueueKind {
 /// What a queue is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Consumed from.
-    Work,
+    /// Consumed from; where it is `single_active`, by one consumer at a time.
+    Work { single_active: bool },
     /// Consumed from by one process, and gone soon after it.
     Ephemeral,
     /// Holds messages for `delay`, then hands them to queue `to`.
@@ -177,8 +179,15 @@ impl Interest {
 
 impl Topology {
     /// What `group` needs to consume `interest` from `exchange`, with retries after `delays`.
-    pub(crate) fn of(exchange: &str, group: &str, interest: &Interest, delays: &[Duration], kind: QueueKind) -> Self {
-        let mut topology = Self { quorum: kind == QueueKind::Quorum, ..Self::default() };
+    pub(crate) fn of(
+        exchange: &str,
+        group: &str,
+        interest: &Interest,
+        delays: &[Duration],
+        kind: QueueKind,
+        single_active: bool,
+    ) -> Self {
+        let mut topology = Self { quorum: kind == QueueKind::Quorum, single_active, ..Self::default() };
         if interest.everything || !interest.events.is_empty() {
             let queue = group_queue(exchange, group);
             topology.exchanges.push((exchange.to_owned(), ExchangeKind::Topic));
@@ -213,7 +222,7 @@ impl Topology {
 
     fn add_queue(&mut self, name: &str, delays: &[Duration]) {
         let queue = |name, role| Queue { name, role };
-        self.queues.push(queue(name.to_owned(), Role::Work));
+        self.queues.push(queue(name.to_owned(), Role::Work { single_active: self.single_active }));
         for &delay in delays {
             self.queues.push(queue(retry_queue(name, delay), Role::Delay { delay, to: name.to_owned() }));
         }
@@ -239,8 +248,8 @@ mod tests {
     #[test]
     fn a_group_consumes_its_types_and_the_shared_command_queues() {
         let interest = Interest { events: vec!["user.created"], commands: vec!["user.export"], everything: false };
-        let topology =
-            Topology::of("user.events", "audit", &interest, &[Duration::from_millis(100)], QueueKind::Classic);
+        let delays = [Duration::from_millis(100)];
+        let topology = Topology::of("user.events", "audit", &interest, &delays, QueueKind::Classic, false);
         let names: Vec<_> = topology.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(
             names,

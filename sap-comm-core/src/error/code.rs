@@ -85,6 +85,8 @@ codes! {
     NOT_IMPLEMENTED = 501;
     /// No handler takes events of this type, as in `error.events`.
     EVENT_TYPE_UNKNOWN = 501;
+    /// No handler reads this version of the event, as in `error.events`.
+    EVENT_VERSION_UNSUPPORTED = 501;
     /// The upstream answered with something that is not HTTP.
     BAD_GATEWAY = 502;
     /// The service cannot answer now.

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::{Broker, PublishError};
 use crate::{
-    message::Message,
+    message::{Message, header},
     topology::{MAX_EVENT_TYPE, Target, check_name},
 };
 
@@ -26,6 +26,7 @@ pub struct Confirmation {
 #[must_use]
 pub struct PublishOptions {
     deadline: Option<Duration>,
+    ordering_key: Option<String>,
 }
 
 impl PublishOptions {
@@ -37,6 +38,14 @@ impl PublishOptions {
     /// How long the publish may take, instead of the configuration's deadline.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// What the event is to be kept in order with, such as the id of its user. It travels as the header
+    /// [`ORDERING_KEY`](crate::header::ORDERING_KEY); a consumer that is [ordered by it](crate::Subscription::ordered_by_key)
+    /// handles events of the same key one after the other.
+    pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
+        self.ordering_key = Some(key.into());
         self
     }
 }
@@ -65,7 +74,7 @@ impl Broker {
     ) -> Result<Confirmation, PublishError> {
         let context = Context::current();
         let event = context.sync_scope(|| Event::new(self.service(), payload));
-        self.send(exchange, &event, T::KIND, &options).await
+        self.send(exchange, &event, T::KIND, options).await
     }
 
     /// Publishes an event as it is, such as one made with [`Event::new`] or kept from earlier: its id stays.
@@ -77,7 +86,20 @@ impl Broker {
         exchange: &str,
         event: &Event<T>,
     ) -> Result<Confirmation, PublishError> {
-        self.send(exchange, event, T::KIND, &PublishOptions::new()).await
+        self.publish_event_with(exchange, event, PublishOptions::new()).await
+    }
+
+    /// Like [`Broker::publish_event`], with options.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_event_with<T: EventPayload>(
+        &self,
+        exchange: &str,
+        event: &Event<T>,
+        options: PublishOptions,
+    ) -> Result<Confirmation, PublishError> {
+        self.send(exchange, event, T::KIND, options).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -90,7 +112,21 @@ impl Broker {
         event: RawEvent,
         kind: EventKind,
     ) -> Result<Confirmation, PublishError> {
-        self.send(exchange, &event, kind, &PublishOptions::new()).await
+        self.publish_raw_with(exchange, event, kind, PublishOptions::new()).await
+    }
+
+    /// Like [`Broker::publish_raw`], with options.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub async fn publish_raw_with(
+        &self,
+        exchange: &str,
+        event: RawEvent,
+        kind: EventKind,
+        options: PublishOptions,
+    ) -> Result<Confirmation, PublishError> {
+        self.send(exchange, &event, kind, options).await
     }
 
     async fn send<T: Serialize>(
@@ -98,7 +134,7 @@ impl Broker {
         exchange: &str,
         event: &Event<T>,
         kind: EventKind,
-        options: &PublishOptions,
+        options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
         check_name("exchange", exchange)?;
         check_type(&event.event_type)?;
@@ -108,7 +144,7 @@ impl Broker {
             return Err(PublishError::TooLarge { id: event.id.clone(), size: body.len(), limit });
         }
         let context = Context::current().child().with_correlation_id(&event.correlation_id);
-        let deadline = self.deadline(&context, options);
+        let deadline = self.deadline(&context, &options);
         let span = tracing::debug_span!(
             "publish",
             trace_id = context.trace().trace_id(),
@@ -118,7 +154,10 @@ impl Broker {
             event_type = event.event_type,
             exchange,
         );
-        let message = Message::of_event(event, body, kind, &context);
+        let mut message = Message::of_event(event, body, kind, &context);
+        if let Some(key) = options.ordering_key {
+            message.headers.set(header::ORDERING_KEY, key);
+        }
         let published = self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await;
         published.map(|()| Confirmation { id: event.id.clone() })
     }

@@ -84,7 +84,8 @@ impl FailureCause {
     /// The failure to read an event.
     pub(super) fn of_decoding(error: &DecodeError) -> Self {
         let code = match error {
-            DecodeError::Type { .. } | DecodeError::Version { .. } => ErrorCode::INVALID_ARGUMENT,
+            DecodeError::Type { .. } => ErrorCode::INVALID_ARGUMENT,
+            DecodeError::Version { .. } => ErrorCode::EVENT_VERSION_UNSUPPORTED,
             _ => ErrorCode::MALFORMED_BODY,
         };
         Self::new(&code, error)

@@ -1,26 +1,45 @@
 //! The consumer of one subscription: takes deliveries, runs handlers, settles. The same over every broker.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `work` | a delivery on its way to a handler |
+//! | `dispatch` | runs several handlers at once, by key and in batches; `lanes` and `gathering` hold what waits |
+//! | `process`, `batch` | from deliveries to verdicts |
+//! | `settle`, `report` | from verdicts to settled deliveries |
 
+mod batch;
+mod dispatch;
 mod failure;
+mod gathering;
+mod lanes;
 mod process;
 mod report;
 mod settle;
+mod work;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 
-use crate::{Broker, EventRouter, backend::Source, topology::Topology};
+use self::{dispatch::Dispatch, work::Work};
+use crate::{
+    Broker, EventRouter, OrderingKey, RetryOrder, SubscribeError,
+    backend::{Delivery, Limits, Source},
+    subscription::Control,
+    topology::Topology,
+};
 
 /// What a subscription asked for.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) exchange: String,
     pub(crate) group: String,
+    pub(crate) limits: Limits,
     pub(crate) concurrency: usize,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) ordering: Option<(OrderingKey, RetryOrder)>,
     /// Whether the queue ends with this process, so that nothing can come back to it.
     pub(crate) ephemeral: bool,
     /// What settlements rely on.
@@ -41,55 +60,106 @@ pub(crate) struct Worker {
     source: Box<dyn Source>,
 }
 
+/// Why no more deliveries are taken.
+enum Ended {
+    /// We were told to.
+    Halted,
+    /// The broker is closed.
+    Closed,
+}
+
+/// The pause before a consumer that could not resume tries again; doubles up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
 impl Worker {
     pub(crate) fn new(broker: &Broker, settings: Settings, router: EventRouter, source: Box<dyn Source>) -> Self {
         Self { handling: Arc::new(Handling { broker: broker.clone(), settings, router }), source }
     }
 
-    /// Consumes until `stop`; then finishes what is in hand.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        if self.handling.settings.concurrency == 1 {
-            self.one_at_a_time(&stop).await;
-        } else {
-            self.concurrently(&stop).await;
-        }
-        self.source.flush().await;
-    }
-
-    /// Handles in the order of the queue, without a task for each event.
-    async fn one_at_a_time(&mut self, stop: &CancellationToken) {
-        while let Some(Some(delivery)) = stop.run_until_cancelled(self.source.next()).await {
-            self.handling.process(delivery).await;
-        }
-        self.source.stop().await;
-    }
-
-    async fn concurrently(&mut self, stop: &CancellationToken) {
-        let mut running = JoinSet::new();
+    /// Consumes until it is stopped, with pauses in between; finishes what is in hand before each.
+    pub(crate) async fn run(self, control: &Control) {
+        let Self { handling, mut source } = self;
         loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                Some(ended) = running.join_next() => log_panic(ended),
-                delivery = self.source.next(), if running.len() < self.handling.settings.concurrency => match delivery {
-                    Some(delivery) => {
-                        let handling = Arc::clone(&self.handling);
-                        running.spawn(async move { handling.process(delivery).await });
-                    }
-                    None => break,
-                },
+            let (ended, left) = handling.consume(&mut *source, &control.begin()).await;
+            let ends = control.stop.is_cancelled() || matches!(ended, Ended::Closed);
+            if ends || !handling.settings.ephemeral {
+                source.flush(left).await;
+                if ends {
+                    return;
+                }
+                if !handling.rest(control).await {
+                    return;
+                }
+                let Some(again) = handling.reopen(control).await else { return };
+                source = again;
+            } else {
+                // The queue would not outlive its source.
+                drop(left);
+                if !handling.rest(control).await {
+                    source.flush(Vec::new()).await;
+                    return;
+                }
             }
-        }
-        self.source.stop().await;
-        while let Some(ended) = running.join_next().await {
-            log_panic(ended);
+            control.paused.send_replace(false);
         }
     }
 }
 
-/// A handler's panic is caught closer to it; this one would be our own.
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a consumer task failed; its event goes back to the queue");
+impl Handling {
+    /// Takes and handles deliveries until `halt`, and finishes those in hand; returns what was taken and not begun.
+    async fn consume(self: &Arc<Self>, source: &mut dyn Source, halt: &CancellationToken) -> (Ended, Vec<Delivery>) {
+        // One that is taken over in order keeps its place until everything before it is settled.
+        let keeps_place = self.settings.topology.single_active;
+        let pauses_only = self.settings.ephemeral;
+        if self.settings.concurrency == 1 && self.settings.ordering.is_none() && !self.router.has_batches() {
+            let ended = self.one_at_a_time(source, halt).await;
+            if !pauses_only {
+                source.stop().await;
+            }
+            return (ended, Vec::new());
+        }
+        let mut dispatch = Dispatch::new(self);
+        let ended = dispatch.run(source, halt).await;
+        if !keeps_place && !pauses_only {
+            source.stop().await;
+        }
+        let left = dispatch.finish().await;
+        if keeps_place {
+            source.stop().await;
+        }
+        (ended, left)
+    }
+
+    /// Handles in the order of the queue, without a task for each event.
+    async fn one_at_a_time(&self, source: &mut dyn Source, halt: &CancellationToken) -> Ended {
+        while let Some(next) = halt.run_until_cancelled(source.next()).await {
+            let Some(delivery) = next else { return Ended::Closed };
+            self.process(Work::from(delivery)).await;
+        }
+        Ended::Halted
+    }
+
+    /// Waits for the end of a pause; `false` when the consumer is stopped instead.
+    async fn rest(&self, control: &Control) -> bool {
+        control.paused.send_replace(true);
+        let mut wanted = control.wanted.subscribe();
+        let resumed = control.stop.run_until_cancelled(wanted.wait_for(|wanted| !wanted)).await;
+        matches!(resumed, Some(Ok(_)))
+    }
+
+    /// Consumes again after a pause; `None` when the consumer is stopped instead.
+    async fn reopen(&self, control: &Control) -> Option<Box<dyn Source>> {
+        let mut pause = PAUSE;
+        loop {
+            let consuming = self.broker.backend().consume(self.settings.topology.clone(), self.settings.limits);
+            match control.stop.run_until_cancelled(consuming).await? {
+                Ok(source) => return Some(source),
+                Err(SubscribeError::Closed) => return None,
+                Err(error) => tracing::warn!(%error, ?pause, "the consumer cannot resume yet"),
+            }
+            control.stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! From a delivery to an outcome.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use sap_comm_core::{ErrorCode, RawEvent};
-use tracing::Instrument;
+use sap_comm_core::{Context, ErrorCode, RawEvent};
+use tracing::{Instrument, Span};
 
-use super::{FailureCause, Handling};
+use super::{
+    FailureCause, Handling,
+    settle::describe,
+    work::{Read, Work},
+};
 use crate::{
     Outcome,
     backend::{Delivery, Redelivered},
@@ -15,6 +19,7 @@ use crate::{
 };
 
 /// What is to become of a delivery.
+#[derive(Clone)]
 pub(super) enum Verdict {
     Ack,
     /// Another attempt after a delay, if any are left.
@@ -25,11 +30,45 @@ pub(super) enum Verdict {
     Requeue,
 }
 
+/// An event that waits in hand to be handled again.
+pub(super) struct Again {
+    pub(super) work: Work,
+    pub(super) after: Duration,
+}
+
 impl Handling {
     /// Handles one delivery and settles it, within its context and a span that names it.
-    pub(super) async fn process(&self, delivery: Delivery) {
+    pub(super) async fn process(&self, work: Work) {
+        let (delivery, event) = work.into_parts(self);
+        let (context, span) = self.scene(&delivery, &event);
+        let work = async {
+            let verdict = self.verdict_on(&delivery, event).await;
+            self.settle(delivery, verdict).await;
+        };
+        context.scope(work.instrument(span)).await;
+    }
+
+    /// Like [`Handling::process`], for an event that is to stay in hand until its last attempt.
+    pub(super) async fn process_held(&self, work: Work) -> Option<Again> {
+        let (delivery, event) = work.into_parts(self);
+        let (context, span) = self.scene(&delivery, &event);
+        let work = async {
+            match self.verdict_on(&delivery, event).await {
+                Verdict::Retry(cause) if let Some(after) = self.delay_before_next(&delivery.message) => {
+                    Some(Again { work: again(delivery, cause, after), after })
+                }
+                verdict => {
+                    self.settle(delivery, verdict).await;
+                    None
+                }
+            }
+        };
+        context.scope(work.instrument(span)).await
+    }
+
+    /// The context of a delivery, and a span that names it.
+    pub(super) fn scene(&self, delivery: &Delivery, event: &Read) -> (Context, Span) {
         let message = &*delivery.message;
-        let event = self.read(message);
         let context = message.context(event.as_ref().ok());
         let span = tracing::info_span!(
             "process",
@@ -42,17 +81,10 @@ impl Handling {
             group = self.settings.group,
             attempt = message.attempt(),
         );
-        let work = async {
-            let verdict = match self.poisoned(&delivery) {
-                Some(verdict) => verdict,
-                None => self.verdict(event).await,
-            };
-            self.settle(delivery, verdict).await;
-        };
-        context.scope(work.instrument(span)).await;
+        (context, span)
     }
 
-    fn read(&self, message: &Message) -> Result<RawEvent, FailureCause> {
+    pub(super) fn read(&self, message: &Message) -> Read {
         let (size, limit) = (message.body.len(), self.broker.config().max_event_bytes);
         if size > limit {
             let reason = format_args!("the event has {size} bytes; the limit is {limit}");
@@ -61,8 +93,15 @@ impl Handling {
         RawEvent::from_json(&message.body).map_err(|error| FailureCause::of_decoding(&error))
     }
 
+    async fn verdict_on(&self, delivery: &Delivery, event: Read) -> Verdict {
+        match self.refused(delivery) {
+            Some(verdict) => verdict,
+            None => self.verdict(event).await,
+        }
+    }
+
     /// What must happen instead of handling, because consumers died holding the message or gave it back.
-    fn poisoned(&self, delivery: &Delivery) -> Option<Verdict> {
+    pub(super) fn refused(&self, delivery: &Delivery) -> Option<Verdict> {
         let limit = self.broker.config().max_redeliveries;
         match delivery.redelivered {
             Redelivered::Uncounted if self.broker.config().count_redeliveries => Some(Verdict::Requeue),
@@ -71,7 +110,7 @@ impl Handling {
         }
     }
 
-    async fn verdict(&self, event: Result<RawEvent, FailureCause>) -> Verdict {
+    async fn verdict(&self, event: Read) -> Verdict {
         let event = match event {
             Ok(event) => event,
             Err(cause) => return Verdict::Dead(cause),
@@ -92,28 +131,56 @@ impl Handling {
             }
             Err(_) => return Verdict::Retry(panicked()),
         };
-        let outcome = AssertUnwindSafe(answer).catch_unwind();
-        let outcome = match self.settings.timeout {
-            None => outcome.await,
-            Some(limit) => match tokio::time::timeout(limit, outcome).await {
-                Ok(outcome) => outcome,
+        match self.answer(answer).await {
+            Ok(outcome) => outcome.into(),
+            Err(cause) => Verdict::Retry(cause),
+        }
+    }
+
+    /// What a handler says, unless it panics or takes too long.
+    pub(super) async fn answer<T>(&self, answer: impl Future<Output = T>) -> Result<T, FailureCause> {
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        let answered = match self.settings.timeout {
+            None => answer.await,
+            Some(limit) => match tokio::time::timeout(limit, answer).await {
+                Ok(answered) => answered,
                 Err(_) => {
                     let reason = format_args!("the handler took longer than {limit:?}");
-                    return Verdict::Retry(FailureCause::new(&ErrorCode::DEADLINE_EXCEEDED, reason));
+                    return Err(FailureCause::new(&ErrorCode::DEADLINE_EXCEEDED, reason));
                 }
             },
         };
+        answered.map_err(|_| panicked())
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
         match outcome {
-            Ok(Outcome::Ack) => Verdict::Ack,
-            Ok(Outcome::Retry { reason }) => Verdict::Retry(FailureCause::of_handler(&reason)),
-            Ok(Outcome::DeadLetter { reason }) => Verdict::Dead(FailureCause::of_handler(&reason)),
-            Ok(Outcome::Requeue) => Verdict::Requeue,
-            Err(_) => Verdict::Retry(panicked()),
+            Outcome::Ack => Self::Ack,
+            Outcome::Retry { reason } => Self::Retry(FailureCause::of_handler(&reason)),
+            Outcome::DeadLetter { reason } => Self::Dead(FailureCause::of_handler(&reason)),
+            Outcome::Requeue => Self::Requeue,
         }
     }
 }
 
-fn panicked() -> FailureCause {
+/// The delivery as its next attempt; the copy lives in this process alone.
+fn again(mut delivery: Delivery, cause: FailureCause, after: Duration) -> Work {
+    tracing::warn!(
+        error = cause.message,
+        code = cause.code,
+        ?after,
+        "handling failed; it holds its key until the next attempt"
+    );
+    let mut message = (*delivery.message).clone();
+    message.headers.set(header::ATTEMPT, message.attempt() + 1);
+    describe(&mut message, cause);
+    delivery.message = Arc::new(message);
+    Work::from(delivery)
+}
+
+pub(super) fn panicked() -> FailureCause {
     FailureCause::new(&ErrorCode::INTERNAL_ERROR, "the handler panicked")
 }
 

@@ -50,20 +50,25 @@ impl Handling {
         }
     }
 
-    async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+    /// How long to wait before the next attempt; none when this was the last.
+    pub(super) fn delay_before_next(&self, message: &Message) -> Option<Duration> {
         let config = self.broker.config();
-        let attempt = delivery.message.attempt();
+        let attempt = message.attempt();
         let step = usize::try_from(attempt - 1).unwrap_or(usize::MAX);
         let delay = config.retry_delays.get(step).or(config.retry_delays.last());
         let again = attempt < config.max_attempts && !self.settings.ephemeral;
-        let Some(delay) = delay.filter(|_| again) else {
+        delay.copied().filter(|_| again)
+    }
+
+    async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+        let Some(delay) = self.delay_before_next(&delivery.message) else {
             return self.bury(delivery, cause).await;
         };
         tracing::warn!(error = cause.message, code = cause.code, ?delay, "handling failed; another attempt follows");
         let mut copy = (*delivery.message).clone();
-        copy.headers.set(header::ATTEMPT, attempt + 1);
+        copy.headers.set(header::ATTEMPT, copy.attempt() + 1);
         describe(&mut copy, cause);
-        self.hand_over(retry_queue(&delivery.queue, *delay), copy).await
+        self.hand_over(retry_queue(&delivery.queue, delay), copy).await
     }
 
     /// Makes the message a dead letter and reports it. Once it is one, nothing brings the original back: another burial
@@ -105,7 +110,7 @@ impl Handling {
 /// A settlement waits no longer than this, whatever a publisher may.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
-fn describe(message: &mut Message, cause: FailureCause) {
+pub(super) fn describe(message: &mut Message, cause: FailureCause) {
     message.headers.set(header::REASON, cause.message);
     message.headers.set(header::CODE, cause.code);
 }

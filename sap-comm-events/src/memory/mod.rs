@@ -162,7 +162,7 @@ impl Backend for MemoryBackend {
             return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
         }
         while taken.len() < limit
-            && let Some(stored) = state.take(queue)
+            && let Some(stored) = state.take(queue, None)
         {
             let message = Arc::clone(&stored.message);
             let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&name), stored));

@@ -28,7 +28,7 @@ impl MemorySource {
         let mut state = self.shared.state.lock();
         for offset in 0..self.queues.len() {
             let index = (self.turn + offset) % self.queues.len();
-            if let Some(stored) = state.take(&self.queues[index]) {
+            if let Some(stored) = state.take(&self.queues[index], Some(&self.bell)) {
                 self.turn = index + 1;
                 let (queue, message) = (Arc::clone(&self.queues[index]), Arc::clone(&stored.message));
                 let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&queue), stored));
@@ -57,8 +57,9 @@ impl Source for MemorySource {
         // Nothing is held ahead.
     }
 
-    async fn flush(self: Box<Self>) {
-        // Settlements take effect at once.
+    async fn flush(self: Box<Self>, left: Vec<Delivery>) {
+        // Settlements take effect at once; what is left goes back before another consumer takes over.
+        drop(left);
     }
 }
 

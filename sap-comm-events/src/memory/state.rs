@@ -93,13 +93,13 @@ impl State {
         }
         let bells = match queue.role {
             Role::Delay { .. } => vec![Arc::default()],
-            Role::Work | Role::Ephemeral | Role::Dead { .. } => Vec::new(),
+            Role::Work { .. } | Role::Ephemeral | Role::Dead { .. } => Vec::new(),
         };
         let load = match &queue.role {
             Role::Delay { to: served, .. } | Role::Dead { of: served } => {
                 self.queues.get(served).map(|store| store.load.clone()).unwrap_or_default()
             }
-            Role::Work | Role::Ephemeral => Load::default(),
+            Role::Work { .. } | Role::Ephemeral => Load::default(),
         };
         let store = Store { role: queue.role.clone(), ready: VecDeque::new(), load, bells };
         self.queues.insert(queue.name.clone(), store);
@@ -155,9 +155,15 @@ impl State {
         }
     }
 
-    /// Takes the first message of a queue into hand.
-    pub(super) fn take(&mut self, queue: &str) -> Option<Stored> {
+    /// Takes the first message of a queue into hand, on behalf of the source with that bell. Where there is a single active
+    /// source, it is the first that came.
+    pub(super) fn take(&mut self, queue: &str, bell: Option<&Arc<Notify>>) -> Option<Stored> {
         let store = self.queues.get_mut(queue)?;
+        if let (Role::Work { single_active: true }, Some(bell)) = (&store.role, bell)
+            && !store.bells.first().is_some_and(|first| Arc::ptr_eq(first, bell))
+        {
+            return None;
+        }
         store.ready.pop_front()
     }
 

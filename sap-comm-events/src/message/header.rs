@@ -2,6 +2,8 @@
 
 /// The kind of the event: `domain`, `integration`, `command` or `system`. Absent means `domain`.
 pub const KIND: &str = "kind";
+/// What an event is to be kept in order with, if its publisher said so.
+pub const ORDERING_KEY: &str = "x-sap-ordering-key";
 /// Which delivery attempt the message is, from 1; set on every delayed retry.
 pub const ATTEMPT: &str = "x-sap-attempt";
 /// How often a consumer gave the message back or died holding it.

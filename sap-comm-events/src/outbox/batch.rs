@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{RelayConfig, Unroutable, entry::Entry, store::Store};
-use crate::{Broker, PublishError, sql::SqlError};
+use crate::{Broker, PublishError, PublishOptions, sql::SqlError};
 
 /// What one relay works with.
 #[derive(Debug)]
@@ -119,7 +119,8 @@ impl Desk {
         let context = entry.context();
         let (trace_id, request_id) = (context.trace().trace_id(), context.request_id().to_owned());
         let (event_id, correlation_id) = (event.id.clone(), event.correlation_id.clone());
-        let published = context.scope(self.broker.publish_raw(&entry.exchange, event, kind)).await;
+        let options = entry.key.iter().fold(PublishOptions::new(), |options, key| options.ordering_key(key));
+        let published = context.scope(self.broker.publish_raw_with(&entry.exchange, event, kind, options)).await;
         let Err(error) = published else { return Fate::Sent };
         let discard = matches!(error, PublishError::Unroutable { .. }) && self.config.unroutable == Unroutable::Discard;
         tracing::warn!(

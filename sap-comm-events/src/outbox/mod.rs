@@ -135,7 +135,8 @@ impl Outbox {
         self.put(connection, exchange, None, event, T::KIND).await
     }
 
-    /// Like [`Outbox::write`]; events of the same `key` are sent strictly in the order they were written.
+    /// Like [`Outbox::write`]; events of the same `key` are sent strictly in the order they were written, and published with it
+    /// as their [ordering key](crate::PublishOptions::ordering_key).
     ///
     /// # Errors
     /// As [`Outbox::write`].

@@ -35,6 +35,9 @@ pub(super) struct RabbitSource {
     /// Cancelled when every handler has settled.
     settled: CancellationToken,
     feed: AbortOnDropHandle<()>,
+    /// Whether nobody may take over before everything is settled, and what is not goes back at once and in order: with the
+    /// end of the channel.
+    keeps_place: bool,
 }
 
 /// Starts consuming within `limit`, and keeps on.
@@ -72,9 +75,10 @@ pub(super) async fn start(
     // A handler that is busy leaves deliveries with the client library, which holds no more than the prefetch.
     let (sender, deliveries) = mpsc::channel(1);
     let (stop, settled) = (CancellationToken::new(), CancellationToken::new());
+    let keeps_place = topology.single_active;
     let feed = Feed { link, vitals, topology, limits, held, sender, stop: stop.clone(), settled: settled.clone() };
     let feed = AbortOnDropHandle::new(tokio::spawn(feed.run(open)));
-    Ok(RabbitSource { deliveries, stop, settled, feed })
+    Ok(RabbitSource { deliveries, stop, settled, feed, keeps_place })
 }
 
 /// Declares what a consumer needs, within `limit`.
@@ -103,15 +107,24 @@ impl Source for RabbitSource {
         self.stop.cancel();
         self.deliveries.close();
         // Each goes back as it is dropped.
-        while self.deliveries.recv().await.is_some() {}
+        while !self.keeps_place && self.deliveries.recv().await.is_some() {}
     }
 
-    async fn flush(self: Box<Self>) {
-        self.stop.cancel();
-        self.settled.cancel();
-        if let Err(error) = self.feed.await {
+    async fn flush(self: Box<Self>, left: Vec<Delivery>) {
+        let Self { deliveries, stop, settled, feed, keeps_place } = *self;
+        // Given back one by one, they would come to us again, behind those that the channel holds.
+        let kept = if keeps_place {
+            Some((left, deliveries))
+        } else {
+            drop((left, deliveries));
+            None
+        };
+        stop.cancel();
+        settled.cancel();
+        if let Err(error) = feed.await {
             tracing::error!(%error, "a consumer task failed");
         }
+        drop(kept);
     }
 }
 
@@ -130,8 +143,12 @@ struct Feed {
 impl Feed {
     async fn run(mut self, mut open: Open) {
         loop {
-            if self.feed(&mut open).await == Stopped::ByUs {
-                open.cancel().await;
+            let mut kept = None;
+            if self.feed(&mut open, &mut kept).await == Stopped::ByUs {
+                if !self.topology.single_active {
+                    drop(kept.take());
+                    open.cancel().await;
+                }
                 // The source waits for the last sender.
                 let Self { sender, settled, .. } = self;
                 drop(sender);
@@ -147,7 +164,8 @@ impl Feed {
         }
     }
 
-    async fn feed(&self, open: &mut Open) -> Stopped {
+    /// Hands deliveries on; one that nobody takes any more is left in `kept`.
+    async fn feed(&self, open: &mut Open, kept: &mut Option<Delivery>) -> Stopped {
         loop {
             tokio::select! {
                 biased;
@@ -156,9 +174,16 @@ impl Feed {
                     None => return Stopped::ByThem,
                     Some(delivery) => tokio::select! {
                         biased;
-                        () = self.stop.cancelled() => return Stopped::ByUs,
-                        sent = self.sender.send(delivery) => if sent.is_err() {
+                        () = self.stop.cancelled() => {
+                            *kept = Some(delivery);
                             return Stopped::ByUs;
+                        }
+                        room = self.sender.reserve() => match room {
+                            Ok(room) => room.send(delivery),
+                            Err(_) => {
+                                *kept = Some(delivery);
+                                return Stopped::ByUs;
+                            }
                         },
                     },
                 },

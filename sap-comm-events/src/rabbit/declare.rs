@@ -83,10 +83,15 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(
 async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), DeclareError> {
     let mut arguments = FieldTable::default();
     match &queue.role {
-        Role::Work if quorum => {
-            arguments.insert("x-queue-type".into(), text("quorum"));
+        Role::Work { single_active } => {
+            if quorum {
+                arguments.insert("x-queue-type".into(), text("quorum"));
+            }
+            if *single_active {
+                arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+            }
         }
-        Role::Work | Role::Dead { .. } => {}
+        Role::Dead { .. } => {}
         Role::Ephemeral => {
             arguments.insert("x-expires".into(), AMQPValue::LongLongInt(EPHEMERAL_LIFE));
         }

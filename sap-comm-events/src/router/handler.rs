@@ -5,15 +5,15 @@ use std::{future::Future, marker::PhantomData};
 use futures_util::{FutureExt, future::BoxFuture};
 use sap_comm_core::{DecodeError, Event, EventPayload, RawEvent};
 
-use super::{HandlerError, Outcome};
+use super::{HandlerError, Outcome, version::decode};
 
 /// What a handler will say about an event.
 pub(super) type Answer = BoxFuture<'static, Outcome>;
 
 /// A handler of raw events.
 pub(super) trait Handler: Send + Sync {
-    /// Decodes the event and starts the handler.
-    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError>;
+    /// Decodes the event, of whatever version if `lenient`, and starts the handler.
+    fn call(&self, event: RawEvent, lenient: bool) -> Result<Answer, DecodeError>;
 }
 
 /// Decodes payload `T` for a handler.
@@ -34,8 +34,8 @@ where
     H: Fn(Event<T>) -> F + Send + Sync,
     F: Future<Output = Outcome> + Send + 'static,
 {
-    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError> {
-        Ok((self.handler)(event.decode()?).boxed())
+    fn call(&self, event: RawEvent, lenient: bool) -> Result<Answer, DecodeError> {
+        Ok((self.handler)(decode(event, lenient)?).boxed())
     }
 }
 
@@ -53,7 +53,7 @@ where
     H: Fn(RawEvent) -> F + Send + Sync,
     F: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
-    fn call(&self, event: RawEvent) -> Result<Answer, DecodeError> {
+    fn call(&self, event: RawEvent, _lenient: bool) -> Result<Answer, DecodeError> {
         Ok((self.0)(event).map(Outcome::from).boxed())
     }
 }

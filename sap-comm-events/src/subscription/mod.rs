@@ -2,11 +2,14 @@
 
 mod error;
 mod handle;
+mod ordering;
 
 use std::time::Duration;
 
 pub use error::SubscribeError;
+pub(crate) use handle::Control;
 pub use handle::SubscriptionHandle;
+pub use ordering::{OrderingKey, RetryOrder};
 
 use sap_comm_core::id;
 
@@ -29,13 +32,25 @@ pub struct Subscription {
     concurrency: usize,
     timeout: Option<Duration>,
     kind: QueueKind,
+    ordering: Option<OrderingKey>,
+    retry_order: RetryOrder,
+    single_active: bool,
 }
 
 impl Subscription {
     /// A subscription of the service's own group, one event at a time.
     pub fn new(exchange: impl Into<String>) -> Self {
-        let (exchange, concurrency) = (exchange.into(), 1);
-        Self { exchange, group: None, prefetch: None, concurrency, timeout: None, kind: QueueKind::default() }
+        Self {
+            exchange: exchange.into(),
+            group: None,
+            prefetch: None,
+            concurrency: 1,
+            timeout: None,
+            kind: QueueKind::default(),
+            ordering: None,
+            retry_order: RetryOrder::default(),
+            single_active: false,
+        }
     }
 
     /// The consumer group; the broker's service by default.
@@ -53,6 +68,43 @@ impl Subscription {
     /// How many handlers run at once. 1 by default, which keeps the order of the queue.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
+        self
+    }
+
+    /// Handles events of the same [ordering key](crate::PublishOptions::ordering_key) one after the other, in the order of
+    /// their delivery, and those of different keys at once, up to the concurrency. Events without a key wait for nobody.
+    ///
+    /// ```
+    /// use sap_comm_events::Subscription;
+    ///
+    /// let subscription = Subscription::new("order.events").concurrency(16).ordered_by_key();
+    /// # drop(subscription);
+    /// ```
+    pub fn ordered_by_key(self) -> Self {
+        self.ordered_by(OrderingKey::published())
+    }
+
+    /// Like [`Subscription::ordered_by_key`], by another key.
+    pub fn ordered_by(mut self, key: OrderingKey) -> Self {
+        self.ordering = Some(key);
+        self
+    }
+
+    /// What the later events of a key do while an earlier one waits for its retry. By default they wait for it:
+    /// [`RetryOrder::HoldKey`].
+    pub fn retry_order(mut self, order: RetryOrder) -> Self {
+        self.retry_order = order;
+        self
+    }
+
+    /// Lets one consumer of the group take events at a time; the others stand by, and the next takes over when it stops,
+    /// pauses or dies. With one handler at a time, or ordered by key, order survives that.
+    ///
+    /// The queue is a [quorum](Self::quorum) queue, whose count of crashes moves no event. A consumer that stops finishes
+    /// what is in hand before the next begins; one that is cut off from the broker may still be handling its last events.
+    /// No difference but that of the queue's kind in memory.
+    pub fn single_active(mut self) -> Self {
+        self.single_active = true;
         self
     }
 
@@ -102,36 +154,58 @@ impl Broker {
         subscription: impl Into<Subscription>,
         router: EventRouter,
     ) -> Result<SubscriptionHandle, SubscribeError> {
-        let Subscription { exchange, group, prefetch, concurrency, timeout, kind } = subscription.into();
+        let Subscription {
+            exchange,
+            group,
+            prefetch,
+            concurrency,
+            timeout,
+            kind,
+            ordering,
+            retry_order,
+            single_active,
+        } = subscription.into();
         let mut group = group.unwrap_or_else(|| self.service().to_owned());
         check_name("exchange", &exchange)?;
         check_name("group", &group)?;
-        if kind == QueueKind::Ephemeral {
+        let ephemeral = kind == QueueKind::Ephemeral;
+        if ephemeral {
             // The longest names leave room for it within the 255 bytes of a queue's name.
             group = id::prefixed(&format!("{group}.only"));
         }
         let prefetch = prefetch.unwrap_or(self.config().prefetch);
-        for (option, valid) in [("prefetch", prefetch > 0), ("concurrency", concurrency > 0)] {
+        let largest = router.batches().map(|batching| batching.size).max().unwrap_or(1);
+        let batches_fit = router.batches().all(|batching| (1..=usize::from(u16::MAX)).contains(&batching.size));
+        for (option, valid, reason) in [
+            ("prefetch", prefetch > 0, "must be greater than zero"),
+            ("concurrency", concurrency > 0, "must be greater than zero"),
+            ("single_active", !(ephemeral && single_active), "an ephemeral queue has one consumer anyway"),
+            ("batch size", batches_fit, "must be between 1 and 65535"),
+            ("ordered_by", ordering.is_none() || largest == 1, "a batch has the order of its delivery already"),
+        ] {
             if !valid {
-                return Err(SubscribeError::Option { option, reason: "must be greater than zero" });
+                return Err(SubscribeError::Option { option, reason });
             }
         }
+        let kind = if single_active { QueueKind::Quorum } else { kind };
         let interest = router.interest();
         if interest.is_empty() {
             return Err(SubscribeError::NoHandlers { exchange });
         }
-        if kind == QueueKind::Ephemeral && !interest.commands.is_empty() {
+        if ephemeral && !interest.commands.is_empty() {
             let reason = "commands have one queue that all consumers share";
             return Err(SubscribeError::Option { option: "ephemeral", reason });
         }
         let config = self.config();
-        let topology = Topology::of(&exchange, &group, &interest, &config.retry_delays, kind);
+        let topology = Topology::of(&exchange, &group, &interest, &config.retry_delays, kind, single_active);
         topology.check()?;
-        // A prefetch below the concurrency would leave handlers idle.
-        let prefetch = prefetch.max(u16::try_from(concurrency).unwrap_or(u16::MAX));
-        let source = self.backend().consume(topology.clone(), Limits { prefetch, concurrency }).await?;
-        let ephemeral = kind == QueueKind::Ephemeral;
-        let settings = Settings { exchange, group, concurrency, timeout, ephemeral, topology };
+        // A prefetch below what the handlers hold would leave them idle.
+        let in_hand = concurrency.saturating_mul(largest);
+        let prefetch = prefetch.max(u16::try_from(in_hand).unwrap_or(u16::MAX));
+        let limits = Limits { prefetch, concurrency: in_hand };
+        let source = self.backend().consume(topology.clone(), limits).await?;
+        let ordering = ordering.map(|key| (key, retry_order));
+        let settings = Settings { exchange, group, limits, concurrency, timeout, ordering, ephemeral, topology };
         let worker = Worker::new(self, settings, router, source);
         Ok(SubscriptionHandle::start(self, worker))
     }

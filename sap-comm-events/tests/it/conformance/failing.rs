@@ -47,7 +47,7 @@ pub(crate) async fn a_permanent_failure_is_a_dead_letter_at_once<F: Future<Outpu
 }
 
 /// An event whose payload is not what its type promises.
-fn misshapen(event_type: &str, version: &str, data: &str) -> RawEvent {
+pub(super) fn misshapen(event_type: &str, version: &str, data: &str) -> RawEvent {
     let json = format!(
         r#"{{"id":"evt_bad","type":"{event_type}","source":"x","timestamp":"2025-05-19T18:30:00.000Z","correlationId":"req_1","data":{data},"metadata":{{"version":"{version}"}}}}"#
     );
@@ -72,18 +72,6 @@ pub(crate) async fn an_unparsable_event_is_a_dead_letter_and_the_consumer_goes_o
     let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].reason.contains("user.created"), "{}", letters[0].reason);
-}
-
-pub(crate) async fn a_wrong_version_is_a_dead_letter<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
-    let broker = broker(config()).await;
-    let (_watcher, mut failures) = failures(&broker).await;
-    let (router, _numbers) = numbers();
-    let _handle = broker.subscribe("user.events", router).await.unwrap();
-    let later = misshapen("user.created", "2.0", "{}");
-    broker.publish_raw("user.events", later, EventKind::Domain).await.unwrap();
-    let failure = soon(failures.recv()).await.unwrap();
-    assert_eq!(failure.data.error.code, "INVALID_ARGUMENT");
-    assert!(failure.data.error.message.contains("\"2.0\""), "{}", failure.data.error.message);
 }
 
 /// Leaves a queue that is bound for a type which the next version of the service does not handle.

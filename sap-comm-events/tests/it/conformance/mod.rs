@@ -1,12 +1,16 @@
 //! The behaviours that every broker must show: each function below is one, run over each of them.
 
+mod batching;
 mod context;
 mod ending;
 mod failing;
 mod limits;
 mod load;
+mod ordering;
+mod pausing;
 mod retrying;
 mod routing;
+mod versions;
 
 use std::{future::Future, time::Duration};
 
@@ -72,7 +76,10 @@ macro_rules! conformance {
                 retrying::a_slow_handler_is_a_failed_attempt,
                 retrying::a_requeued_event_comes_back_and_not_for_ever,
                 failing::an_unparsable_event_is_a_dead_letter_and_the_consumer_goes_on,
-                failing::a_wrong_version_is_a_dead_letter,
+                versions::old_versions_are_made_new_step_by_step,
+                versions::old_versions_are_made_new_in_batches,
+                versions::a_version_that_nobody_reads_is_a_dead_letter,
+                versions::a_lenient_router_reads_what_it_can_of_any_version,
                 failing::an_unknown_type_is_a_dead_letter_that_a_later_version_takes,
                 failing::an_unknown_type_is_acknowledged_where_the_router_ignores_it,
                 failing::failed_error_events_are_not_reported,
@@ -94,6 +101,25 @@ macro_rules! conformance {
                 load::concurrent_handlers_are_bounded,
                 limits::an_event_over_the_limit_is_refused,
                 limits::names_that_cannot_be_are_refused,
+                ordering::events_of_a_key_are_handled_one_at_a_time_in_order,
+                ordering::different_keys_do_not_wait_for_each_other,
+                ordering::a_retry_holds_its_key_and_no_other,
+                ordering::a_retry_releases_its_key_where_that_is_asked_for,
+                ordering::a_key_goes_on_behind_a_dead_letter,
+                ordering::a_key_may_be_a_header_a_type_a_correlation_or_a_function,
+                ordering::what_waits_for_its_key_is_bounded_and_goes_back_at_a_stop,
+                batching::a_full_batch_is_handled_at_once_and_in_order,
+                batching::a_batch_that_does_not_fill_is_handled_after_its_linger,
+                batching::each_event_of_a_batch_is_settled_by_its_own_outcome,
+                batching::one_bad_event_of_a_batch_fails_alone_in_the_end,
+                batching::what_does_not_fit_is_left_out_of_its_batch,
+                batching::a_wrong_number_of_outcomes_is_a_failed_attempt,
+                batching::a_batch_that_fills_goes_back_at_a_stop,
+                batching::batches_that_cannot_be_are_refused,
+                pausing::a_paused_consumer_takes_nothing_until_it_resumes,
+                pausing::a_pause_finishes_what_is_in_hand_and_the_group_goes_on,
+                pausing::an_ephemeral_consumer_loses_nothing_in_a_pause,
+                pausing::a_single_active_consumer_is_followed_in_order,
             );
         }
     };

@@ -64,6 +64,24 @@ async fn an_event_that_kills_its_consumers_becomes_a_dead_letter_on_a_quorum_que
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_takes_over_in_order_when_the_active_consumer_dies() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let subscription = || Subscription::new("user.events").single_active();
+    let (router, _gone) = numbers();
+    broker.subscribe(subscription(), router).await.unwrap().stop().await;
+    for number in 0..50 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    assert_eq!(die_with_an_event_in_hand(&uri, subscription()).await, 0);
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe(subscription(), router).await.unwrap();
+    for number in 0..50 {
+        assert_eq!(soon(numbers.recv()).await, Some(number));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_in_hand_of_a_dead_consumer_is_handled_by_another() {
     let uri = vhost().await;
     let broker = Broker::connect(&uri, config()).await.unwrap();

@@ -1,0 +1,100 @@
+//! From a batch of deliveries to a verdict on each.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::future::join_all;
+use sap_comm_core::{Context, ErrorCode, RawEvent};
+use tracing::Instrument;
+
+use super::{
+    FailureCause, Handling,
+    process::{Verdict, panicked},
+    work::Work,
+};
+use crate::{
+    backend::Delivery,
+    router::{BatchRoute, Outcomes},
+};
+
+impl Handling {
+    /// Handles events of one type together, and settles each by its own verdict.
+    ///
+    /// What cannot be handled is settled without the others. The handler runs in a context of its own: it acts for many.
+    pub(super) async fn process_batch(&self, works: Vec<Work>) {
+        let (mut deliveries, mut events, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        for work in works {
+            let (delivery, event) = work.into_parts(self);
+            let verdict = self.refused(&delivery);
+            match (verdict, event) {
+                (None, Ok(event)) => {
+                    deliveries.push(delivery);
+                    events.push(event);
+                }
+                (None, Err(cause)) => settled.push((delivery, Verdict::Dead(cause))),
+                (Some(verdict), _) => settled.push((delivery, verdict)),
+            }
+        }
+        if let Some(first) = deliveries.first() {
+            let context = Context::root();
+            let span = tracing::info_span!(
+                "process_batch",
+                trace_id = context.trace().trace_id(),
+                request_id = context.request_id(),
+                events = events.len(),
+                event_type = first.message.event_type,
+                queue = &*first.queue,
+                group = self.settings.group,
+            );
+            let verdicts = context.scope(self.batch_verdicts(events).instrument(span)).await;
+            settled.extend(deliveries.into_iter().zip(verdicts));
+        }
+        // Started in order, so that those which are tried again keep it.
+        join_all(settled.into_iter().map(|(delivery, verdict)| self.settle_in_scene(delivery, verdict))).await;
+    }
+
+    async fn settle_in_scene(&self, delivery: Delivery, verdict: Verdict) {
+        if matches!(verdict, Verdict::Ack) {
+            delivery.settlement.ack();
+            return;
+        }
+        let event = self.read(&delivery.message);
+        let (context, span) = self.scene(&delivery, &event);
+        context.scope(self.settle(delivery, verdict).instrument(span)).await;
+    }
+
+    /// One verdict for each event.
+    async fn batch_verdicts(&self, events: Vec<RawEvent>) -> Vec<Verdict> {
+        let count = events.len();
+        let routed = std::panic::catch_unwind(AssertUnwindSafe(|| self.router.route_batch(events)));
+        let Ok(BatchRoute { fits, answer }) = routed else {
+            return vec![Verdict::Retry(panicked()); count];
+        };
+        let wanted = fits.iter().filter(|fit| fit.is_ok()).count();
+        let mut handled = match answer {
+            None => Vec::new(),
+            Some(answer) => self
+                .answer(answer)
+                .await
+                .map_or_else(|cause| vec![Verdict::Retry(cause); wanted], |outcomes| each(outcomes, wanted)),
+        }
+        .into_iter();
+        let verdict = |fit| match fit {
+            Ok(()) => handled.next().unwrap_or_else(|| Verdict::Retry(miscounted(wanted, 0))),
+            Err(error) => Verdict::Dead(FailureCause::of_decoding(&error)),
+        };
+        fits.into_iter().map(verdict).collect()
+    }
+}
+
+fn each(outcomes: Outcomes, wanted: usize) -> Vec<Verdict> {
+    match outcomes {
+        Outcomes::All(outcome) => vec![Verdict::from(outcome); wanted],
+        Outcomes::Each(outcomes) if outcomes.len() == wanted => outcomes.into_iter().map(Verdict::from).collect(),
+        Outcomes::Each(outcomes) => vec![Verdict::Retry(miscounted(wanted, outcomes.len())); wanted],
+    }
+}
+
+fn miscounted(events: usize, outcomes: usize) -> FailureCause {
+    let reason = format_args!("the handler was given {events} events and answered {outcomes} outcomes");
+    FailureCause::new(&ErrorCode::INTERNAL_ERROR, reason)
+}

@@ -1,0 +1,223 @@
+//! Several handlers at once: events of one key one after the other, events of one type in batches.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ended, Handling, gathering::Gathering, lanes::Lanes, process::Again, work::Work};
+use crate::{
+    RetryOrder,
+    backend::{Delivery, Source},
+};
+
+type Key = Arc<str>;
+
+/// What one task handles.
+#[expect(clippy::large_enum_variant, reason = "it lives briefly, and a box would be one more allocation an event")]
+enum Unit {
+    One(Option<Key>, Work),
+    Batch(Vec<Work>),
+}
+
+/// What is known of a task.
+struct Running {
+    key: Option<Key>,
+    deliveries: usize,
+}
+
+/// The handlers of one subscription that run, and what waits for them.
+pub(super) struct Dispatch<'a> {
+    handling: &'a Arc<Handling>,
+    /// Whether an event that is tried again keeps its key.
+    holds: bool,
+    /// Whether any type is handled in batches.
+    has_batches: bool,
+    tasks: JoinSet<Option<Again>>,
+    running: HashMap<Id, Running>,
+    /// What may be handled as soon as a handler is free.
+    ready: VecDeque<Unit>,
+    /// Events whose key is busy.
+    lanes: Lanes<Work>,
+    /// Batches that fill.
+    gathering: Gathering,
+    /// Events that hold their key until they are tried again; a number tells those of one instant apart.
+    held: BTreeMap<(Instant, u64), (Key, Work)>,
+    last_number: u64,
+    /// Deliveries that are not settled.
+    in_hand: usize,
+}
+
+impl<'a> Dispatch<'a> {
+    pub(super) fn new(handling: &'a Arc<Handling>) -> Self {
+        let holds = handling.settings.ordering.as_ref().is_some_and(|(_, retry)| *retry == RetryOrder::HoldKey);
+        Self {
+            handling,
+            holds,
+            has_batches: handling.router.has_batches(),
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            ready: VecDeque::new(),
+            lanes: Lanes::default(),
+            gathering: Gathering::default(),
+            held: BTreeMap::new(),
+            last_number: 0,
+            in_hand: 0,
+        }
+    }
+
+    /// Takes deliveries and handles them until `halt`.
+    pub(super) async fn run(&mut self, source: &mut dyn Source, halt: &CancellationToken) -> Ended {
+        loop {
+            self.start_ready();
+            let due = self.due();
+            let alarm = async move {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = halt.cancelled() => return Ended::Halted,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                () = alarm => self.ring(),
+                delivery = source.next(), if self.has_room() => match delivery {
+                    Some(delivery) => self.take(delivery.into()),
+                    None => return Ended::Closed,
+                },
+            }
+        }
+    }
+
+    /// Waits for the handlers that run; returns what they had not begun.
+    pub(super) async fn finish(mut self) -> Vec<Delivery> {
+        let mut left = Vec::new();
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            if let Ok((_, Some(again))) = ended {
+                left.push(again.work.delivery);
+            }
+        }
+        let ready = self.ready.into_iter().flat_map(|unit| match unit {
+            Unit::One(_, work) => vec![work],
+            Unit::Batch(works) => works,
+        });
+        let held = std::mem::take(&mut self.held).into_values().map(|(_, work)| work);
+        let waiting = held.chain(ready).chain(self.gathering.drain()).chain(self.lanes.drain());
+        left.extend(waiting.map(|work| work.delivery));
+        left
+    }
+
+    fn has_room(&self) -> bool {
+        let settings = &self.handling.settings;
+        self.ready.is_empty()
+            && self.tasks.len() < settings.concurrency
+            && self.in_hand < usize::from(settings.limits.prefetch)
+    }
+
+    fn take(&mut self, mut work: Work) {
+        self.in_hand += 1;
+        let Handling { router, settings, .. } = &**self.handling;
+        if self.has_batches
+            && let Ok(event) = work.event(self.handling)
+            && let Some(batching) = router.batching(&event.event_type)
+        {
+            let event_type = event.event_type.clone();
+            // One bad event must not take the others of its batch with it again and again.
+            if work.is_suspect() {
+                self.ready.push_back(Unit::Batch(vec![work]));
+                return;
+            }
+            let full = self.gathering.add(event_type, batching, work);
+            self.ready.extend(full.map(Unit::Batch));
+            return;
+        }
+        let key = settings.ordering.as_ref().and_then(|(ordering, _)| {
+            let message = Arc::clone(&work.delivery.message);
+            ordering.of(&message, || work.event(self.handling).as_ref().ok())
+        });
+        let ready = match &key {
+            Some(key) => self.lanes.enter(key, work),
+            None => Some(work),
+        };
+        self.ready.extend(ready.map(|work| Unit::One(key, work)));
+    }
+
+    fn start_ready(&mut self) {
+        while self.tasks.len() < self.handling.settings.concurrency
+            && let Some(unit) = self.ready.pop_front()
+        {
+            let handling = Arc::clone(self.handling);
+            let (task, running) = match unit {
+                Unit::One(key, work) => {
+                    let held = self.holds && key.is_some();
+                    let task = self.tasks.spawn(async move {
+                        if held {
+                            return handling.process_held(work).await;
+                        }
+                        handling.process(work).await;
+                        None
+                    });
+                    (task, Running { key, deliveries: 1 })
+                }
+                Unit::Batch(works) => {
+                    let deliveries = works.len();
+                    let task = self.tasks.spawn(async move {
+                        handling.process_batch(works).await;
+                        None
+                    });
+                    (task, Running { key: None, deliveries })
+                }
+            };
+            self.running.insert(task.id(), running);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Option<Again>), JoinError>) {
+        let (id, again) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                // A handler's panic is caught closer to it; this one would be our own.
+                tracing::error!(%error, "a consumer task failed; its event goes back to the queue");
+                (error.id(), None)
+            }
+        };
+        let Some(Running { key, deliveries }) = self.running.remove(&id) else { return };
+        if let (Some(key), Some(Again { work, after })) = (&key, again) {
+            self.last_number += 1;
+            self.held.insert((Instant::now() + after, self.last_number), (Arc::clone(key), work));
+            return;
+        }
+        self.in_hand -= deliveries;
+        if let Some(key) = key
+            && let Some(next) = self.lanes.leave(&key)
+        {
+            self.ready.push_back(Unit::One(Some(key), next));
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let held = self.held.first_key_value().map(|((due, _), _)| *due);
+        held.into_iter().chain(self.gathering.due()).min()
+    }
+
+    /// Something is due.
+    fn ring(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.held.first_entry()
+            && first.key().0 <= now
+        {
+            let (key, work) = first.remove();
+            self.ready.push_back(Unit::One(Some(key), work));
+        }
+        while let Some(works) = self.gathering.take_due(now) {
+            self.ready.push_back(Unit::Batch(works));
+        }
+    }
+}

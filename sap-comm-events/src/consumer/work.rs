@@ -1,0 +1,46 @@
+use sap_comm_core::RawEvent;
+
+use super::{FailureCause, Handling};
+use crate::{backend::Delivery, backend::Redelivered, message::Message};
+
+/// A delivery on its way to a handler, and its event once somebody has read it.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) delivery: Delivery,
+    event: Option<Read>,
+}
+
+/// An event, or why the message is none.
+pub(super) type Read = Result<RawEvent, FailureCause>;
+
+impl From<Delivery> for Work {
+    fn from(delivery: Delivery) -> Self {
+        Self { delivery, event: None }
+    }
+}
+
+impl Work {
+    /// The event, read now if it was not before.
+    pub(super) fn event(&mut self, handling: &Handling) -> &Read {
+        self.event.get_or_insert_with(|| handling.read(&self.delivery.message))
+    }
+
+    pub(super) fn into_parts(self, handling: &Handling) -> (Delivery, Read) {
+        let event = self.event.unwrap_or_else(|| handling.read(&self.delivery.message));
+        (self.delivery, event)
+    }
+
+    pub(super) fn message(&self) -> &Message {
+        &self.delivery.message
+    }
+
+    /// Whether it was in a handler before, which may have been its fault.
+    pub(super) fn is_suspect(&self) -> bool {
+        let redelivered = match self.delivery.redelivered {
+            Redelivered::No => false,
+            Redelivered::Uncounted => true,
+            Redelivered::Times(times) => times > 0,
+        };
+        redelivered || self.message().attempt() > 1 || super::process::redeliveries(self.message()) > 0
+    }
+}
