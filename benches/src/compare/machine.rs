@@ -8,13 +8,22 @@ use crate::{BenchError, Load, QueueKind, Setting, UserCreated, event::SOURCE};
 
 /// Prints to stderr what the figures depend on.
 pub(super) fn describe(options: &Options) -> Result<(), BenchError> {
-    let cores = available_parallelism().map_err(BenchError::refused("count the cores"))?;
     let Options { rounds, messages, .. } = options;
-    eprintln!("{cores} cores ({}); {rounds} rounds, {messages} messages a run on a classic queue", processor());
+    eprintln!("{}; {rounds} rounds, {messages} messages a run on a classic queue", cores()?);
+    warn_of_debug();
+    Ok(())
+}
+
+/// How many cores there are, and which.
+pub(super) fn cores() -> Result<String, BenchError> {
+    let cores = available_parallelism().map_err(BenchError::refused("count the cores"))?;
+    Ok(format!("{cores} cores ({})", processor()))
+}
+
+pub(super) fn warn_of_debug() {
     if cfg!(debug_assertions) {
         eprintln!("This is a debug build: the figures mean nothing.");
     }
-    Ok(())
 }
 
 /// The same for the broker, which shares the cores.

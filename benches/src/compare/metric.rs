@@ -1,5 +1,4 @@
-use serde::Serialize;
-
+use super::row::Better;
 use crate::Figures;
 
 /// What is compared.
@@ -9,14 +8,6 @@ pub(super) enum Metric {
     Cpu,
     P50,
     P99,
-}
-
-/// Which of two values is the better one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Better {
-    Higher,
-    Lower,
 }
 
 impl Metric {

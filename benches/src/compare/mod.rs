@@ -1,5 +1,6 @@
-//! `compare-events`: ours beside each peer, in interleaved rounds on one broker.
+//! Ours beside each peer: what `cargo xtask compare` runs.
 
+mod breaker;
 mod case;
 mod child;
 mod machine;
@@ -13,6 +14,8 @@ use sap_comm_testkit::RabbitNode;
 
 use self::{case::Case, metric::Metric, row::Row};
 use crate::BenchError;
+
+pub use self::breaker::{BreakerOptions, breaker};
 
 const SUBJECT: &str = "events";
 

@@ -1,10 +1,25 @@
 use serde::Serialize;
 
-use super::{
-    SUBJECT,
-    metric::{Better, Metric},
-};
+use super::{SUBJECT, metric::Metric};
 use crate::{BenchError, client::Client};
+
+/// Which of two values is the better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Better {
+    Higher,
+    Lower,
+}
+
+/// What the figures of a row are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    pub(super) subject: &'static str,
+    pub(super) case: &'static str,
+    pub(super) metric: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) better: Better,
+}
 
 /// One figure of ours beside a peer's, as `cargo xtask compare` reads it.
 #[derive(Debug, PartialEq, Serialize)]
@@ -22,7 +37,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Fails when a figure is too small to divide by.
+    /// A row about events. Fails when a figure is too small to divide by.
     pub(super) fn new(
         case: &'static str,
         metric: Metric,
@@ -30,21 +45,20 @@ impl Row {
         peer: Client,
         theirs: f64,
     ) -> Result<Self, BenchError> {
+        let (unit, better) = (metric.unit(), metric.better());
+        let measure = Measure { subject: SUBJECT, case, metric: metric.name(), unit, better };
+        Self::of(measure, ours, peer.name(), theirs)
+    }
+
+    /// Fails when a figure is too small to divide by.
+    pub(super) fn of(measure: Measure, ours: f64, peer: &'static str, theirs: f64) -> Result<Self, BenchError> {
+        let Measure { subject, case, metric, unit, better } = measure;
         let ratio = ours / theirs;
         if !ratio.is_finite() {
-            return Err(BenchError::refused("compare")(format!("{ours} {} with {theirs}", metric.unit())));
+            return Err(BenchError::refused("compare")(format!("{ours} {unit} with {theirs}")));
         }
-        Ok(Self {
-            subject: SUBJECT,
-            case,
-            metric: metric.name(),
-            unit: metric.unit(),
-            ours: rounded(ours),
-            peer: peer.name(),
-            theirs: rounded(theirs),
-            ratio: rounded(ratio),
-            better: metric.better(),
-        })
+        let (ours, theirs, ratio) = (rounded(ours), rounded(theirs), rounded(ratio));
+        Ok(Self { subject, case, metric, unit, ours, peer, theirs, ratio, better })
     }
 }
 

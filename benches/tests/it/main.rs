@@ -1,3 +1,5 @@
 //! The programs of the benches, as `cargo xtask` runs them.
 
+mod allocation;
+mod compare_breaker;
 mod compare_events;
