@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`compare`] | interleaved rounds of ours and the peers, each client in a process of its own |
+//! | [`chaos`] | load under seeded faults, and what came of every event |
 //! | [`client`] | the clients under measurement |
 //! | [`Setting`] | what all clients of a case have in common |
 //! | [`Arrivals`] | what reached the handler, and when: loss and duplicates end a run |
@@ -10,6 +11,7 @@
 //! | [`UserCreated`], [`Sized`](event::Sized) | the events that travel |
 
 mod arrivals;
+pub mod chaos;
 pub mod client;
 pub mod compare;
 mod cpu;

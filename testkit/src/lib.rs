@@ -39,7 +39,7 @@ pub use {
     node::{NodeScript, RunningScript},
     ports::free_port,
     postgres::Postgres,
-    rabbit::{RabbitNode, RabbitNodeBuilder},
+    rabbit::{RabbitCluster, RabbitNode, RabbitNodeBuilder},
     redis::Redis,
     relay::{Direction, Relay},
 };

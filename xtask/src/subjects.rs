@@ -28,6 +28,9 @@ pub(crate) struct Chaos {
     /// How long to keep at it
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Which of the subject's settings, such as `cluster`; its usual one when left out
+    #[arg(long)]
+    mode: Option<String>,
 }
 
 /// Runs each subject's program and prints its figures.
@@ -61,7 +64,8 @@ pub(crate) fn chaos(options: &Chaos) -> Result<(), TaskError> {
     let subject = find("subject of chaos", &options.subject, &known)?;
     setup::prepare()?;
     let (seed, seconds) = (options.seed.to_string(), options.seconds.to_string());
-    program("chaos", subject).args(["--seed", &seed, "--seconds", &seconds]).show()
+    let mode = options.mode.iter().flat_map(|mode| ["--mode", mode]);
+    program("chaos", subject).args(["--seed", &seed, "--seconds", &seconds]).args(mode).show()
 }
 
 fn program(kind: &str, subject: &str) -> Run {

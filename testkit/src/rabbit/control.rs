@@ -141,7 +141,7 @@ fn number(value: &str) -> Result<u64, TestkitError> {
 }
 
 /// The vhost's name, out of a URI or as it is.
-fn vhost_name(vhost: &str) -> &str {
+pub(super) fn vhost_name(vhost: &str) -> &str {
     match vhost.split_once("://") {
         Some((_, rest)) => match rest.split_once('/').map(|(_, path)| path.split('?').next().unwrap_or(path)) {
             None | Some("" | "%2f" | "%2F") => "/",
@@ -152,7 +152,7 @@ fn vhost_name(vhost: &str) -> &str {
 }
 
 /// An Erlang binary of these bytes, whatever they are.
-fn binary(text: &str) -> String {
+pub(super) fn binary(text: &str) -> String {
     format!("<<{}>>", bytes(text))
 }
 

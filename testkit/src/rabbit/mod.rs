@@ -6,10 +6,12 @@
 //! one's own.
 
 mod builder;
+mod cluster;
 mod control;
 mod erlang;
 mod node;
 mod probe;
 
 pub use builder::RabbitNodeBuilder;
+pub use cluster::RabbitCluster;
 pub use node::RabbitNode;

@@ -6,7 +6,7 @@ use lapin::{
     tcp::{OwnedIdentity, OwnedTLSConfig},
     types::FieldTable,
 };
-use sap_comm_testkit::{RabbitNode, TestkitError};
+use sap_comm_testkit::{RabbitCluster, RabbitNode, TestkitError};
 use tokio::time::timeout;
 
 use crate::is_alive;
@@ -142,13 +142,13 @@ async fn a_tls_node_is_trusted_through_its_authority_and_asks_for_a_client_certi
 
 #[tokio::test]
 async fn nodes_join_into_a_cluster() {
-    let (one, other) = tokio::join!(RabbitNode::start(), RabbitNode::start());
-    let (one, other) = (one.unwrap(), other.unwrap());
-    other.join(&one).await.unwrap();
+    let cluster = RabbitCluster::start(2).await.unwrap();
+    let [one, other] = cluster.nodes() else { panic!("two nodes") };
     assert_eq!(one.eval("length([node() | nodes()])").await.unwrap(), "2");
-    let uri = one.new_vhost().await.unwrap();
-    let vhost = uri.rsplit('/').next().unwrap();
-    let connection = Arc::new(connect(&other.uri().replace("%2f", vhost)).await.unwrap());
+    let uris = cluster.new_vhost().await.unwrap();
+    let connection = Arc::new(connect(&uris[1]).await.unwrap());
     with_queue(&connection, "anywhere").await;
-    assert_eq!(one.queue_depth(&uri, "anywhere").await.unwrap(), Some(0));
+    assert_eq!(one.queue_depth(&uris[0], "anywhere").await.unwrap(), Some(0));
+    assert_eq!(cluster.leader_of(0, &uris[0], "anywhere").await.unwrap(), Some(1), "{}", other.name());
+    assert_eq!(cluster.leader_of(0, &uris[0], "nowhere").await.unwrap(), None);
 }

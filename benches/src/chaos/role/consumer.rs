@@ -1,0 +1,117 @@
+//! Gives each event its effect, once, behind an inbox.
+
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
+
+use sap_comm::{
+    BoxError,
+    Context, Event,
+    events::{BrokerConfig, EventRouter, HandlerError, Subscription, inbox::Inbox},
+};
+use sqlx::{
+    Row, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::time::sleep;
+
+use super::{CLOSE_LIMIT, Role, desk::Counts, desk::Desk};
+use crate::{
+    BenchError,
+    chaos::{GROUP, RETRY_MS, Step, exchange},
+};
+
+const PREFETCH: u16 = 50;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Events are redelivered for the run's own deeds; none is to be taken for one that kills its consumer.
+const MAX_REDELIVERIES: u32 = 100_000;
+
+pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) -> Result<(), BenchError> {
+    let pool = database(&role.file("db")).await.map_err(refused)?;
+    for table in ["effect", "again"] {
+        let create = format!("create table if not exists {table} (place integer primary key autoincrement, key text, number integer)");
+        sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool).await.map_err(refused)?;
+    }
+    let inbox = Inbox::new(pool.clone(), GROUP);
+    inbox.migrate().await.map_err(refused)?;
+    let already: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&pool).await.map_err(refused)?;
+    desk.counts.done.store(already.unsigned_abs(), Ordering::Relaxed);
+
+    // Counting would move what a dead process held to the end of the queue.
+    let config = BrokerConfig::new(GROUP).count_redeliveries(false).max_redeliveries(MAX_REDELIVERIES);
+    let broker = role.connect(config.retry_delays([Duration::from_millis(RETRY_MS)]).prefetch(PREFETCH)).await?;
+    let (orders, counts) = (desk.orders.clone(), std::sync::Arc::clone(&desk.counts));
+    let router = EventRouter::new().on(move |event: Event<Step>| {
+        let (pool, inbox, counts) = (pool.clone(), inbox.clone(), std::sync::Arc::clone(&counts));
+        let slow = Duration::from_millis(orders.borrow().slow);
+        async move {
+            sleep(slow).await;
+            if Context::current().attempt() <= event.data.fails {
+                return Err(HandlerError::retry("it is to fail at first"));
+            }
+            // To fail would cost the event its place: a database that is busy is asked again.
+            loop {
+                match apply(&pool, &inbox, &event).await {
+                    Ok(first) => {
+                        if first {
+                            Counts::one(&counts.done);
+                        }
+                        return Ok(());
+                    }
+                    Err(error) => eprintln!("{}: {error}", event.id),
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    });
+    let subscription = Subscription::new(exchange(partition));
+    let subscription = if quorum { subscription.quorum() } else { subscription };
+    let subscription = loop {
+        match broker.subscribe(subscription.clone(), router.clone()).await {
+            Ok(subscription) => break subscription,
+            Err(error) => eprintln!("{error}"),
+        }
+        sleep(PAUSE).await;
+    };
+    desk.stopped().await;
+    subscription.stop().await;
+    broker.close(CLOSE_LIMIT).await;
+    Ok(())
+}
+
+/// Notes the effect in the transaction that notes the event; whether it was the first time.
+async fn apply(pool: &SqlitePool, inbox: &Inbox, event: &Event<Step>) -> Result<bool, BenchError> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused)?;
+    let first = inbox.once(&mut tx, &event.id).await.map_err(refused)?;
+    let insert = if first {
+        "insert into effect (key, number) values (?, ?)"
+    } else {
+        "insert into again (key, number) values (?, ?)"
+    };
+    let number = i64::try_from(event.data.number).map_err(refused)?;
+    sqlx::query(insert).bind(&event.data.key).bind(number).execute(&mut *tx).await.map_err(refused)?;
+    tx.commit().await.map_err(refused)?;
+    Ok(first)
+}
+
+pub(super) async fn database(file: &Path) -> sqlx::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What is committed outlives the process, though not the machine.
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(Duration::from_secs(30));
+    SqlitePoolOptions::new().max_connections(2).connect_with(options).await
+}
+
+/// What had its effect, in order, and how many deliveries the inbox took for known.
+pub(in crate::chaos) async fn effects(file: &Path) -> Result<(Vec<(String, u64)>, u64), BenchError> {
+    let pool = database(file).await.map_err(refused)?;
+    let rows = sqlx::query("select key, number from effect order by place").fetch_all(&pool).await.map_err(refused)?;
+    let effects = rows.iter().map(|row| (row.get(0), row.get::<i64, _>(1).unsigned_abs())).collect();
+    let again: i64 = sqlx::query_scalar("select count(*) from again").fetch_one(&pool).await.map_err(refused)?;
+    Ok((effects, again.unsigned_abs()))
+}
+
+fn refused(error: impl Into<BoxError>) -> BenchError {
+    BenchError::refused("keep the effects")(error)
+}
