@@ -170,7 +170,9 @@ impl fmt::Display for Fault {
             Self::HalfOpen { wire, way, lasting } => write!(f, "{wire} half-open ({way:?}) for {lasting:?}"),
             Self::HalfClosed { wire, way } => write!(f, "{wire} half-closed ({way:?})"),
             Self::Delayed { wire, delay, lasting } => write!(f, "{wire} delayed by {delay:?} for {lasting:?}"),
-            Self::Slow { consumer, each, lasting } => write!(f, "consumer-{consumer} takes {each:?} an event for {lasting:?}"),
+            Self::Slow { consumer, each, lasting } => {
+                write!(f, "consumer-{consumer} takes {each:?} an event for {lasting:?}")
+            }
             Self::WorkerKilled { worker, down } => write!(f, "process {worker} killed, down for {down:?}"),
             Self::WorkerFrozen { worker, frozen } => write!(f, "process {worker} frozen for {frozen:?}"),
             Self::Burst { worker, events } => write!(f, "process {worker} publishes {events} events at once"),

@@ -73,10 +73,10 @@ pub async fn events(options: &Options) -> Result<Report, BenchError> {
         broken = breaking(options, &stage, start, &mut log) => broken?,
         () = weighing(&stage, &mut memory) => {}
     }
-    let (took, mut draining) = (start.elapsed(), Instant::now());
+    let (took, draining) = (start.elapsed(), Instant::now());
     println!("{} draining", Since(start));
     let (consumers, publishers): (Vec<_>, Vec<_>) = stage.workers.iter().partition(|worker| worker.consumes());
-    finish(&publishers, &mut log).await?;
+    finish(&publishers, start, &mut log).await?;
     let dead = loop {
         let (waiting, dead) = stage.depth().await?;
         if waiting == 0 {
@@ -84,12 +84,11 @@ pub async fn events(options: &Options) -> Result<Report, BenchError> {
         }
         if draining.elapsed() >= PATIENCE {
             log.hung.push(format!("{waiting} messages wait and nobody takes them"));
-            draining = Instant::now();
             break dead;
         }
         sleep(Duration::from_millis(200)).await;
     };
-    finish(&consumers, &mut log).await?;
+    finish(&consumers, start, &mut log).await?;
     println!("{} drained within {:.1} s", Since(start), draining.elapsed().as_secs_f64());
 
     let mut progress = Progress::default();
@@ -102,7 +101,7 @@ pub async fn events(options: &Options) -> Result<Report, BenchError> {
     let Log { faults, hung, crashed, mut broker_recoveries, mut recoveries } = log;
     broker_recoveries.sort_unstable();
     recoveries.sort_unstable();
-    let (seed, account, memory) = (options.seed, Account::of(&stage.workers).await?, memory.growth());
+    let (seed, account, memory) = (options.seed, Account::of(options.seed, &stage.workers).await?, memory.growth());
     Ok(Report { seed, took, faults, account, progress, dead, hung, crashed, broker_recoveries, recoveries, memory })
 }
 
@@ -142,8 +141,14 @@ async fn weighing(stage: &Stage, memory: &mut Memory) {
     }
 }
 
-async fn finish(workers: &[&Worker], log: &mut Log) -> Result<(), BenchError> {
-    for (worker, finished) in workers.iter().zip(join_all(workers.iter().map(|worker| worker.finish(PATIENCE))).await) {
+/// Tells the workers to stop and waits until each has finished what it has.
+async fn finish(workers: &[&Worker], start: Instant, log: &mut Log) -> Result<(), BenchError> {
+    let finishing = workers.iter().map(|worker| async {
+        let finished = worker.finish(PATIENCE).await;
+        println!("{} {} has finished", Since(start), worker.name());
+        finished
+    });
+    for (worker, finished) in workers.iter().zip(join_all(finishing).await) {
         if !finished? {
             log.hung.push(format!("{} did not finish: {}", worker.name(), worker.log()));
         }

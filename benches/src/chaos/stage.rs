@@ -60,9 +60,10 @@ impl Stage {
         }))
         .await?;
         let url = |side: Side| {
-            let through = cluster.nodes().iter().zip(&relays).map(|(node, relays)| {
-                format!("{}?heartbeat={HEARTBEAT}", relays[side as usize].through(&node.uri()))
-            });
+            let through =
+                cluster.nodes().iter().zip(&relays).map(|(node, relays)| {
+                    format!("{}?heartbeat={HEARTBEAT}", relays[side as usize].through(&node.uri()))
+                });
             through.collect::<Vec<_>>().join(",")
         };
         let quorum = mode == Mode::Cluster;
@@ -73,10 +74,8 @@ impl Stage {
             work,
         };
         let consumes = |partition| Work::Consume { partition, quorum };
-        let consumers = [
-            role("consumer-0", Side::Consumers, consumes(0)),
-            role("consumer-1", Side::Consumers, consumes(1)),
-        ];
+        let consumers =
+            [role("consumer-0", Side::Consumers, consumes(0)), role("consumer-1", Side::Consumers, consumes(1))];
         let mut workers = try_join_all(consumers.map(Worker::start)).await?;
         let publishes = Work::Publish { partitions: PARTITIONS };
         let publishers = [

@@ -2,4 +2,5 @@
 
 mod allocation;
 mod compare_breaker;
+mod chaos_events;
 mod compare_events;

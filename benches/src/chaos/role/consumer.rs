@@ -3,8 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use sap_comm::{
-    BoxError,
-    Context, Event,
+    BoxError, Context, Event,
     events::{BrokerConfig, EventRouter, HandlerError, Subscription, inbox::Inbox},
 };
 use sqlx::{
@@ -27,7 +26,9 @@ const MAX_REDELIVERIES: u32 = 100_000;
 pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) -> Result<(), BenchError> {
     let pool = database(&role.file("db")).await.map_err(refused)?;
     for table in ["effect", "again"] {
-        let create = format!("create table if not exists {table} (place integer primary key autoincrement, key text, number integer)");
+        let create = format!(
+            "create table if not exists {table} (place integer primary key autoincrement, key text, number integer)"
+        );
         sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool).await.map_err(refused)?;
     }
     let inbox = Inbox::new(pool.clone(), GROUP);

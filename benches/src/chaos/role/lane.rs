@@ -46,7 +46,7 @@ impl Lane {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(ended) = under_way.next(), if !under_way.is_empty() => { let () = Result::from(ended)?; }
+                Some(ended) = under_way.next(), if !under_way.is_empty() => ended?,
                 () = stop.cancelled(), if under_way.is_empty() && open.is_empty() => return Ok(()),
                 _ = pace.tick(), if under_way.len() < self.depth && !(stop.is_cancelled() && open.is_empty()) => {
                     let number = open.pop_front().unwrap_or_else(|| {
@@ -70,16 +70,15 @@ impl Lane {
                 }
                 Err(error) => {
                     eprintln!("{} {number}: {error}", self.key);
-                    let count = if matches!(error, PublishError::QueueFull { .. }) {
-                        &self.counts.refused
-                    } else {
-                        &self.counts.failed
+                    let (count, fate) = match error {
+                        PublishError::QueueFull { .. } => (&self.counts.refused, Fate::Refused),
+                        _ => (&self.counts.failed, Fate::Failed),
                     };
                     Counts::one(count);
+                    if self.depth > 1 {
+                        return self.ledger.note(fate, &self.key, number);
+                    }
                 }
-            }
-            if self.depth > 1 {
-                return self.ledger.note(Fate::Failed, &self.key, number);
             }
             sleep(PAUSE).await;
         }
@@ -90,7 +89,8 @@ impl Lane {
         let mut event = Event::new("chaos", Step { key: self.key.clone(), number, fails });
         event.id = format!("evt_{}_{number}", self.key);
         let exchange = exchange(self.partition);
-        let publishing = Context::root().with_timeout(self.deadline).scope(self.broker.publish_event(&exchange, &event));
+        let publishing =
+            Context::root().with_timeout(self.deadline).scope(self.broker.publish_event(&exchange, &event));
         match timeout(self.deadline + GRACE, publishing).await {
             Ok(answer) => answer.map(drop),
             Err(_) => {

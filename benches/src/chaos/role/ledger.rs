@@ -15,8 +15,10 @@ pub(in crate::chaos) enum Fate {
     Sent,
     /// The broker confirmed it.
     Confirmed,
-    /// The publish failed and was not tried again.
+    /// The publish failed and was not tried again; the broker may have the event.
     Failed,
+    /// The publish was refused before anything was sent, and not tried again.
+    Refused,
 }
 
 impl Fate {
@@ -25,6 +27,7 @@ impl Fate {
             Self::Sent => 's',
             Self::Confirmed => 'c',
             Self::Failed => 'f',
+            Self::Refused => 'r',
         }
     }
 }
@@ -64,6 +67,7 @@ pub(in crate::chaos) fn read(file: &Path) -> io::Result<Fates> {
         let fate = match letter {
             "c" => Fate::Confirmed,
             "f" => Fate::Failed,
+            "r" => Fate::Refused,
             _ => Fate::Sent,
         };
         let known = fates.entry(key.to_owned()).or_default().entry(number).or_insert(fate);

@@ -12,12 +12,12 @@ use std::{path::PathBuf, time::Duration};
 use sap_comm::events::{Broker, BrokerConfig};
 use serde::{Deserialize, Serialize};
 
+use self::desk::Desk;
+pub(super) use self::{consumer::effects, ledger::read as read_ledger, outbox::written};
 pub(super) use self::{
     desk::{Orders, Progress},
     ledger::Fate,
 };
-pub(super) use self::{consumer::effects, ledger::read as read_ledger, outbox::written};
-use self::desk::Desk;
 use crate::BenchError;
 
 /// What a process does, and where it leaves its traces.

@@ -3,8 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use sap_comm::{
-    BoxError,
-    Event,
+    BoxError, Event,
     events::{
         BrokerConfig,
         outbox::{Outbox, RelayConfig},
@@ -26,12 +25,12 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(role: &Role, partitions: u32, desk: &Desk) -> Result<(), BenchError> {
     let pool = database(&role.file("db")).await.map_err(refused)?;
-    let create = "create table if not exists written (place integer primary key autoincrement, key text, number integer)";
+    let create =
+        "create table if not exists written (place integer primary key autoincrement, key text, number integer)";
     sqlx::query(create).execute(&pool).await.map_err(refused)?;
     let outbox = Outbox::new(pool.clone());
     outbox.migrate().await.map_err(refused)?;
-    let already: i64 =
-        sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.map_err(refused)?;
+    let already: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.map_err(refused)?;
     desk.counts.done.store(already.unsigned_abs(), Ordering::Relaxed);
     let broker = role.connect(BrokerConfig::new("chaos").publish_deadline(Duration::from_secs(5))).await?;
     let config = RelayConfig::new().lease(LEASE).poll_interval(POLL).backoff(POLL).max_backoff(POLL * 5);
@@ -58,7 +57,8 @@ pub(super) async fn run(role: &Role, partitions: u32, desk: &Desk) -> Result<(),
 async fn write(pool: &SqlitePool, outbox: &Outbox, name: &str, partition: u32) -> Result<(), BenchError> {
     let key = format!("{name}.outbox.{partition}");
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused)?;
-    let next = "insert into written (key, number) values (?1, (select count(*) from written where key = ?1)) returning number";
+    let next =
+        "insert into written (key, number) values (?1, (select count(*) from written where key = ?1)) returning number";
     let number: i64 = sqlx::query_scalar(next).bind(&key).fetch_one(&mut *tx).await.map_err(refused)?;
     let number = number.unsigned_abs();
     let mut event = Event::new("chaos", Step { key: key.clone(), number, fails: 0 });
