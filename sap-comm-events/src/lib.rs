@@ -6,6 +6,7 @@
 //! | [`EventRouter`] | handlers by payload type, and what they may answer |
 //! | [`Subscription`] | the exchange, the consumer group and its limits |
 //! | [`DeadLetters`] | what could not be handled: list, count, redrive |
+//! | [`cloud_events`] | events as CloudEvents, for peers that speak those |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
 //! | `outbox`, `inbox` | events that share a database transaction with their cause or their effect (feature `sql`) |
 //! | `test_util` | what tests of a service need (feature `test-util`) |
@@ -39,6 +40,7 @@
 
 mod backend;
 mod broker;
+pub mod cloud_events;
 mod consumer;
 mod dead_letter;
 #[cfg(feature = "sql")]
@@ -63,7 +65,7 @@ pub use broker::{
 };
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
-pub use message::header;
+pub use message::{EventFormat, header};
 pub use router::{Batching, EventRouter, HandlerError, Outcome};
 pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, SubscriptionHandle};
 pub use topology::TopologyError;

@@ -108,7 +108,7 @@ impl<T: Serialize> Serialize for Event<T> {
         map.serialize_entry("correlationId", &self.correlation_id)?;
         map.serialize_entry("data", &self.data)?;
         map.serialize_entry("metadata", &self.metadata)?;
-        for (name, value) in self.extensions.iter() {
+        for (name, value) in self.extensions.iter().filter(|(name, _)| !FIELDS.contains(name)) {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -122,7 +122,7 @@ impl Serialize for Metadata {
         if let Some(user_id) = &self.user_id {
             map.serialize_entry("userId", user_id)?;
         }
-        for (name, value) in self.extensions.iter() {
+        for (name, value) in self.extensions.iter().filter(|(name, _)| !OF_METADATA.contains(name)) {
             map.serialize_entry(name, value)?;
         }
         map.end()

@@ -25,11 +25,20 @@ impl Extensions {
         self.iter().find_map(|(key, value)| (key == name).then_some(value.get()))
     }
 
+    /// Adds the field `name`, in place of one of that name. The names of the envelope's own fields are not written.
+    pub fn insert(&mut self, name: String, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, own)) => *own = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
     pub(super) fn push(&mut self, name: String, value: Box<RawValue>) {
         self.0.push((name, value));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+    /// The fields in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), &**value))
     }
 }

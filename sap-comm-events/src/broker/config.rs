@@ -4,7 +4,7 @@ use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
 use super::{TlsConfig, delays};
-use crate::topology::check_name;
+use crate::{EventFormat, topology::check_name};
 
 /// Options of a [`Broker`](super::Broker); checked when it connects.
 ///
@@ -38,6 +38,7 @@ pub struct BrokerConfig {
     pub(crate) max_redeliveries: u32,
     pub(crate) count_redeliveries: bool,
     pub(crate) max_event_bytes: usize,
+    pub(crate) event_format: EventFormat,
     pub(crate) tls: TlsConfig,
 }
 
@@ -73,6 +74,7 @@ impl Default for BrokerConfig {
             max_redeliveries: 10,
             count_redeliveries: true,
             max_event_bytes: MAX_EVENT_BYTES,
+            event_format: EventFormat::Envelope,
             tls: TlsConfig::default(),
         }
     }
@@ -169,6 +171,13 @@ impl BrokerConfig {
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
+        self
+    }
+
+    /// How events are written. The specification's envelope: what a service on its TypeScript stack reads.
+    #[must_use]
+    pub fn event_format(mut self, format: EventFormat) -> Self {
+        self.event_format = format;
         self
     }
 

@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::{Broker, PublishError};
 use crate::{
+    EventFormat,
     message::{Message, header},
     topology::{MAX_EVENT_TYPE, Target, check_name},
 };
@@ -27,6 +28,7 @@ pub struct Confirmation {
 pub struct PublishOptions {
     deadline: Option<Duration>,
     ordering_key: Option<String>,
+    format: Option<EventFormat>,
 }
 
 impl PublishOptions {
@@ -46,6 +48,12 @@ impl PublishOptions {
     /// handles events of the same key one after the other.
     pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
         self.ordering_key = Some(key.into());
+        self
+    }
+
+    /// How the event is written, instead of the configuration's format.
+    pub fn format(mut self, format: EventFormat) -> Self {
+        self.format = Some(format);
         self
     }
 }
@@ -138,7 +146,8 @@ impl Broker {
     ) -> Result<Confirmation, PublishError> {
         check_name("exchange", exchange)?;
         check_type(&event.event_type)?;
-        let body = event.to_json().map_err(|error| PublishError::Encode { reason: error.to_string() })?;
+        let format = options.format.unwrap_or(self.config().event_format);
+        let body = format.body(event).map_err(|error| PublishError::Encode { reason: error.to_string() })?;
         let limit = self.config().max_event_bytes;
         if body.len() > limit {
             return Err(PublishError::TooLarge { id: event.id.clone(), size: body.len(), limit });
@@ -154,7 +163,7 @@ impl Broker {
             event_type = event.event_type,
             exchange,
         );
-        let mut message = Message::of_event(event, body, kind, &context);
+        let mut message = Message::of_event(event, body, kind, &context).in_format(format, event);
         if let Some(key) = options.ordering_key {
             message.headers.set(header::ORDERING_KEY, key);
         }

@@ -90,7 +90,7 @@ impl Handling {
             let reason = format_args!("the event has {size} bytes; the limit is {limit}");
             return Err(FailureCause::new(&ErrorCode::PAYLOAD_TOO_LARGE, reason));
         }
-        RawEvent::from_json(&message.body).map_err(|error| FailureCause::of_decoding(&error))
+        message.event().map_err(|error| FailureCause::of_decoding(&error))
     }
 
     async fn verdict_on(&self, delivery: &Delivery, event: Read) -> Verdict {

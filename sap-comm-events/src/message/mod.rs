@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use sap_comm_core::{Context, EventKind, RawEvent};
 
+mod format;
 pub mod header;
+
+pub(crate) use format::Content;
+pub use format::EventFormat;
 
 /// An event's bytes, and what a broker keeps beside them.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +25,7 @@ pub(crate) struct Message {
     /// Seconds since the Unix epoch.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) timestamp: Option<u64>,
+    pub(crate) content: Content,
     pub(crate) headers: Headers,
 }
 
@@ -46,6 +51,7 @@ impl Message {
             correlation_id: Some(event.correlation_id.clone()),
             source: Some(event.source.clone()),
             timestamp: u64::try_from(event.timestamp.as_secs()).ok(),
+            content: Content::default(),
             headers,
         }
     }
@@ -128,7 +134,6 @@ impl Headers {
         }
     }
 
-    #[cfg(any(test, feature = "rabbitmq"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &HeaderValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }

@@ -8,7 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use crate::message::{HeaderValue, Headers, Message};
+use crate::message::{Content, HeaderValue, Headers, Message};
 
 /// Persistent, in AMQP's numbers.
 const PERSISTENT: u8 = 2;
@@ -28,11 +28,16 @@ pub(super) fn of(message: &Message) -> BasicProperties {
         }
     }
     let mut properties = BasicProperties::default()
-        .with_content_type("application/json".into())
-        .with_content_encoding("utf-8".into())
         .with_delivery_mode(PERSISTENT)
         .with_headers(FieldTable::from(table));
     let short = |text: &str| ShortString::try_new(text).ok().filter(|text| !text.as_str().is_empty());
+    let (content_type, content_encoding) = message.content.properties();
+    if let Some(content_type) = content_type.and_then(short) {
+        properties = properties.with_content_type(content_type);
+    }
+    if let Some(content_encoding) = content_encoding.and_then(short) {
+        properties = properties.with_content_encoding(content_encoding);
+    }
     if let Some(id) = short(&message.id) {
         properties = properties.with_message_id(id);
     }
@@ -56,6 +61,11 @@ pub(super) fn message(delivery: Delivery) -> Message {
     let Delivery { routing_key, properties, data, .. } = delivery;
     let text = |field: &Option<ShortString>| field.as_ref().map(ToString::to_string);
     let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
+    let content = Content::of(
+        properties.content_type().as_ref().map(ShortString::as_str),
+        properties.content_encoding().as_ref().map(ShortString::as_str),
+        &headers,
+    );
     Message {
         body: data.into(),
         id: text(properties.message_id()).unwrap_or_default(),
@@ -64,6 +74,7 @@ pub(super) fn message(delivery: Delivery) -> Message {
         correlation_id: text(properties.correlation_id()),
         source: text(properties.app_id()),
         timestamp: *properties.timestamp(),
+        content,
         headers,
     }
 }
@@ -133,6 +144,7 @@ mod tests {
             correlation_id: Some("req_1".into()),
             source: Some("auth-service".into()),
             timestamp: Some(7),
+            content: Content::default(),
             headers: Headers::default(),
         };
         sent.headers.set("a", "text".to_owned());

@@ -4,6 +4,7 @@ mod batching;
 mod context;
 mod ending;
 mod failing;
+mod formats;
 mod limits;
 mod load;
 mod ordering;
@@ -92,6 +93,8 @@ macro_rules! conformance {
                 routing::an_ephemeral_consumer_sees_what_comes_and_leaves_nothing,
                 routing::the_longest_names_have_ephemeral_consumers,
                 context::the_context_crosses_the_broker,
+                formats::an_event_arrives_whole_in_every_format,
+                formats::a_format_is_chosen_for_one_event,
                 ending::a_stopped_consumer_finishes_what_it_has_and_the_rest_waits,
                 routing::a_new_consumer_gets_what_waited,
                 ending::closing_waits_for_handlers_and_publishes,

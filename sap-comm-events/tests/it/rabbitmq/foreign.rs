@@ -112,3 +112,48 @@ async fn an_event_that_nobody_asked_for_is_a_dead_letter_and_the_consumer_goes_o
     let codes: Vec<_> = letters.iter().map(|letter| letter.code.as_str()).collect();
     assert_eq!(codes, ["EVENT_TYPE_UNKNOWN"]);
 }
+
+#[tokio::test]
+async fn cloud_events_of_others_are_consumed_in_either_mode() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    let data = |number: u32| serde_json::to_value(UserCreated::numbered(number)).unwrap();
+    let structured = json!({
+        "specversion": "1.0", "id": "1", "source": "/elsewhere", "type": "user.created", "data": data(1),
+    });
+    let properties = BasicProperties::default().with_content_type("application/cloudevents+json; charset=UTF-8".into());
+    publish_bytes(&channel, "user.events", "user.created", structured.to_string().as_bytes(), properties).await;
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+    let mut headers = FieldTable::default();
+    for (name, value) in [("specversion", "1.0"), ("id", "2"), ("source", "/elsewhere"), ("type", "user.created")] {
+        headers.insert(format!("cloudEvents_{name}").into(), AMQPValue::LongString(value.into()));
+    }
+    let properties = BasicProperties::default().with_content_type("application/json".into()).with_headers(headers);
+    publish_bytes(&channel, "user.events", "user.created", data(2).to_string().as_bytes(), properties).await;
+    assert_eq!(soon(numbers.recv()).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_wrong_content_type_is_a_dead_letter_that_names_and_keeps_it() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    let body = Event::new("elsewhere", UserCreated::numbered(7)).to_json().unwrap();
+    let xml = BasicProperties::default().with_content_type("text/xml".into());
+    let gzip = BasicProperties::default().with_content_encoding("gzip".into());
+    for properties in [xml, gzip, BasicProperties::default()] {
+        publish_bytes(&channel, "user.events", "user.created", &body, properties).await;
+    }
+    assert_eq!(soon(numbers.recv()).await, Some(7));
+    handle.stop().await;
+    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    assert!(letters[0].reason.contains("text/xml") && letters[1].reason.contains("gzip"), "{letters:?}");
+    let get = lapin::options::BasicGetOptions { no_ack: true };
+    let dead = channel.basic_get("user.events.user-service.dead".into(), get).await.unwrap().unwrap();
+    assert_eq!(dead.properties.content_type().as_ref().map(|name| name.as_str()), Some("text/xml"));
+}

@@ -1,0 +1,123 @@
+use std::fmt;
+
+use sap_comm_core::{DecodeError, Event, Extensions, Metadata, RawEvent, Timestamp};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{CORRELATION_ID, DATA_VERSION, SPEC_VERSION, USER_ID};
+
+/// Fields of the envelope that an extension could be named like.
+const ENVELOPE: [&str; 3] = ["timestamp", "correlationId", "metadata"];
+
+/// The attributes of a CloudEvent as JSON values; a name occurs once.
+#[derive(Debug, Default)]
+pub(super) struct Attributes(Vec<(String, Box<RawValue>)>);
+
+pub(super) fn refuse(reason: impl fmt::Display) -> DecodeError {
+    DecodeError::Envelope { reason: format!("CloudEvents: {reason}") }
+}
+
+/// The attributes of an event in the order of the specification; `add` gets each name and its text.
+pub(super) fn of_event<T>(event: &Event<T>, mut add: impl FnMut(&str, &str)) {
+    add("specversion", SPEC_VERSION);
+    add("id", &event.id);
+    add("source", &event.source);
+    add("type", &event.event_type);
+    add("time", &event.timestamp.to_string());
+    add(CORRELATION_ID, &event.correlation_id);
+    add(DATA_VERSION, &event.metadata.version);
+    if let Some(user_id) = &event.metadata.user_id {
+        add(USER_ID, user_id);
+    }
+}
+
+/// Whether CloudEvents allows an extension of that name: lower-case letters and digits, and no name of its own.
+pub(super) fn is_extension(name: &str) -> bool {
+    const OWN: [&str; 12] = [
+        "specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data",
+        CORRELATION_ID, DATA_VERSION, USER_ID,
+    ];
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        && !OWN.contains(&name)
+}
+
+impl Attributes {
+    pub(super) fn insert(&mut self, name: String, value: Box<RawValue>) -> Result<(), String> {
+        if self.0.iter().any(|(own, _)| *own == name) {
+            return Err(format!("attribute {name:?} is given twice"));
+        }
+        self.0.push((name, value));
+        Ok(())
+    }
+
+    /// Takes an attribute out; one that is `null` is absent.
+    pub(super) fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(own, _)| own == name)?;
+        Some(self.0.swap_remove(at).1).filter(|value| value.get() != "null")
+    }
+
+    pub(super) fn take_text(&mut self, name: &str) -> Result<Option<String>, DecodeError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(text) if text.is_empty() => Err(refuse(format_args!("attribute {name:?} is empty"))),
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(refuse(format_args!("attribute {name:?} is no string"))),
+        }
+    }
+
+    fn required(&mut self, name: &str) -> Result<String, DecodeError> {
+        self.take_text(name)?.ok_or_else(|| refuse(format_args!("attribute {name:?} is missing")))
+    }
+
+    /// The event that these attributes describe; those without a place of their own become extensions.
+    pub(super) fn into_event(mut self, data: Box<RawValue>) -> Result<RawEvent, DecodeError> {
+        let version = self.required("specversion")?;
+        if version != SPEC_VERSION {
+            return Err(refuse(format_args!("specversion {version:?} is not supported, only {SPEC_VERSION:?}")));
+        }
+        let id = self.required("id")?;
+        let (source, event_type) = (self.required("source")?, self.required("type")?);
+        let timestamp = match self.take_text("time")? {
+            Some(time) => time.parse().map_err(|error| refuse(format_args!("attribute \"time\": {error}")))?,
+            None => Timestamp::now(),
+        };
+        let correlation_id = self.take_text(CORRELATION_ID)?.unwrap_or_else(|| id.clone());
+        let version = self.take_text(DATA_VERSION)?.unwrap_or_else(|| "1.0".to_owned());
+        let user_id = self.take_text(USER_ID)?;
+        let mut extensions = Extensions::default();
+        for (name, value) in self.0 {
+            let taken = ENVELOPE.contains(&name.as_str());
+            extensions.insert(if taken { format!("ce-{name}") } else { name }, value);
+        }
+        let metadata = Metadata { version, user_id, extensions: Extensions::default() };
+        Ok(Event { id, event_type, source, timestamp, correlation_id, data, metadata, extensions })
+    }
+}
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Attributes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the JSON object of a CloudEvent")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut attributes = Attributes::default();
+                while let Some((name, value)) = map.next_entry()? {
+                    attributes.insert(name, value).map_err(de::Error::custom)?;
+                }
+                Ok(attributes)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
