@@ -37,8 +37,18 @@ pub(super) fn of_event<T>(event: &Event<T>, mut add: impl FnMut(&str, &str)) {
 /// Whether CloudEvents allows an extension of that name: lower-case letters and digits, and no name of its own.
 pub(super) fn is_extension(name: &str) -> bool {
     const OWN: [&str; 12] = [
-        "specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data",
-        CORRELATION_ID, DATA_VERSION, USER_ID,
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "subject",
+        "datacontenttype",
+        "dataschema",
+        "data",
+        CORRELATION_ID,
+        DATA_VERSION,
+        USER_ID,
     ];
     !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())

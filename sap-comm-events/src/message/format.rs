@@ -26,7 +26,10 @@ pub(crate) enum Content {
     Event(EventFormat),
     /// Nothing that can be read; both are kept for a copy.
     #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
-    Unsupported { content_type: Option<String>, content_encoding: Option<String> },
+    Unsupported {
+        content_type: Option<String>,
+        content_encoding: Option<String>,
+    },
 }
 
 /// What JSON is called, by those who say nothing about it too.
@@ -87,8 +90,9 @@ impl EventFormat {
         match self {
             Self::Envelope => event.to_json(),
             Self::CloudEventsStructured => cloud_events::to_json(event),
-            Self::CloudEventsBinary => serde_json::to_vec(&event.data)
-                .map_err(|error| DecodeError::Encode { reason: error.to_string() }),
+            Self::CloudEventsBinary => {
+                serde_json::to_vec(&event.data).map_err(|error| DecodeError::Encode { reason: error.to_string() })
+            }
         }
     }
 }

@@ -27,9 +27,8 @@ pub(super) fn of(message: &Message) -> BasicProperties {
             table.insert(name, value);
         }
     }
-    let mut properties = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(FieldTable::from(table));
+    let mut properties =
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(FieldTable::from(table));
     let short = |text: &str| ShortString::try_new(text).ok().filter(|text| !text.as_str().is_empty());
     let (content_type, content_encoding) = message.content.properties();
     if let Some(content_type) = content_type.and_then(short) {
