@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use sap_comm_core::{Context, ErrorCode, RawEvent};
+use sap_comm_core::{Context, ErrorCode};
 use tracing::{Instrument, Span};
 
 use super::{
