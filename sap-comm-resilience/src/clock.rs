@@ -24,10 +24,16 @@ impl Clock {
     }
 }
 
+const SECOND: u64 = 1_000_000_000;
+
 /// A duration as nanoseconds; anything over 584 years is `u64::MAX`.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
+    // One comparison, where saturating arithmetic takes two.
+    if duration.as_secs() >= u64::MAX / SECOND {
+        return u64::MAX;
+    }
+    duration.as_secs() * SECOND + u64::from(duration.subsec_nanos())
 }
 
 #[cfg(all(test, not(loom)))]
@@ -47,5 +53,8 @@ mod tests {
     #[test]
     fn a_huge_duration_saturates() {
         assert_eq!(nanos(Duration::MAX), u64::MAX);
+        assert_eq!(nanos(Duration::from_nanos(u64::MAX)), u64::MAX);
+        let last = Duration::new(u64::MAX / SECOND, 0) - Duration::from_nanos(1);
+        assert_eq!(u128::from(nanos(last)), last.as_nanos());
     }
 }

@@ -21,6 +21,7 @@ mod rate_limit;
 mod retry;
 mod service;
 mod sync;
+mod thread_number;
 mod timeout;
 
 pub use adaptive_concurrency::{

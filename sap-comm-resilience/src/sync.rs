@@ -19,32 +19,15 @@ impl Line {
     }
 }
 
-/// How many stripes spread the writers: one for each of the first threads, and the last for all others.
+/// A value that shares no cache line, nor its prefetched neighbour, with any others.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+/// How many stripes spread the writers: one for each thread of a low number, and the last for all others.
 pub(crate) fn stripes() -> usize {
     if cfg!(loom) {
         return 2;
     }
-    (2 * std::thread::available_parallelism().map_or(1, usize::from)).clamp(4, 32)
-}
-
-/// The calling thread's number, in order of their first call. No other thread ever has it.
-#[inline]
-pub(crate) fn thread_number() -> usize {
-    use std::{
-        cell::Cell,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
-
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    let mine = MINE.get();
-    if mine != usize::MAX {
-        return mine;
-    }
-    let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| Some((next + 1).min(usize::MAX - 1)));
-    let next = next.unwrap_or_else(|last| last);
-    MINE.set(next);
-    next
+    (2 * std::thread::available_parallelism().map_or(1, usize::from)).clamp(8, 32)
 }

@@ -130,6 +130,9 @@ impl CircuitBreakerBuilder {
     }
 
     /// Calls `listener` after every transition, with no lock held. One that panics is logged.
+    ///
+    /// It runs on the thread that made the transition, so two that follow fast may arrive in either order: their
+    /// generation tells which was first, and [`CircuitBreaker::events`] keeps them in order.
     pub fn on_transition(mut self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listener));
         self

@@ -1,14 +1,12 @@
-use std::time::Duration;
-
 use parking_lot::Mutex;
 
 use super::{
     Cause, CircuitBreakerConfig, Rejected, State,
     consecutive::Consecutive,
     event::{Announcer, Transition},
-    permit::Pass,
+    pass::{Answer, Pass, UNTIMED},
     policy::Policy,
-    probes::Probes,
+    probes::{Lease, Probes},
     ramp::{Admission, Ramp},
     state::{Phase, Reading, StateWord},
     tuning::Tuning,
@@ -26,7 +24,10 @@ use crate::{
 ///
 /// Transitions, probes and the configuration sit behind one lock. All state that the lock-free paths read is written
 /// before the state word that makes them look at it.
+///
+/// Aligned so that the reference count before it in its allocation has a cache line of its own.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Engine {
     pub(super) word: StateWord,
     pub(super) tuning: Tuning,
@@ -58,24 +59,36 @@ impl Engine {
     #[inline]
     pub(crate) fn admit(&self) -> Result<Pass, u64> {
         let reading = self.word.load();
-        if reading.phase == Phase::Closed { Ok(self.pass(reading)) } else { self.admit_otherwise(reading) }
+        if reading.is_closed() {
+            Ok(self.pass(reading))
+        } else if reading.is_open() {
+            self.admit_when_open(reading).into_result()
+        } else {
+            self.admit_otherwise(reading, self.clock.now()).into_result()
+        }
+    }
+
+    /// A leaf of its own: a dependency that is down costs its callers one reading of the clock and little more.
+    #[inline(never)]
+    fn admit_when_open(&self, reading: Reading) -> Answer {
+        let now = self.clock.now();
+        let until = self.open_until.load(Ordering::Acquire);
+        if now < until { Answer::refuse(until - now) } else { self.admit_otherwise(reading, now) }
     }
 
     #[inline]
     fn pass(&self, reading: Reading) -> Pass {
-        let started = if self.tuning.times_calls() { self.clock.now() } else { u64::MAX };
-        Pass::call(reading.generation, started)
+        Pass::call(reading, if self.tuning.times_calls() { self.clock.now() } else { UNTIMED })
     }
 
     #[inline(never)]
-    fn admit_otherwise(&self, mut reading: Reading) -> Result<Pass, u64> {
-        let now = self.clock.now();
+    fn admit_otherwise(&self, mut reading: Reading, now: u64) -> Answer {
         loop {
-            let verdict = match reading.phase {
-                Phase::Closed => return Ok(self.pass(reading)),
+            let answer = match reading.phase() {
+                Phase::Closed => Some(self.pass(reading).into()),
                 Phase::Ramping => match self.ramp.admit(now) {
-                    Admission::Admit => return Ok(self.pass(reading)),
-                    Admission::Refuse(after) => return Err(after),
+                    Admission::Admit => Some(self.pass(reading).into()),
+                    Admission::Refuse(after) => Some(Answer::refuse(after)),
                     Admission::Over => {
                         self.word.end_ramp(reading);
                         None
@@ -83,13 +96,13 @@ impl Engine {
                 },
                 Phase::Open => {
                     let until = self.open_until.load(Ordering::Acquire);
-                    if now < until { Some(Err(until - now)) } else { self.begin_probing(reading, now) }
+                    if now < until { Some(Answer::refuse(until - now)) } else { self.begin_probing(reading, now) }
                 }
                 Phase::HalfOpen => self.admit_probe(reading, now),
-                Phase::Isolated => return Err(nanos(self.cold.lock().config.reset_timeout)),
+                Phase::Isolated => Some(Answer::refuse(nanos(self.cold.lock().config.reset_timeout))),
             };
-            match verdict {
-                Some(verdict) => return verdict,
+            match answer {
+                Some(answer) => return answer,
                 // The state changed under our eyes: look again.
                 None => reading = self.word.load(),
             }
@@ -99,11 +112,11 @@ impl Engine {
     /// What a caller that has to wait is told.
     #[inline]
     pub(crate) fn rejected(&self, after: u64) -> Rejected {
-        Rejected { name: self.name.clone(), retry_after: Duration::from_nanos(after) }
+        Rejected { name: self.name.clone(), after }
     }
 
     /// Open to half-open, with the caller as first probe. `None` if somebody was quicker.
-    fn begin_probing(&self, reading: Reading, now: u64) -> Option<Result<Pass, u64>> {
+    fn begin_probing(&self, reading: Reading, now: u64) -> Option<Answer> {
         let mut cold = self.cold.lock();
         if self.word.load() != reading {
             return None;
@@ -113,40 +126,42 @@ impl Engine {
         let transition = self.advance(reading, Phase::HalfOpen, Cause::ResetTimeout)?;
         drop(cold);
         let generation = transition.generation;
-        self.announcer.announce(transition);
-        Some(lease.map(|lease| Pass::probe(generation, now, lease)))
+        self.announcer.announce(&transition);
+        Some(Self::probe(generation, now, lease))
     }
 
-    fn admit_probe(&self, reading: Reading, now: u64) -> Option<Result<Pass, u64>> {
+    fn admit_probe(&self, reading: Reading, now: u64) -> Option<Answer> {
         let mut cold = self.cold.lock();
         if self.word.load() != reading {
             return None;
         }
-        let verdict = cold.take_probe(now);
-        drop(cold);
-        Some(match verdict {
-            Ok(lease) => Ok(Pass::probe(reading.generation, now, lease)),
-            Err(expires) => Err(expires.saturating_sub(now).min(HALF_OPEN_RETRY)),
-        })
+        Some(Self::probe(reading.generation(), now, cold.take_probe(now)))
+    }
+
+    fn probe(generation: u64, now: u64, lease: Result<Lease, u64>) -> Answer {
+        match lease {
+            Ok(lease) => Pass::probe(generation, lease).into(),
+            Err(expires) => Answer::refuse(expires.saturating_sub(now).min(HALF_OPEN_RETRY)),
+        }
     }
 
     /// Records what became of a call. Called once a pass.
     #[inline]
     pub(crate) fn settle(&self, pass: Pass, outcome: Outcome) {
         match outcome {
-            _ if pass.lease.is_some() => self.settle_probe(pass, outcome),
-            Outcome::Success => self.count(pass.generation, pass.started, false),
-            Outcome::Failure => self.count(pass.generation, pass.started, true),
+            _ if pass.lease().is_some() => self.settle_probe(pass, outcome),
+            Outcome::Success => self.count(pass.generation(), pass.started(), false),
+            Outcome::Failure => self.count(pass.generation(), pass.started(), true),
             Outcome::Ignored | Outcome::Throttled(_) | Outcome::Rejected => {}
         }
     }
 
     fn count(&self, generation: u64, started: u64, failed: bool) {
-        if self.word.load().generation != generation {
+        if self.word.load().generation() != generation {
             return;
         }
-        let now = self.clock.now();
-        let slow = started != u64::MAX && self.tuning.is_slow(now.saturating_sub(started));
+        let now = if self.window.is_of_time() || started != UNTIMED { self.clock.now() } else { 0 };
+        let slow = started != UNTIMED && self.tuning.is_slow(now.saturating_sub(started));
         let sample = Sample { failed, slow };
         self.window.record(generation, now, sample);
         if !failed {
@@ -172,20 +187,22 @@ impl Engine {
         }
     }
 
-    /// Counts transitions from one generation to the next; everybody else's reading is stale from then on.
+    /// Goes from one generation to the next; everybody else's reading is stale from then on. Called with the lock held.
     pub(super) fn advance(&self, from: Reading, to: Phase, cause: Cause) -> Option<Transition> {
         let generation = self.word.advance(from, to)?;
-        let (from, to) = (from.phase.public(), to.public());
-        Some(Transition { name: self.name.clone(), from, to, cause, generation })
+        let (from, to) = (from.phase().public(), to.public());
+        let transition = Transition { name: self.name.clone(), from, to, cause, generation };
+        self.announcer.record(&transition);
+        Some(transition)
     }
 
     pub(super) fn state(&self) -> State {
-        self.word.load().phase.public()
+        self.word.load().phase().public()
     }
 }
 
 impl Cold {
-    fn take_probe(&mut self, now: u64) -> Result<super::probes::Lease, u64> {
+    fn take_probe(&mut self, now: u64) -> Result<Lease, u64> {
         let lease = nanos(self.config.probe_lease);
         self.probes.take(now, self.config.probes, lease)
     }

@@ -7,13 +7,21 @@ use crate::{
 
 /// The breaker let no call through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("circuit breaker {name} is open; retry after {}", humantime::format_duration(*.retry_after))]
+#[error("circuit breaker {name} is open; retry after {}", humantime::format_duration(self.retry_after()))]
 #[non_exhaustive]
 pub struct Rejected {
     /// The breaker.
     pub name: Name,
+    /// Nanoseconds: whoever drops a rejection unread need not pay for a division.
+    pub(super) after: u64,
+}
+
+impl Rejected {
     /// When a call has a chance again.
-    pub retry_after: Duration,
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_nanos(self.after)
+    }
 }
 
 /// What a call through a breaker fails with.
@@ -28,9 +36,11 @@ pub enum BreakerError<E> {
 }
 
 impl<E: 'static> BreakerError<E> {
-    pub(crate) fn open(rejected: Rejected) -> Self {
+    /// Takes a closure, since what is made after the note is made in its place.
+    #[inline]
+    pub(crate) fn open(rejected: impl FnOnce() -> Rejected) -> Self {
         note::<Self>();
-        Self::Open(rejected)
+        Self::Open(rejected())
     }
 
     pub(crate) fn inner(error: E) -> Self {

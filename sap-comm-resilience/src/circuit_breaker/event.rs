@@ -39,7 +39,7 @@ pub struct Transition {
     pub generation: u64,
 }
 
-/// A stream of a breaker's transitions, from the moment it was taken.
+/// A stream of a breaker's transitions in their order, from the moment it was taken.
 ///
 /// A reader that falls behind by more than 64 transitions misses the oldest.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ const CAPACITY: usize = 64;
 
 pub(super) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 
-/// Tells everybody who listens. Never called with a lock held.
+/// Tells everybody who listens.
 pub(crate) struct Announcer {
     sender: broadcast::Sender<Transition>,
     listeners: Vec<Listener>,
@@ -95,16 +95,21 @@ impl Announcer {
         Events { receiver: self.sender.subscribe() }
     }
 
-    pub(crate) fn announce(&self, transition: Transition) {
-        let Transition { name, from, to, cause, .. } = &transition;
+    /// Appends a transition to the streams. Called with the engine's lock held, so that they stay in order.
+    pub(crate) fn record(&self, transition: &Transition) {
+        // Nobody listens: nothing is lost.
+        let _ = self.sender.send(transition.clone());
+    }
+
+    /// Logs a transition and calls the listeners. Never called with a lock held.
+    pub(crate) fn announce(&self, transition: &Transition) {
+        let Transition { name, from, to, cause, .. } = transition;
         tracing::info!(breaker = %name, ?from, ?to, ?cause, "circuit breaker changed state");
         for listener in &self.listeners {
-            if catch_unwind(AssertUnwindSafe(|| listener(&transition))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| listener(transition))).is_err() {
                 tracing::error!(breaker = %transition.name, "a listener panicked");
             }
         }
-        // Nobody listens: nothing is lost.
-        let _ = self.sender.send(transition);
     }
 }
 

@@ -1,13 +1,14 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{BreakerError, OwnedPermit, Rejected};
+use super::{BreakerError, Rejected, engine::Engine, permit::Held};
 use crate::{classify::Classify, service::ReadyCall};
 
 pin_project! {
@@ -32,15 +33,15 @@ pin_project! {
         Admitted {
             #[pin]
             call: ReadyCall<S, Req>,
-            permit: Option<OwnedPermit>,
+            permit: Held<Arc<Engine>>,
             classifier: C,
         },
     }
 }
 
 impl<S: Service<Req>, Req, C> BreakerFuture<S, Req, C> {
-    pub(super) fn admitted(call: ReadyCall<S, Req>, permit: OwnedPermit, classifier: C) -> Self {
-        Self { state: Progress::Admitted { call, permit: Some(permit), classifier } }
+    pub(super) fn admitted(call: ReadyCall<S, Req>, permit: Held<Arc<Engine>>, classifier: C) -> Self {
+        Self { state: Progress::Admitted { call, permit, classifier } }
     }
 
     pub(super) fn rejected(rejected: Rejected) -> Self {
@@ -59,17 +60,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             ProgressProj::Rejected { rejected } => match rejected.take() {
-                Some(rejected) => Poll::Ready(Err(BreakerError::open(rejected))),
+                Some(rejected) => Poll::Ready(Err(BreakerError::open(|| rejected))),
                 None => Poll::Pending,
             },
             ProgressProj::Admitted { mut call, permit, classifier } => {
-                let result = match permit {
-                    Some(permit) => ready!(permit.0.watch(|| call.as_mut().poll(cx))),
-                    None => ready!(call.as_mut().poll(cx)),
-                };
-                if let Some(permit) = permit.take() {
-                    permit.settle(classifier.classify(&result));
-                }
+                let result = ready!(permit.watch(|| call.as_mut().poll(cx)));
+                permit.settle(classifier.classify(&result));
                 Poll::Ready(result.map_err(BreakerError::inner))
             }
         }

@@ -1,9 +1,12 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BreakerError, BreakerFuture, CircuitBreaker};
+use super::{BreakerError, BreakerFuture, CircuitBreaker, permit::Held};
 use crate::{
     classify::{Classify, Standard},
     service::ReadyCall,
@@ -64,12 +67,14 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.breaker.try_acquire_owned() {
-            Ok(permit) => {
+        let engine = &self.breaker.engine;
+        match engine.admit() {
+            Ok(pass) => {
+                let permit = Held::waiting(Arc::clone(engine), pass);
                 let call = ReadyCall::new(self.inner.clone(), request);
                 BreakerFuture::admitted(call, permit, self.classifier.clone())
             }
-            Err(rejected) => BreakerFuture::rejected(rejected),
+            Err(after) => BreakerFuture::rejected(engine.rejected(after)),
         }
     }
 }

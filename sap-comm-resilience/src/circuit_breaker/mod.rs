@@ -14,6 +14,7 @@ mod layer;
 #[cfg(all(test, loom))]
 mod models;
 mod opossum;
+mod pass;
 mod permit;
 mod policy;
 mod probes;
@@ -23,10 +24,9 @@ mod snapshot;
 mod state;
 mod transition;
 mod tuning;
-mod watched;
 pub(crate) mod window;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, pin::pin, sync::Arc};
 
 pub use builder::CircuitBreakerBuilder;
 pub use config::{CircuitBreakerConfig, Comparison};
@@ -50,9 +50,8 @@ use crate::{
     config::ConfigError,
 };
 use engine::Engine;
-use permit::Held;
+use permit::{Held, Watched};
 use state::Phase;
-use watched::Watched;
 
 /// A circuit breaker. Clones share one state.
 ///
@@ -107,12 +106,13 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`BreakerError::Open`] without a call, or the call's own error.
-    pub async fn call<T, E, F>(&self, op: F) -> Result<T, BreakerError<E>>
+    #[inline]
+    pub fn call<T, E, F>(&self, op: F) -> impl Future<Output = Result<T, BreakerError<E>>>
     where
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        self.call_with(&Standard, op).await
+        self.call_with(&Standard, op)
     }
 
     /// The same, with a classifier of your own.
@@ -125,15 +125,14 @@ impl CircuitBreaker {
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        let mut permit = match Held::admit(&*self.engine) {
-            Ok(permit) => permit,
-            Err(rejected) => return Err(BreakerError::open(rejected)),
+        let mut permit = match self.engine.admit() {
+            Ok(pass) => Held::waiting(&*self.engine, pass),
+            Err(after) => return Err(BreakerError::open(|| self.engine.rejected(after))),
         };
-        let call = permit.watch(|| op());
-        match Watched::new(permit, call, classifier).await {
-            Ok(value) => Ok(value),
-            Err(error) => Err(BreakerError::inner(error)),
-        }
+        let call = pin!(permit.watch(|| op()));
+        let result = Watched { permit: &mut permit, call }.await;
+        permit.settle(classifier.classify(&result));
+        result.map_err(BreakerError::inner)
     }
 
     /// Asks for leave to make one call. Never waits.
@@ -150,7 +149,7 @@ impl CircuitBreaker {
     /// # Errors
     /// [`Rejected`], with the time after which a call has a chance again.
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejected> {
-        OwnedPermit::admit(Arc::clone(&self.engine))
+        OwnedPermit::admit(&self.engine)
     }
 
     /// A tower layer that sends every request through this breaker.

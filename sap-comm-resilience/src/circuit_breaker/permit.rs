@@ -1,26 +1,13 @@
-use std::{ops::Deref, sync::Arc};
+use std::{
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use super::{engine::Engine, probes::Lease};
+use super::{Rejected, engine::Engine, pass::Pass};
 use crate::classify::Outcome;
-
-/// What an admitted call carries: which generation admitted it, since when, and its probe slot.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pass {
-    pub(super) generation: u64,
-    pub(super) started: u64,
-    pub(super) lease: Option<Lease>,
-}
-
-impl Pass {
-    #[inline]
-    pub(super) fn call(generation: u64, started: u64) -> Self {
-        Self { generation, started, lease: None }
-    }
-
-    pub(super) fn probe(generation: u64, started: u64, lease: Lease) -> Self {
-        Self { generation, started, lease: Some(lease) }
-    }
-}
 
 /// A pass and the engine to settle it with, exactly once.
 #[derive(Debug)]
@@ -32,7 +19,9 @@ pub(crate) struct Held<H: Deref<Target = Engine>> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Waiting for a result: dropped now, it counts for nothing.
+    /// In the caller's hands: dropped by a panic, the call failed; dropped otherwise, it counts for nothing.
+    ByHand,
+    /// Waiting for a future's result: dropped now, it counts for nothing.
     Waiting,
     /// Inside the caller's code: dropped now, that code panicked.
     Running,
@@ -40,17 +29,23 @@ enum Fate {
 }
 
 impl<H: Deref<Target = Engine>> Held<H> {
+    /// For a future, which runs the caller's code by [`watch`](Self::watch).
     #[inline]
-    pub(super) fn admit(engine: H) -> Result<Self, super::Rejected> {
-        match engine.admit() {
-            Ok(pass) => Ok(Self { engine, pass, fate: Fate::Waiting }),
-            Err(after) => Err(engine.rejected(after)),
-        }
+    pub(super) fn waiting(engine: H, pass: Pass) -> Self {
+        Self { engine, pass, fate: Fate::Waiting }
     }
 
-    /// Runs the caller's code. If it panics, the call counts as a failure.
+    #[inline]
+    fn by_hand(engine: H, pass: Pass) -> Self {
+        Self { engine, pass, fate: Fate::ByHand }
+    }
+
+    /// Runs the caller's code. If it panics, the call counts as a failure. Once settled, it only runs it.
     #[inline]
     pub(crate) fn watch<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        if self.fate == Fate::Settled {
+            return run();
+        }
         self.fate = Fate::Running;
         let result = run();
         self.fate = Fate::Waiting;
@@ -59,16 +54,21 @@ impl<H: Deref<Target = Engine>> Held<H> {
 
     #[inline]
     pub(crate) fn settle(&mut self, outcome: Outcome) {
-        self.fate = Fate::Settled;
-        self.engine.settle(self.pass, outcome);
+        // A future may be polled after its end.
+        if self.fate != Fate::Settled {
+            self.fate = Fate::Settled;
+            self.engine.settle(self.pass, outcome);
+        }
     }
-}
 
-impl<H: Deref<Target = Engine>> Held<H> {
     #[cold]
     fn abandon(&self) {
-        let outcome = if self.fate == Fate::Running { Outcome::Failure } else { Outcome::Ignored };
-        self.engine.settle(self.pass, outcome);
+        let panicked = match self.fate {
+            Fate::ByHand => std::thread::panicking(),
+            Fate::Running => true,
+            Fate::Waiting | Fate::Settled => false,
+        };
+        self.engine.settle(self.pass, if panicked { Outcome::Failure } else { Outcome::Ignored });
     }
 }
 
@@ -81,9 +81,27 @@ impl<H: Deref<Target = Engine>> Drop for Held<H> {
     }
 }
 
+/// A call that its permit watches, polled where it stands: moving both into a future costs as much as all the rest.
+#[derive(Debug)]
+pub(crate) struct Watched<'a, H: Deref<Target = Engine>, F> {
+    pub(crate) permit: &'a mut Held<H>,
+    pub(crate) call: Pin<&'a mut F>,
+}
+
+impl<H: Deref<Target = Engine>, F: Future> Future for Watched<'_, H, F> {
+    type Output = F::Output;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        this.permit.watch(|| this.call.as_mut().poll(cx))
+    }
+}
+
 /// Leave to make one call, from [`CircuitBreaker::try_acquire`](crate::CircuitBreaker::try_acquire).
 ///
-/// Tell it how the call ended. Dropped, the call counts for nothing, and a probe's slot is free again.
+/// Tell it how the call ended. Dropped, the call counts for nothing, and a probe's slot is free again; dropped by a
+/// panic, the call counts as a failure.
 #[derive(Debug)]
 #[must_use = "dropped at once, the call counts for nothing"]
 pub struct Permit<'a>(pub(crate) Held<&'a Engine>);
@@ -95,11 +113,15 @@ pub struct OwnedPermit(pub(crate) Held<Arc<Engine>>);
 
 impl<'a> Permit<'a> {
     #[inline]
-    pub(super) fn admit(engine: &'a Engine) -> Result<Self, super::Rejected> {
-        Held::admit(engine).map(Self)
+    pub(super) fn admit(engine: &'a Engine) -> Result<Self, Rejected> {
+        match engine.admit() {
+            Ok(pass) => Ok(Self(Held::by_hand(engine, pass))),
+            Err(after) => Err(engine.rejected(after)),
+        }
     }
 
     /// The call succeeded.
+    #[inline]
     pub fn success(self) {
         self.settle(Outcome::Success);
     }
@@ -122,8 +144,12 @@ impl<'a> Permit<'a> {
 }
 
 impl OwnedPermit {
-    pub(super) fn admit(engine: Arc<Engine>) -> Result<Self, super::Rejected> {
-        Held::admit(engine).map(Self)
+    #[inline]
+    pub(super) fn admit(engine: &Arc<Engine>) -> Result<Self, Rejected> {
+        match engine.admit() {
+            Ok(pass) => Ok(Self(Held::by_hand(Arc::clone(engine), pass))),
+            Err(after) => Err(engine.rejected(after)),
+        }
     }
 
     /// The call succeeded.

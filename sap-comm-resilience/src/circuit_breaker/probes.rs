@@ -1,16 +1,21 @@
-use std::num::NonZeroU64;
-
 /// The probe slots of a half-open breaker, each held on a lease.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    held: Vec<(Lease, u64)>,
+    held: Vec<Probe>,
     taken: u64,
     successes: u32,
 }
 
-/// A probe's hold on its slot.
+#[derive(Debug)]
+struct Probe {
+    lease: Lease,
+    started: u64,
+    expires: u64,
+}
+
+/// A probe's hold on its slot. No two of a breaker are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lease(NonZeroU64);
+pub(crate) struct Lease(pub(super) u64);
 
 impl Probes {
     /// Begins anew, with no probe in flight and none succeeded.
@@ -21,21 +26,22 @@ impl Probes {
 
     /// Takes a slot, or tells when the first one in use expires.
     pub(crate) fn take(&mut self, now: u64, slots: u32, lease: u64) -> Result<Lease, u64> {
-        self.held.retain(|(_, expires)| *expires > now);
+        self.held.retain(|probe| probe.expires > now);
         if self.held.len() >= slots as usize {
-            let earliest = self.held.iter().map(|(_, expires)| *expires).min();
+            let earliest = self.held.iter().map(|probe| probe.expires).min();
             return Err(earliest.unwrap_or(now));
         }
         self.taken += 1;
-        let id = Lease(NonZeroU64::MIN.saturating_add(self.taken));
-        self.held.push((id, now.saturating_add(lease)));
-        Ok(id)
+        let taken = Lease(self.taken);
+        self.held.push(Probe { lease: taken, started: now, expires: now.saturating_add(lease) });
+        Ok(taken)
     }
 
-    /// Gives a slot back. False if the lease had been lost to another probe: its result counts for nothing.
-    pub(crate) fn give_back(&mut self, lease: Lease) -> bool {
-        let position = self.held.iter().position(|(held, _)| *held == lease);
-        position.map(|position| self.held.swap_remove(position)).is_some()
+    /// Gives a slot back; returns when its probe began. `None` if it was lost to another probe: the result counts for
+    /// nothing.
+    pub(crate) fn give_back(&mut self, lease: Lease) -> Option<u64> {
+        let position = self.held.iter().position(|probe| probe.lease == lease)?;
+        Some(self.held.swap_remove(position).started)
     }
 
     /// Counts a success; returns how many there are.
@@ -59,8 +65,8 @@ mod tests {
         let first = probes.take(0, 1, 10).unwrap();
         assert_eq!(probes.take(9, 1, 10), Err(10));
         let second = probes.take(10, 1, 10).unwrap();
-        assert!(!probes.give_back(first));
-        assert!(probes.give_back(second));
-        assert!(!probes.give_back(second));
+        assert_eq!(probes.give_back(first), None);
+        assert_eq!(probes.give_back(second), Some(10));
+        assert_eq!(probes.give_back(second), None);
     }
 }

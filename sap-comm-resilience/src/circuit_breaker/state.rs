@@ -19,11 +19,11 @@ pub enum State {
 /// What the state word tells apart; ramping is a way of being closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    Closed,
-    Ramping,
-    Open,
-    HalfOpen,
-    Isolated,
+    Closed = 0,
+    Ramping = 1,
+    Open = 2,
+    HalfOpen = 3,
+    Isolated = 4,
 }
 
 impl Phase {
@@ -45,63 +45,66 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) struct StateWord(AtomicU64);
 
-/// One reading of the state word.
+/// One reading of the state word: the generation, and the phase in the lowest bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reading {
-    pub(crate) phase: Phase,
-    pub(crate) generation: u64,
-}
+pub(crate) struct Reading(u64);
 
 const PHASE_BITS: u32 = 3;
+const PHASE: u64 = (1 << PHASE_BITS) - 1;
 
 impl StateWord {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(Reading { phase: Phase::Closed, generation: 0 }.pack()))
+        Self(AtomicU64::new(Reading::new(Phase::Closed, 0).0))
     }
 
     #[inline]
     pub(crate) fn load(&self) -> Reading {
-        Reading::unpack(self.0.load(Ordering::Acquire))
+        Reading(self.0.load(Ordering::Acquire))
     }
 
     /// Begins the next generation, unless `from` is no longer current. Returns the new generation.
     pub(crate) fn advance(&self, from: Reading, phase: Phase) -> Option<u64> {
-        let next = Reading { phase, generation: from.generation + 1 };
-        self.swap(from, next).then_some(next.generation)
+        let next = Reading::new(phase, from.generation() + 1);
+        self.swap(from, next).then_some(next.generation())
     }
 
     /// Ends a ramp without a new generation: the window stays.
     pub(crate) fn end_ramp(&self, from: Reading) -> bool {
-        self.swap(from, Reading { phase: Phase::Closed, ..from })
+        self.swap(from, Reading::new(Phase::Closed, from.generation()))
     }
 
     fn swap(&self, from: Reading, to: Reading) -> bool {
-        self.0.compare_exchange(from.pack(), to.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
 impl Reading {
-    fn pack(self) -> u64 {
-        let phase = match self.phase {
-            Phase::Closed => 0,
-            Phase::Ramping => 1,
-            Phase::Open => 2,
-            Phase::HalfOpen => 3,
-            Phase::Isolated => 4,
-        };
-        self.generation << PHASE_BITS | phase
+    const fn new(phase: Phase, generation: u64) -> Self {
+        Self(generation << PHASE_BITS | phase as u64)
     }
 
     #[inline]
-    fn unpack(word: u64) -> Self {
-        let phase = match word & ((1 << PHASE_BITS) - 1) {
-            0 => Phase::Closed,
-            1 => Phase::Ramping,
-            2 => Phase::Open,
-            3 => Phase::HalfOpen,
-            _ => Phase::Isolated,
-        };
-        Self { phase, generation: word >> PHASE_BITS }
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> PHASE_BITS
+    }
+
+    #[inline]
+    pub(crate) fn phase(self) -> Phase {
+        [Phase::Closed, Phase::Ramping, Phase::Open, Phase::HalfOpen]
+            .get((self.0 & PHASE) as usize)
+            .copied()
+            .unwrap_or(Phase::Isolated)
+    }
+
+    /// Closed, and not ramping: what a call asks first.
+    #[inline]
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & PHASE == Phase::Closed as u64
+    }
+
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.0 & PHASE == Phase::Open as u64
     }
 }
 
@@ -112,8 +115,9 @@ mod tests {
     #[test]
     fn a_reading_survives_packing() {
         for phase in [Phase::Closed, Phase::Ramping, Phase::Open, Phase::HalfOpen, Phase::Isolated] {
-            let reading = Reading { phase, generation: (1 << 61) - 1 };
-            assert_eq!(Reading::unpack(reading.pack()), reading);
+            let reading = Reading::new(phase, (1 << 61) - 1);
+            assert_eq!((reading.phase(), reading.generation()), (phase, (1 << 61) - 1));
+            assert_eq!((reading.is_closed(), reading.is_open()), (phase == Phase::Closed, phase == Phase::Open));
         }
     }
 
@@ -123,7 +127,7 @@ mod tests {
         let seen = word.load();
         assert_eq!(word.advance(seen, Phase::Open), Some(1));
         assert_eq!(word.advance(seen, Phase::Open), None);
-        assert_eq!(word.load(), Reading { phase: Phase::Open, generation: 1 });
+        assert_eq!(word.load(), Reading::new(Phase::Open, 1));
     }
 
     #[test]
@@ -131,6 +135,6 @@ mod tests {
         let word = StateWord::new();
         word.advance(word.load(), Phase::Ramping);
         assert!(word.end_ramp(word.load()));
-        assert_eq!(word.load(), Reading { phase: Phase::Closed, generation: 1 });
+        assert_eq!(word.load(), Reading::new(Phase::Closed, 1));
     }
 }

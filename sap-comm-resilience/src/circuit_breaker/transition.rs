@@ -6,7 +6,7 @@ use super::{
     Cause, CircuitBreakerConfig, Snapshot,
     engine::{Cold, Engine},
     event::Transition,
-    permit::Pass,
+    pass::Pass,
     state::{Phase, Reading},
 };
 use crate::{
@@ -22,23 +22,24 @@ impl Engine {
         let transition = {
             let cold = self.cold.lock();
             self.while_current(generation, |reading| {
-                reading.phase.counts().then(|| self.open(&cold, reading, cause, dead_for)).flatten()
+                reading.phase().counts().then(|| self.open(&cold, reading, cause, dead_for)).flatten()
             })
         };
-        self.announce(transition);
+        self.announce(transition.as_ref());
     }
 
     #[cold]
     pub(super) fn settle_probe(&self, pass: Pass, outcome: Outcome) {
-        let Some(lease) = pass.lease else { return };
+        let Some(lease) = pass.lease() else { return };
         let now = self.clock.now();
         let mut cold = self.cold.lock();
         let reading = self.word.load();
-        if reading.generation != pass.generation || !cold.probes.give_back(lease) {
+        if reading.generation() != pass.generation() {
             return;
         }
+        let Some(started) = cold.probes.give_back(lease) else { return };
         let transition = match outcome {
-            Outcome::Success if !self.is_slow_probe(&pass, now) => {
+            Outcome::Success if !self.tuning.is_slow(now.saturating_sub(started)) => {
                 let enough = cold.probes.succeeded() >= cold.config.probe_successes;
                 if enough { self.recover(&mut cold, reading, now) } else { None }
             }
@@ -53,11 +54,7 @@ impl Engine {
         if revived {
             self.policy.revived();
         }
-        self.announce(transition);
-    }
-
-    fn is_slow_probe(&self, pass: &Pass, now: u64) -> bool {
-        self.tuning.is_slow(now.saturating_sub(pass.started))
+        self.announce(transition.as_ref());
     }
 
     fn open(&self, cold: &Cold, from: Reading, cause: Cause, dead_for: Option<Duration>) -> Option<Transition> {
@@ -81,15 +78,15 @@ impl Engine {
         let transition = {
             let mut cold = self.cold.lock();
             let reading = self.word.load();
-            if reading.phase == Phase::Isolated && to == Phase::Isolated {
+            if reading.phase() == Phase::Isolated && to == Phase::Isolated {
                 return;
             }
             cold.reopenings = 0;
             self.window.clear();
-            self.while_current(reading.generation, |reading| self.advance(reading, to, Cause::Manual))
+            self.while_current(reading.generation(), |reading| self.advance(reading, to, Cause::Manual))
         };
         self.policy.revived();
-        self.announce(transition);
+        self.announce(transition.as_ref());
     }
 
     pub(super) fn reload(&self, config: CircuitBreakerConfig) -> Result<(), ConfigError> {
@@ -110,35 +107,35 @@ impl Engine {
 
     /// Carries the window's content over to another length. Called with the lock held.
     fn resize(&self, window: u64) {
-        let generation = self.word.load().generation;
+        let generation = self.word.load().generation();
         let now = self.clock.now();
         let (totals, in_a_row) = (self.window.totals(generation, now), self.consecutive.get(generation));
         self.window.stretch(window);
         self.window.seed(generation + 1, now, totals);
         self.consecutive.seed(generation + 1, in_a_row);
         // No transition that anybody hears of: the phase stays, only older results are stale from here.
-        self.while_current(generation, |reading| self.word.advance(reading, reading.phase));
+        self.while_current(generation, |reading| self.word.advance(reading, reading.phase()));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let now = self.clock.now();
         let probes = self.cold.lock().probes.in_flight();
         let reading = self.word.load();
-        let totals = self.window.totals(reading.generation, now);
+        let totals = self.window.totals(reading.generation(), now);
         let rate = if totals.calls() == 0 { 0.0 } else { totals.failed as f64 / totals.calls() as f64 };
         let wait = self.open_until.load(Ordering::Acquire).saturating_sub(now);
         Snapshot {
             name: self.name.clone(),
-            state: reading.phase.public(),
-            ramping: reading.phase == Phase::Ramping,
-            generation: reading.generation,
+            state: reading.phase().public(),
+            ramping: reading.phase() == Phase::Ramping,
+            generation: reading.generation(),
             succeeded: totals.succeeded,
             failed: totals.failed,
             slow: totals.slow,
             failure_rate: rate,
-            consecutive_failures: self.consecutive.get(reading.generation),
-            probes: if reading.phase == Phase::HalfOpen { probes } else { 0 },
-            retry_after: (reading.phase == Phase::Open).then_some(Duration::from_nanos(wait)),
+            consecutive_failures: self.consecutive.get(reading.generation()),
+            probes: if reading.phase() == Phase::HalfOpen { probes } else { 0 },
+            retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(wait)),
         }
     }
 
@@ -146,7 +143,7 @@ impl Engine {
     fn while_current<R>(&self, generation: u64, change: impl Fn(Reading) -> Option<R>) -> Option<R> {
         for _ in 0..2 {
             let reading = self.word.load();
-            if reading.generation != generation {
+            if reading.generation() != generation {
                 return None;
             }
             let changed = change(reading);
@@ -157,7 +154,7 @@ impl Engine {
         None
     }
 
-    fn announce(&self, transition: Option<Transition>) {
+    fn announce(&self, transition: Option<&Transition>) {
         if let Some(transition) = transition {
             self.announcer.announce(transition);
         }

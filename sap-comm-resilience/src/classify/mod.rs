@@ -44,6 +44,7 @@ pub trait Classify<T, E> {
 pub struct Standard;
 
 impl<T, E: 'static> Classify<T, E> for Standard {
+    #[inline]
     fn classify(&self, result: &Result<T, E>) -> Outcome {
         match result {
             Ok(_) => Outcome::Success,

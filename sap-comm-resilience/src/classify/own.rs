@@ -34,13 +34,13 @@ type Look = fn(&dyn Any) -> Option<View<'_>>;
 static KNOWN: RwLock<Option<HashMap<TypeId, Look>>> = RwLock::new(None);
 
 thread_local! {
-    static LAST: Cell<Option<TypeId>> = const { Cell::new(None) };
+    static LAST: Cell<TypeId> = const { Cell::new(TypeId::of::<()>()) };
 }
 
 /// Makes `W` known; costs one comparison when it was noted last.
 #[inline]
 pub(crate) fn note<W: OwnError>() {
-    if LAST.get() != Some(TypeId::of::<W>()) {
+    if LAST.get() != TypeId::of::<W>() {
         learn::<W>();
     }
 }
@@ -53,7 +53,7 @@ fn learn<W: OwnError>() {
         let look: Look = |error| error.downcast_ref::<W>().map(OwnError::view);
         KNOWN.write().get_or_insert_default().insert(id, look);
     }
-    LAST.set(Some(id));
+    LAST.set(id);
 }
 
 /// The layers of an error from the outside in: wrappers of ours, then the call's own error.
@@ -70,6 +70,7 @@ pub(crate) fn layers(error: &dyn Any) -> impl Iterator<Item = View<'_>> {
 }
 
 /// What `error` means, if it is or wraps a verdict of ours.
+#[cold]
 pub(crate) fn own_outcome<E: 'static>(error: &E) -> Option<Outcome> {
     layers(error).find_map(|view| match view {
         View::Own(outcome) => Some(outcome),

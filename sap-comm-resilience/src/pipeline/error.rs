@@ -46,7 +46,7 @@ impl<E> PipelineError<E> {
     /// When a rejected call has a chance again, if the strategy knows.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Open(rejected) => Some(rejected.retry_after),
+            Self::Open(rejected) => Some(rejected.retry_after()),
             Self::Limited(limited) => Some(limited.retry_after),
             _ => None,
         }

@@ -1,9 +1,14 @@
 //! Panics of other people's code: counted, contained, and nothing leaks.
 
-use std::{io, panic::AssertUnwindSafe};
+use std::{
+    future::pending,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use futures_util::FutureExt;
 use sap_comm_resilience::{Bulkhead, CircuitBreaker, Outcome, Retry, State, TripPolicy};
+use tower::{Layer, Service, service_fn};
 
 use crate::support::{down, hasty, open_and_wait, succeed};
 
@@ -24,6 +29,37 @@ async fn a_panic_in_a_probe_leaks_no_slot() {
     assert_eq!((breaker.state(), breaker.snapshot().probes), (State::Open, 0));
     tokio::time::advance(std::time::Duration::from_secs(30)).await;
     assert!(succeed(&breaker).await);
+}
+
+fn panic_with<T>(_held: T) {
+    panic!("a bug");
+}
+
+/// Trap 19: a permit handled by hand counts a panic too.
+#[test]
+fn a_permit_dropped_by_a_panic_counts_as_a_failure() {
+    for owned in [false, true] {
+        let breaker = hasty().build().unwrap();
+        let call = || match owned {
+            true => panic_with(breaker.try_acquire_owned().unwrap()),
+            false => panic_with(breaker.try_acquire().unwrap()),
+        };
+        assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+        assert_eq!(breaker.state(), State::Open);
+    }
+}
+
+/// Trap 19: somebody else's panic fails no call that was only waiting.
+#[tokio::test(start_paused = true)]
+async fn a_waiting_call_dropped_by_the_panic_of_another_counts_for_nothing() {
+    let breaker = hasty().build().unwrap();
+    let mut service = breaker.layer().layer(service_fn(|(): ()| pending::<Result<(), io::Error>>()));
+    let mut call = Box::pin(breaker.call(async || pending::<Result<(), io::Error>>().await));
+    let mut request = Box::pin(service.call(()));
+    assert!(call.as_mut().now_or_never().is_none() && request.as_mut().now_or_never().is_none());
+    let unsent = service.call(());
+    assert!(catch_unwind(AssertUnwindSafe(|| panic_with((call, request, unsent)))).is_err());
+    assert_eq!((breaker.state(), breaker.snapshot().failed), (State::Closed, 0));
 }
 
 #[tokio::test(start_paused = true)]

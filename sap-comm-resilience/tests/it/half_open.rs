@@ -93,7 +93,7 @@ async fn a_rejection_names_the_breaker_and_the_wait() {
     tokio::time::advance(10 * SECOND).await;
     match breaker.call(async || Ok::<_, io::Error>(())).await {
         Err(BreakerError::Open(rejected)) => {
-            assert_eq!((rejected.name.as_str(), rejected.retry_after), ("test", 20 * SECOND));
+            assert_eq!((rejected.name.as_str(), rejected.retry_after()), ("test", 20 * SECOND));
         }
         other => panic!("{other:?}"),
     }

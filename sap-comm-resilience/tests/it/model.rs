@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{RngAlgorithm, TestRunner},
+};
 use sap_comm_resilience::{CircuitBreaker, OwnedPermit, State};
 use tokio::runtime::Runtime;
 
@@ -204,7 +207,14 @@ fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
 #[test]
 fn the_breaker_does_what_the_oracle_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let config = ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        // The default one takes more time in a debug build than breaker and oracle together.
+        rng_algorithm: RngAlgorithm::XorShift,
+        ..ProptestConfig::default()
+    };
     let histories = prop::collection::vec(step(), 1..50);
     TestRunner::new(config).run(&histories, |steps| check(&runtime, &steps)).unwrap();
 }

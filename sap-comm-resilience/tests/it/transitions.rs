@@ -66,6 +66,25 @@ async fn the_event_stream_tells_the_whole_story() {
     assert_eq!(story, expected.into_iter().zip(1..).collect::<Vec<_>>());
 }
 
+#[test]
+fn the_event_stream_is_in_order_whoever_makes_the_transitions() {
+    let breaker = hasty().build().unwrap();
+    let mut events = breaker.events();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..7 {
+                    breaker.isolate();
+                    breaker.close();
+                }
+            });
+        }
+    });
+    let generations: Vec<_> = std::iter::from_fn(|| events.try_recv()).map(|event| event.generation).collect();
+    let last = breaker.snapshot().generation;
+    assert_eq!(generations, (1..=last).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_listener_may_call_back_and_panic() {
     let handle: Arc<OnceLock<CircuitBreaker>> = Arc::default();

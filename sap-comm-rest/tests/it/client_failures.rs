@@ -186,7 +186,7 @@ async fn a_breaker_opens_when_a_service_goes_and_closes_when_it_is_back() {
     assert!(api.retry_after_hint().is_some());
 
     let _back = serve_with(router(), &addr.to_string(), ServerConfig::default()).await;
-    tokio::time::sleep(rejected.retry_after).await;
+    tokio::time::sleep(rejected.retry_after()).await;
     assert_eq!(client.get("/", []).fetch::<u8>().await.unwrap(), 42);
     assert_eq!(breaker.state(), State::Closed);
 }

@@ -1,10 +1,10 @@
 use super::{Sample, Totals};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{Apart, AtomicU64, Ordering, fence};
 
 /// The last calls in a ring. Nothing is summed up ahead, so no counter can drift from what the ring holds.
 #[derive(Debug)]
 pub(crate) struct CountWindow {
-    next: AtomicU64,
+    next: Apart<AtomicU64>,
     slots: Box<[AtomicU64]>,
 }
 
@@ -15,11 +15,11 @@ const FLAG_BITS: u32 = 3;
 
 impl CountWindow {
     pub(super) fn new(size: usize) -> Self {
-        Self { next: AtomicU64::new(0), slots: (0..size).map(|_| AtomicU64::new(0)).collect() }
+        Self { next: Apart(AtomicU64::new(0)), slots: (0..size).map(|_| AtomicU64::new(0)).collect() }
     }
 
     pub(super) fn record(&self, generation: u64, sample: Sample) {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len() as u64;
+        let index = self.next.0.fetch_add(1, Ordering::Relaxed) % self.slots.len() as u64;
         let flags = USED | if sample.failed { FAILED } else { 0 } | if sample.slow { SLOW } else { 0 };
         let slot = &self.slots[index as usize];
         let mut current = slot.load(Ordering::Relaxed);

@@ -69,10 +69,16 @@ impl Window {
         Self::Calls(CountWindow::new(size))
     }
 
+    /// Whether it needs to know when a sample was taken.
+    #[inline]
+    pub(crate) fn is_of_time(&self) -> bool {
+        matches!(self, Self::Time(_))
+    }
+
     #[inline]
     pub(crate) fn record(&self, generation: u64, now: u64, sample: Sample) {
         match self {
-            Self::Time(window) => window.record(crate::sync::thread_number(), generation, now, sample),
+            Self::Time(window) => window.record(crate::thread_number::thread_number(), generation, now, sample),
             Self::Calls(window) => window.record(generation, sample),
         }
     }

@@ -46,12 +46,17 @@ impl TimeWindow {
         let counter = if sample.failed { Counter::Failed } else { Counter::Succeeded };
         self.add(thread, counter, bucket, tag);
         if sample.slow {
-            self.add(thread, Counter::Slow, bucket, tag);
+            self.add_slow(thread, bucket, tag);
         }
     }
 
-    /// The first threads have a stripe of their own; the last one is for all others.
-    #[inline]
+    #[cold]
+    fn add_slow(&self, thread: usize, bucket: usize, tag: Tag) {
+        self.add(thread, Counter::Slow, bucket, tag);
+    }
+
+    /// Threads of a low number have a stripe of their own; the last one is for all others.
+    #[inline(always)]
     fn add(&self, thread: usize, counter: Counter, bucket: usize, tag: Tag) {
         let shared = self.stripes - 1;
         if thread < shared {
