@@ -94,7 +94,7 @@ impl From<ClientError> for ApiError {
             ClientError::Open(rejected) => {
                 let message = format!("The service {} cannot be called at the moment", rejected.name);
                 return Self::new(ErrorCode::CIRCUIT_OPEN, message)
-                    .retry_after(rejected.retry_after)
+                    .retry_after(rejected.retry_after())
                     .caused_by(rejected);
             }
             ClientError::Unresolved(_) | ClientError::Connect { .. } => {

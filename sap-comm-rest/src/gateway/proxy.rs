@@ -41,7 +41,7 @@ impl Inner {
         let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {
             ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
                 // Never zero, which would ask for a retry at once.
-                .retry_after(rejected.retry_after.max(Duration::from_millis(1)))
+                .retry_after(rejected.retry_after().max(Duration::from_millis(1)))
                 .caused_by(rejected)
         })?;
         let version = parts.version;
