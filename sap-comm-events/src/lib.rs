@@ -5,6 +5,7 @@
 //! | [`Broker`] | the connection: publish, subscribe, health, close |
 //! | [`EventRouter`] | handlers by payload type, and what they may answer |
 //! | [`Subscription`] | the exchange, the consumer group and its limits |
+//! | [`Request`] | a command that is answered, by [`Broker::request`] and [`EventRouter::on_request`] |
 //! | [`DeadLetters`] | what could not be handled: list, count, redrive |
 //! | [`cloud_events`] | events as CloudEvents, for peers that speak those |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
@@ -51,6 +52,7 @@ mod message;
 pub mod outbox;
 #[cfg(feature = "rabbitmq")]
 mod rabbit;
+mod request;
 mod router;
 #[cfg(feature = "sql")]
 pub mod sql;
@@ -66,6 +68,7 @@ pub use broker::{
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
 pub use message::{EventFormat, header};
+pub use request::{Request, RequestError};
 pub use router::{Batching, EventRouter, HandlerError, Outcome};
 pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, SubscriptionHandle};
 pub use topology::TopologyError;

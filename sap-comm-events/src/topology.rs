@@ -8,6 +8,7 @@
 //! | a command's queue, shared by all groups | `user.events.commands.{type}` |
 //! | a delayed retry | `{queue}.retry.{milliseconds}`, dead-lettering back into `{queue}` |
 //! | dead letters | `{queue}.dead` |
+//! | answers to the requests of one process | `{service}.replies_{id}` |
 
 use std::{sync::Arc, time::Duration};
 
@@ -209,6 +210,13 @@ impl Topology {
             }
             topology.exchanges.push((direct, ExchangeKind::Direct));
         }
+        topology
+    }
+
+    /// What one process needs to consume the answers to its requests, which come to no exchange.
+    pub(crate) fn of_replies(queue: &str) -> Self {
+        let mut topology = Self::default();
+        topology.add_ephemeral(queue);
         topology
     }
 

@@ -22,7 +22,7 @@ pub use self::{
     publish_error::PublishError,
     tls::TlsConfig,
 };
-use crate::{DeadLetters, backend::Backend, memory::MemoryBackend};
+use crate::{DeadLetters, backend::Backend, memory::MemoryBackend, request::Replies};
 
 /// A connection to a broker, on behalf of one service. Cheap to clone.
 ///
@@ -44,6 +44,7 @@ struct Shared {
     drain: CancellationToken,
     /// Ends every subscription at once.
     abort: CancellationToken,
+    replies: Replies,
 }
 
 #[cfg(feature = "rabbitmq")]
@@ -88,7 +89,7 @@ impl Broker {
     fn new(backend: Arc<dyn Backend>, config: BrokerConfig) -> Self {
         let service = config.service.as_str().into();
         let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort }), service }
+        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort, replies: Replies::default() }), service }
     }
 
     /// The same connection on behalf of another service: another source of events and another default group.
@@ -149,6 +150,10 @@ impl Broker {
 
     pub(crate) fn config(&self) -> &BrokerConfig {
         &self.shared.config
+    }
+
+    pub(crate) fn replies(&self) -> &Replies {
+        &self.shared.replies
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

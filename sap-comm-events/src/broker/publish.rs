@@ -11,6 +11,7 @@ use super::{Broker, PublishError};
 use crate::{
     EventFormat,
     message::{Message, header},
+    request::ReturnAddress,
     topology::{MAX_EVENT_TYPE, Target, check_name},
 };
 
@@ -29,6 +30,7 @@ pub struct PublishOptions {
     deadline: Option<Duration>,
     ordering_key: Option<String>,
     format: Option<EventFormat>,
+    answer_to: Option<ReturnAddress>,
 }
 
 impl PublishOptions {
@@ -55,6 +57,25 @@ impl PublishOptions {
     pub fn format(mut self, format: EventFormat) -> Self {
         self.format = Some(format);
         self
+    }
+
+    /// Makes it a request.
+    pub(crate) fn answer_to(mut self, address: ReturnAddress) -> Self {
+        self.answer_to = Some(address);
+        self
+    }
+
+    /// Writes what a consumer must know.
+    fn mark(self, message: &mut Message) {
+        if let Some(key) = self.ordering_key {
+            message.headers.set(header::ORDERING_KEY, key);
+        }
+        if let Some(ReturnAddress { queue, deadline }) = self.answer_to {
+            message.headers.set(header::DEADLINE, deadline.to_string());
+            message.reply_to = Some(queue);
+            // What clients of any language send back with their answer; the event keeps its own.
+            message.correlation_id = Some(message.id.clone());
+        }
     }
 }
 
@@ -164,9 +185,7 @@ impl Broker {
             exchange,
         );
         let mut message = Message::of_event(event, body, kind, &context).in_format(format, event);
-        if let Some(key) = options.ordering_key {
-            message.headers.set(header::ORDERING_KEY, key);
-        }
+        options.mark(&mut message);
         let published = self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await;
         published.map(|()| Confirmation { id: event.id.clone() })
     }

@@ -53,7 +53,7 @@ impl Handling {
     }
 
     async fn settle_in_scene(&self, delivery: Delivery, verdict: Verdict) {
-        if matches!(verdict, Verdict::Ack) {
+        if matches!(verdict, Verdict::Ack) && delivery.message.reply_to.is_none() {
             delivery.settlement.ack();
             return;
         }

@@ -5,8 +5,9 @@
 //! | `work` | a delivery on its way to a handler |
 //! | `dispatch` | runs several handlers at once, by key and in batches; `lanes` and `gathering` hold what waits |
 //! | `process`, `batch` | from deliveries to verdicts |
-//! | `settle`, `report` | from verdicts to settled deliveries |
+//! | `settle`, `answer`, `report` | from verdicts to settled deliveries |
 
+mod answer;
 mod batch;
 mod dispatch;
 mod failure;

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use sap_comm_core::{Context, ErrorCode};
+use sap_comm_core::{Context, ErrorCode, Timestamp};
 use tracing::{Instrument, Span};
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     Outcome,
     backend::{Delivery, Redelivered},
     message::{Message, header},
-    router::Route,
+    router::{Handled, Reply, Route},
 };
 
 /// What is to become of a delivery.
@@ -28,6 +28,8 @@ pub(super) enum Verdict {
     Dead(FailureCause),
     /// Back to the end of the queue, counted.
     Requeue,
+    /// The answer to a request.
+    Answer(Reply),
 }
 
 /// An event that waits in hand to be handled again.
@@ -96,12 +98,24 @@ impl Handling {
     async fn verdict_on(&self, delivery: &Delivery, event: Read) -> Verdict {
         match self.refused(delivery) {
             Some(verdict) => verdict,
-            None => self.verdict(event).await,
+            None => match delivery.message.deadline() {
+                // The handler's deadline is not that of its settlement.
+                Some(deadline) => {
+                    let left = deadline.saturating_since(Timestamp::now());
+                    Context::current().with_timeout(left).scope(self.verdict(event)).await
+                }
+                None => self.verdict(event).await,
+            },
         }
     }
 
-    /// What must happen instead of handling, because consumers died holding the message or gave it back.
+    /// What must happen instead of handling, because nobody waits for it any more, or because consumers died holding the
+    /// message or gave it back.
     pub(super) fn refused(&self, delivery: &Delivery) -> Option<Verdict> {
+        if let Some(deadline) = delivery.message.deadline().filter(|deadline| *deadline <= Timestamp::now()) {
+            let reason = format_args!("the request expired at {deadline}, before it was handled");
+            return Some(Verdict::Dead(FailureCause::new(&ErrorCode::DEADLINE_EXCEEDED, reason)));
+        }
         let limit = self.broker.config().max_redeliveries;
         match delivery.redelivered {
             Redelivered::Uncounted if self.broker.config().count_redeliveries => Some(Verdict::Requeue),
@@ -132,7 +146,8 @@ impl Handling {
             Err(_) => return Verdict::Retry(panicked()),
         };
         match self.answer(answer).await {
-            Ok(outcome) => outcome.into(),
+            Ok(Handled::Settled(outcome)) => outcome.into(),
+            Ok(Handled::Answered(reply)) => Verdict::Answer(reply),
             Err(cause) => Verdict::Retry(cause),
         }
     }

@@ -24,7 +24,11 @@ impl Handling {
         // A copy that kills its consumer at once must not leave the original behind, or both would grow in number.
         let surely = matches!(verdict, Verdict::Requeue);
         let confirmed = match verdict {
-            Verdict::Ack => Ok(()),
+            Verdict::Ack => {
+                self.answer_done(&delivery.message).await;
+                Ok(())
+            }
+            Verdict::Answer(reply) => self.answered(&delivery, reply).await,
             Verdict::Retry(cause) => self.retry(&delivery, cause).await,
             Verdict::Dead(cause) => self.bury(&delivery, cause).await,
             Verdict::Requeue => self.requeue(&delivery).await,
@@ -55,12 +59,16 @@ impl Handling {
         let config = self.broker.config();
         let attempt = message.attempt();
         let step = usize::try_from(attempt - 1).unwrap_or(usize::MAX);
-        let delay = config.retry_delays.get(step).or(config.retry_delays.last());
+        let delay = config.retry_delays.get(step).or(config.retry_delays.last()).copied();
         let again = attempt < config.max_attempts && !self.settings.ephemeral;
-        delay.copied().filter(|_| again)
+        // Nobody would wait for the next attempt.
+        let in_time = |delay: &Duration| {
+            message.deadline().is_none_or(|deadline| Timestamp::now().saturating_add(*delay) < deadline)
+        };
+        delay.filter(|_| again).filter(in_time)
     }
 
-    async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+    pub(super) async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
         let Some(delay) = self.delay_before_next(&delivery.message) else {
             return self.bury(delivery, cause).await;
         };
@@ -79,12 +87,14 @@ impl Handling {
             self.report(&delivery.message, cause).await;
             return Ok(());
         }
+        let answer = cause.clone();
         let mut copy = (*delivery.message).clone();
         copy.headers.set(header::ATTEMPT, copy.attempt());
         copy.headers.set(header::FAILED_AT, Timestamp::now().to_string());
         copy.headers.set(header::QUEUE, delivery.queue.to_string());
         describe(&mut copy, cause.clone());
         self.hand_over(dead_queue(&delivery.queue), copy).await?;
+        self.answer_failure(&delivery.message, answer).await;
         self.report(&delivery.message, cause).await;
         Ok(())
     }
@@ -108,7 +118,7 @@ impl Handling {
 }
 
 /// A settlement waits no longer than this, whatever a publisher may.
-const MAX_WAIT: Duration = Duration::from_secs(300);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
 
 pub(super) fn describe(message: &mut Message, cause: FailureCause) {
     message.headers.set(header::REASON, cause.message);

@@ -6,6 +6,8 @@ pub const KIND: &str = "kind";
 pub const ORDERING_KEY: &str = "x-sap-ordering-key";
 /// Which delivery attempt the message is, from 1; set on every delayed retry.
 pub const ATTEMPT: &str = "x-sap-attempt";
+/// Until when a request is awaited, RFC 3339; afterwards it is not handled any more.
+pub const DEADLINE: &str = "x-sap-deadline";
 /// How often a consumer gave the message back or died holding it.
 pub const REDELIVERIES: &str = "x-sap-redeliveries";
 /// Why the last attempt failed.
@@ -17,8 +19,8 @@ pub const FAILED_AT: &str = "x-sap-failed-at";
 /// The queue that a dead letter came from.
 pub const QUEUE: &str = "x-sap-queue";
 
-/// What this crate writes on a failure; a redrive removes all of them.
-pub(crate) const OF_FAILURE: [&str; 6] = [ATTEMPT, REDELIVERIES, REASON, CODE, FAILED_AT, QUEUE];
+/// What this crate writes on a failure, and what would make another; a redrive removes all of them.
+pub(crate) const OF_FAILURE: [&str; 7] = [ATTEMPT, REDELIVERIES, REASON, CODE, FAILED_AT, QUEUE, DEADLINE];
 
 /// Parts of a context that end with the request: an event outlives its publisher's deadline and attempts.
 pub(crate) const NOT_CARRIED: [&str; 2] = [sap_comm_core::header::TIMEOUT_MS, sap_comm_core::header::ATTEMPT];

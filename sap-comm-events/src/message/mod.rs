@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sap_comm_core::{Context, EventKind, RawEvent};
+use sap_comm_core::{Context, EventKind, RawEvent, Timestamp};
 
 mod format;
 pub mod header;
@@ -19,7 +19,10 @@ pub(crate) struct Message {
     pub(crate) id: String,
     /// The event type, which is the routing key.
     pub(crate) event_type: String,
+    /// The event's correlation id, or what ties an answer to its request.
     pub(crate) correlation_id: Option<String>,
+    /// The queue to answer to.
+    pub(crate) reply_to: Option<String>,
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) source: Option<String>,
     /// Seconds since the Unix epoch.
@@ -49,6 +52,7 @@ impl Message {
             id: event.id.clone(),
             event_type: event.event_type.clone(),
             correlation_id: Some(event.correlation_id.clone()),
+            reply_to: None,
             source: Some(event.source.clone()),
             timestamp: u64::try_from(event.timestamp.as_secs()).ok(),
             content: Content::default(),
@@ -70,6 +74,11 @@ impl Message {
             None => context,
         };
         context.with_attempt(self.attempt())
+    }
+
+    /// Until when a requester waits.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.headers.text(header::DEADLINE)?.parse().ok()
     }
 
     /// Which delivery attempt this is, from 1.

@@ -46,6 +46,9 @@ pub(super) fn of(message: &Message) -> BasicProperties {
     if let Some(id) = message.correlation_id.as_deref().and_then(short) {
         properties = properties.with_correlation_id(id);
     }
+    if let Some(queue) = message.reply_to.as_deref().and_then(short) {
+        properties = properties.with_reply_to(queue);
+    }
     if let Some(source) = message.source.as_deref().and_then(short) {
         properties = properties.with_app_id(source);
     }
@@ -71,6 +74,7 @@ pub(super) fn message(delivery: Delivery) -> Message {
         // A retry comes back under its queue's name, so the property goes first.
         event_type: text(properties.kind()).unwrap_or_else(|| routing_key.to_string()),
         correlation_id: text(properties.correlation_id()),
+        reply_to: text(properties.reply_to()),
         source: text(properties.app_id()),
         timestamp: *properties.timestamp(),
         content,
@@ -141,6 +145,7 @@ mod tests {
             id: "evt_1".into(),
             event_type: "user.created".into(),
             correlation_id: Some("req_1".into()),
+            reply_to: Some("replies".into()),
             source: Some("auth-service".into()),
             timestamp: Some(7),
             content: Content::default(),
@@ -151,6 +156,7 @@ mod tests {
         let arrived = delivered(of(&sent));
         assert_eq!((arrived.id, arrived.event_type, arrived.timestamp), (sent.id, sent.event_type, Some(7)));
         assert_eq!((arrived.correlation_id, arrived.source), (sent.correlation_id, sent.source));
+        assert_eq!(arrived.reply_to, sent.reply_to);
         assert_eq!((arrived.headers.text("a"), arrived.headers.number("b")), (Some("text"), Some(7)));
     }
 

@@ -5,10 +5,18 @@ use std::{future::Future, marker::PhantomData};
 use futures_util::{FutureExt, future::BoxFuture};
 use sap_comm_core::{DecodeError, Event, EventPayload, RawEvent};
 
-use super::{HandlerError, Outcome, version::decode};
+use super::{HandlerError, Outcome, request::Reply, version::decode};
 
 /// What a handler will say about an event.
-pub(super) type Answer = BoxFuture<'static, Outcome>;
+pub(crate) type Answer = BoxFuture<'static, Handled>;
+
+/// What a handler said.
+pub(crate) enum Handled {
+    /// What becomes of the event.
+    Settled(Outcome),
+    /// The answer to a request.
+    Answered(Reply),
+}
 
 /// A handler of raw events.
 pub(super) trait Handler: Send + Sync {
@@ -35,7 +43,7 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     fn call(&self, event: RawEvent, lenient: bool) -> Result<Answer, DecodeError> {
-        Ok((self.handler)(decode(event, lenient)?).boxed())
+        Ok((self.handler)(decode(event, lenient)?).map(Handled::Settled).boxed())
     }
 }
 
@@ -54,6 +62,6 @@ where
     F: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
     fn call(&self, event: RawEvent, _lenient: bool) -> Result<Answer, DecodeError> {
-        Ok((self.0)(event).map(Outcome::from).boxed())
+        Ok((self.0)(event).map(|handled| Handled::Settled(handled.into())).boxed())
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod handler;
 mod outcome;
+mod request;
 mod version;
 
 use std::{collections::HashMap, fmt, future::Future, sync::Arc};
@@ -12,12 +13,16 @@ use sap_comm_core::{DecodeError, Event, EventKind, EventPayload, RawEvent};
 pub use batch::Batching;
 use batch::{BatchHandler, TypedBatch};
 pub(crate) use batch::{BatchRoute, Outcomes};
+pub(crate) use handler::Handled;
 use handler::{Answer, Handler, Raw, Typed};
 pub(crate) use outcome::code_of;
 pub use outcome::{HandlerError, Outcome};
 
+use request::Answering;
+pub(crate) use request::Reply;
+
 use self::version::{Upcasts, major};
-use crate::topology::Interest;
+use crate::{Request, topology::Interest};
 
 /// Which handler takes which events of a subscription.
 ///
@@ -114,6 +119,25 @@ impl EventRouter {
         F: Future<Output = Outcome> + Send + 'static,
     {
         self.add::<T>(Takes::One(Arc::new(Typed::new(handler))))
+    }
+
+    /// Handles commands that are answered: see [`Broker::request`](crate::Broker::request).
+    ///
+    /// Either answer ends the command, an error too; the requester gets it as
+    /// [`RequestError::Failed`](crate::RequestError::Failed). A panic and a timeout are failed attempts, which are made again as
+    /// long as the deadline allows; after the last the command is a dead letter, and the requester learns why. The handler's
+    /// [`Context`](sap_comm_core::Context) has the requester's deadline. A command that was published, and expects no answer,
+    /// is settled as by [`EventRouter::on`].
+    ///
+    /// A command may come again after a crash, as any event: what it does should do no harm twice.
+    pub fn on_request<C, H, F>(self, handler: H) -> Self
+    where
+        C: Request,
+        H: Fn(Event<C>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<C::Reply, sap_comm_core::ApiError>> + Send + 'static,
+    {
+        const { assert!(matches!(C::KIND, EventKind::Command), "a request is a command: add kind = \"command\"") };
+        self.add::<C>(Takes::One(Arc::new(Answering::new(handler))))
     }
 
     /// Handles events with payload `T` in batches, each in the order of its delivery.

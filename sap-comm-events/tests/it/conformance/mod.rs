@@ -9,6 +9,7 @@ mod limits;
 mod load;
 mod ordering;
 mod pausing;
+mod requests;
 mod retrying;
 mod routing;
 mod versions;
@@ -123,6 +124,16 @@ macro_rules! conformance {
                 pausing::a_pause_finishes_what_is_in_hand_and_the_group_goes_on,
                 pausing::an_ephemeral_consumer_loses_nothing_in_a_pause,
                 pausing::a_single_active_consumer_is_followed_in_order,
+                requests::a_request_is_answered,
+                requests::a_handlers_error_answers_the_request,
+                requests::a_request_that_nobody_handles_is_unroutable,
+                requests::a_request_whose_handler_fails_for_good_fails,
+                requests::unknown_errors_of_a_handler_stay_inside,
+                requests::an_expired_request_is_a_dead_letter_and_not_handled,
+                requests::a_late_answer_is_dropped,
+                requests::a_handler_that_says_nothing_answers_nothing,
+                requests::a_published_command_is_settled_by_a_handler_that_answers,
+                requests::waiting_requests_are_bounded_and_end_with_the_broker,
             );
         }
     };

@@ -1,22 +1,26 @@
 //! Consumers that die with an event in hand.
 
-use sap_comm_core::Event;
-use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, Subscription};
+use sap_comm_core::{Context, Event, EventPayload};
+use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, HandlerError, Subscription};
 use tokio::sync::mpsc;
 
 use super::{config, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::events::{ReportRequested, UserCreated};
 
 /// Consumes in a runtime of its own and kills that runtime once the handler has an event, as a crash of the process
 /// would end it: nothing is settled, nothing is closed in order.
 async fn die_with_an_event_in_hand(uri: &str, subscription: Subscription) -> u32 {
+    die_with::<UserCreated>(uri, subscription, |user| user.number).await
+}
+
+async fn die_with<T: EventPayload>(uri: &str, subscription: Subscription, number: fn(&T) -> u32) -> u32 {
     let (sender, mut taken) = mpsc::unbounded_channel();
     let (uri, runtime) =
         (uri.to_owned(), tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
     runtime.spawn(async move {
         let broker = Broker::connect(&uri, config().max_redeliveries(2)).await.unwrap();
-        let router = EventRouter::new().on(move |event: Event<UserCreated>| {
-            let sent = sender.send(event.data.number);
+        let router = EventRouter::new().on(move |event: Event<T>| {
+            let sent = sender.send(number(&event.data));
             async move {
                 sent?;
                 std::future::pending().await
@@ -61,6 +65,87 @@ async fn an_event_that_kills_its_consumers_becomes_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_kills_its_consumers_becomes_a_dead_letter_on_a_quorum_queue() {
     ends_an_event_that_kills_its_consumers(Subscription::new("user.events").quorum()).await;
+}
+
+/// A command that kills the process of its handler.
+async fn ends_a_command_that_kills_its_consumers(subscription: Subscription) {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config().max_redeliveries(2)).await.unwrap();
+    let router = EventRouter::new().on(|_: Event<ReportRequested>| async { Ok(()) });
+    broker.subscribe(subscription.clone(), router.clone()).await.unwrap().stop().await;
+    broker.publish("user.events", ReportRequested { number: 7 }).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(die_with::<ReportRequested>(&uri, subscription.clone(), |command| command.number).await, 7);
+    }
+    let (sender, mut handled) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<ReportRequested>| {
+        let sent = sender.send(event.data.number);
+        async move { Ok(sent?) }
+    });
+    let handle = broker.subscribe(subscription, router).await.unwrap();
+    let letters = broker.dead_commands("user.events", "report.requested");
+    soon(async {
+        while letters.count().await.unwrap() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    handle.stop().await;
+    assert!(handled.try_recv().is_err());
+    let letters = letters.list(10).await.unwrap();
+    assert!(letters[0].reason.contains("more than 2 times"), "{}", letters[0].reason);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_kills_its_consumers_becomes_a_dead_letter() {
+    ends_a_command_that_kills_its_consumers("user.events".into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_kills_its_consumers_becomes_a_dead_letter_on_a_quorum_queue() {
+    ends_a_command_that_kills_its_consumers(Subscription::new("user.events").quorum()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_kills_consumers_that_keep_order_becomes_a_dead_letter() {
+    let subscription = Subscription::new("user.events").single_active().concurrency(4).ordered_by_key();
+    ends_an_event_that_kills_its_consumers(subscription).await;
+}
+
+/// Attempts are counted in the message, so that those of a dead process count too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_attempts_before_a_crash_are_counted() {
+    for subscription in [Subscription::new("user.events"), Subscription::new("user.events").quorum()] {
+        let uri = vhost().await;
+        let broker = Broker::connect(&uri, config().max_attempts(2)).await.unwrap();
+        let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::retry("once")) });
+        let failing = broker.subscribe(subscription.clone().group("g"), router).await.unwrap();
+        failing.stop().await;
+        broker.publish("user.events", UserCreated::numbered(7)).await.unwrap();
+        let (sender, mut attempts) = mpsc::unbounded_channel();
+        let first = sender.clone();
+        let router = EventRouter::new().on(move |_: Event<UserCreated>| {
+            let sent = first.send(Context::current().attempt());
+            async move {
+                sent?;
+                Err(HandlerError::retry("again"))
+            }
+        });
+        let handle = broker.subscribe(subscription.clone().group("g"), router.clone()).await.unwrap();
+        assert_eq!(soon(attempts.recv()).await, Some(1));
+        handle.stop().await;
+        // The second attempt is in the hand of a process that dies; another makes it again, and it is still the second.
+        assert_eq!(die_with_an_event_in_hand(&uri, subscription.clone().group("g")).await, 7);
+        let _handle = broker.subscribe(subscription.group("g"), router).await.unwrap();
+        assert_eq!(soon(attempts.recv()).await, Some(2));
+        let letters = broker.dead_letters("user.events", "g");
+        soon(async {
+            while letters.count().await.unwrap() == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

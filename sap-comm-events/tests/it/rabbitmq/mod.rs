@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod foreign;
 mod reports;
+mod requests;
 mod topology;
 
 use std::{future::Future, sync::Arc, time::Duration};
