@@ -7,6 +7,7 @@ mod machine;
 mod median;
 mod metric;
 mod row;
+mod traps;
 
 use std::io::Write;
 
@@ -15,7 +16,10 @@ use sap_comm_testkit::RabbitNode;
 use self::{case::Case, metric::Metric, row::Row};
 use crate::BenchError;
 
-pub use self::breaker::{BreakerOptions, breaker};
+pub use self::{
+    breaker::{BreakerOptions, breaker},
+    traps::{TrapOptions, traps},
+};
 
 const SUBJECT: &str = "events";
 

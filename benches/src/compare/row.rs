@@ -34,6 +34,9 @@ pub(super) struct Row {
     /// Ours / theirs.
     ratio: f64,
     better: Better,
+    /// What the figures do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 impl Row {
@@ -50,6 +53,25 @@ impl Row {
         Self::of(measure, ours, peer.name(), theirs)
     }
 
+    /// Whether ours and a peer passed a test. Where only we did, the ratio is the greatest number.
+    pub(super) fn passed(
+        subject: &'static str,
+        case: &'static str,
+        ours: bool,
+        peer: &'static str,
+        theirs: bool,
+        note: Option<&'static str>,
+    ) -> Self {
+        let ratio = match (ours, theirs) {
+            (true, false) => f64::MAX,
+            (false, true) => 0.0,
+            _ => 1.0,
+        };
+        let (metric, unit, better) = ("passed", "bool", Better::Higher);
+        let (ours, theirs) = (f64::from(u8::from(ours)), f64::from(u8::from(theirs)));
+        Self { subject, case, metric, unit, ours, peer, theirs, ratio, better, note }
+    }
+
     /// Fails when a figure is too small to divide by.
     pub(super) fn of(measure: Measure, ours: f64, peer: &'static str, theirs: f64) -> Result<Self, BenchError> {
         let Measure { subject, case, metric, unit, better } = measure;
@@ -58,7 +80,7 @@ impl Row {
             return Err(BenchError::refused("compare")(format!("{ours} {unit} with {theirs}")));
         }
         let (ours, theirs, ratio) = (rounded(ours), rounded(theirs), rounded(ratio));
-        Ok(Self { subject, case, metric, unit, ours, peer, theirs, ratio, better })
+        Ok(Self { subject, case, metric, unit, ours, peer, theirs, ratio, better, note: None })
     }
 }
 

@@ -4,3 +4,4 @@ mod allocation;
 mod chaos_events;
 mod compare_breaker;
 mod compare_events;
+mod compare_resilience_traps;
