@@ -49,14 +49,17 @@ pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, De
 pub use fallback::{Fallback, FallbackFuture, FallbackLayer, FallbackService};
 pub use hedge::{Hedge, HedgeBuilder, HedgeConfig, HedgeFuture, HedgeLayer, HedgeService};
 pub use name::Name;
-pub use pipeline::{Bound, Lint, Pipeline, PipelineBuilder, PipelineError};
+pub use pipeline::{
+    Bound, Lint, Pipeline, PipelineBuilder, PipelineError, PipelineFuture, PipelineLayer, PipelineService,
+};
 pub use rate_limit::{
     RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitError, RateLimitFuture, RateLimitLayer, RateLimitService,
     RateLimited,
 };
 pub use retry::{
-    AllIdempotent, Backoff, HttpReplay, Jitter, Replay, Retry, RetryBudget, RetryBuilder, RetryConfig, RetryEvent,
-    RetryFuture, RetryLayer, RetryService, ScheduleKind, UpstreamRetries,
+    AllIdempotent, Backoff, HttpReplay, Jitter, Replay, ReplayBody, ReplayBodyError, ReplayBodyLayer,
+    ReplayBodyService, Retry, RetryBudget, RetryBuilder, RetryConfig, RetryEvent, RetryFuture, RetryLayer,
+    RetryService, ScheduleKind, UpstreamRetries,
 };
 #[cfg(feature = "backoff")]
 pub use retry::{BackoffCrate, ScheduleBackoff};

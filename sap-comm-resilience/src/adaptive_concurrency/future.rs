@@ -55,6 +55,10 @@ where
             *this.entry = match this.entry {
                 Entry::Asking => match this.limit.try_acquire() {
                     Ok(permit) => Entry::Inside(permit),
+                    Err(limited) if this.limit.max_queue() == 0 => {
+                        *this.entry = Entry::Left;
+                        return Poll::Ready(Err(AdaptiveConcurrencyError::limited(limited)));
+                    }
                     Err(_) => {
                         let limit = this.limit.clone();
                         Entry::Queued(Box::pin(async move { limit.acquire().await }))

@@ -143,6 +143,10 @@ impl AdaptiveConcurrency {
         AdaptiveConcurrencyLayer::new(self.clone())
     }
 
+    pub(crate) fn max_queue(&self) -> u32 {
+        self.slots.config.max_queue
+    }
+
     /// What a call that was classified as `outcome` says about load.
     pub(crate) fn judge<E: 'static>(&self, outcome: Outcome, error: Option<&E>) -> Outcome {
         match self.slots.rules.refine(outcome, error) {

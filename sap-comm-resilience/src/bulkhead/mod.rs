@@ -117,11 +117,15 @@ impl Bulkhead {
         BulkheadLayer::new(self.clone())
     }
 
-    fn try_acquire_owned(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+    pub(crate) fn try_slot(&self) -> Option<Slot<'_>> {
+        self.inner.slots.try_acquire().ok().map(|slot| Slot { _slot: slot })
+    }
+
+    pub(crate) fn try_acquire_owned(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         Arc::clone(&self.inner.slots).try_acquire_owned()
     }
 
-    async fn acquire_owned(self) -> Result<OwnedSemaphorePermit, BulkheadFull> {
+    pub(crate) async fn acquire_owned(self) -> Result<OwnedSemaphorePermit, BulkheadFull> {
         self.queue(Arc::clone(&self.inner.slots).acquire_owned()).await
     }
 

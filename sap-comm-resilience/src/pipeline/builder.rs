@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Bound, Lint, Parts, Pipeline};
 use crate::{
-    Bulkhead, CircuitBreaker, Deadline, Name, RateLimit, Retry, Timeout,
+    AdaptiveConcurrency, AdaptiveThrottle, Bulkhead, CircuitBreaker, Deadline, Name, RateLimit, Retry, Timeout,
     config::{ConfigError, check_duration},
 };
 
@@ -23,6 +23,8 @@ pub(super) enum Stage {
     Breaker,
     Timeout,
     Retry,
+    Throttle,
+    Concurrency,
 }
 
 impl Stage {
@@ -34,6 +36,8 @@ impl Stage {
             Self::Breaker => "breaker",
             Self::Timeout => "timeout",
             Self::Retry => "retry",
+            Self::Throttle => "throttle",
+            Self::Concurrency => "concurrency",
         }
     }
 
@@ -44,9 +48,13 @@ impl Stage {
             (Self::Timeout, Self::Breaker) => Err(
                 "must stand above the timeout, so that a call that times out counts; bound the whole call with a deadline",
             ),
+            (Self::Throttle | Self::Concurrency, Self::Timeout) => Ok(()),
             (above, below) if above < below => Ok(()),
             (above, below) if above == below => Err("may stand in a pipeline only once"),
-            _ => Err("stands too low: the order is deadline, rate_limit, bulkhead, then breaker, timeout and retry"),
+            _ => Err(
+                "stands too low: the order is deadline, rate_limit, bulkhead, then breaker, timeout and retry, then \
+                 throttle and concurrency, and below them a timeout for each attempt",
+            ),
         }
     }
 }
@@ -93,6 +101,18 @@ impl PipelineBuilder {
         self.stage(Stage::Retry)
     }
 
+    /// Holds attempts back that the dependency would refuse.
+    pub fn throttle(mut self, throttle: AdaptiveThrottle) -> Self {
+        self.parts.throttle = Some(throttle);
+        self.stage(Stage::Throttle)
+    }
+
+    /// Bounds the attempts in flight by the latency of the dependency.
+    pub fn concurrency(mut self, limit: AdaptiveConcurrency) -> Self {
+        self.parts.concurrency = Some(limit);
+        self.stage(Stage::Concurrency)
+    }
+
     fn stage(mut self, stage: Stage) -> Self {
         self.order.push(stage);
         self
@@ -112,16 +132,20 @@ impl PipelineBuilder {
                 }
             }
         }
+        let place = |stage: Stage| order.iter().position(|placed| *placed == stage);
+        let below_retry = |stage: Stage| place(stage) > place(Stage::Retry);
+        for stage in [Stage::Throttle, Stage::Concurrency] {
+            if place(Stage::Timeout).is_some() && below_retry(Stage::Timeout) && place(stage) > place(Stage::Timeout) {
+                let reason = "must stand above the timeout of each attempt, so that an attempt that times out counts";
+                return Err(ConfigError::refused(stage.field(), "below timeout", reason));
+            }
+        }
         if let Some(timeout) = parts.timeout {
             check_duration("timeout", timeout.duration())?;
         }
         if let Some(deadline) = parts.deadline {
             check_duration("deadline", deadline.duration())?;
         }
-        let below_retry = |stage: Stage| {
-            let place = |stage: Stage| order.iter().position(|placed| *placed == stage);
-            place(stage) > place(Stage::Retry)
-        };
         parts.breaker_per_attempt = below_retry(Stage::Breaker);
         parts.timeout_per_attempt = below_retry(Stage::Timeout);
         Ok(Pipeline::from_parts(parts))

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use crate::{
-    BulkheadFull, DeadlineExceeded, Elapsed, RateLimited, Rejected,
-    classify::{Classify, Outcome, OwnError, View, note},
+    BulkheadFull, ConcurrencyLimited, DeadlineExceeded, Elapsed, LocallyThrottled, RateLimited, Rejected,
+    classify::{Outcome, OwnError, View, note},
 };
 
 /// What a call through a pipeline fails with.
@@ -18,6 +18,12 @@ pub enum PipelineError<E> {
     /// The rate limit let no call through.
     #[error("the call was not made")]
     Limited(#[source] RateLimited),
+    /// The adaptive throttle held the call back.
+    #[error("the call was not made")]
+    Throttled(#[source] LocallyThrottled),
+    /// The adaptive concurrency limit is reached.
+    #[error("the call was not made")]
+    Saturated(#[source] ConcurrencyLimited),
     /// The timeout is over.
     #[error("the call was dropped")]
     TimedOut(#[source] Elapsed),
@@ -40,7 +46,7 @@ impl<E> PipelineError<E> {
 
     /// Whether a strategy refused the call before it was made.
     pub fn is_rejection(&self) -> bool {
-        matches!(self, Self::Open(_) | Self::Full(_) | Self::Limited(_))
+        matches!(self, Self::Open(_) | Self::Full(_) | Self::Limited(_) | Self::Throttled(_) | Self::Saturated(_))
     }
 
     /// When a rejected call has a chance again, if the strategy knows.
@@ -48,6 +54,7 @@ impl<E> PipelineError<E> {
         match self {
             Self::Open(rejected) => Some(rejected.retry_after()),
             Self::Limited(limited) => Some(limited.retry_after),
+            Self::Saturated(limited) => limited.retry_after,
             _ => None,
         }
     }
@@ -67,6 +74,16 @@ impl<E: 'static> PipelineError<E> {
     pub(super) fn limited(limited: RateLimited) -> Self {
         note::<Self>();
         Self::Limited(limited)
+    }
+
+    pub(super) fn throttled(throttled: LocallyThrottled) -> Self {
+        note::<Self>();
+        Self::Throttled(throttled)
+    }
+
+    pub(super) fn saturated(limited: ConcurrencyLimited) -> Self {
+        note::<Self>();
+        Self::Saturated(limited)
     }
 
     pub(super) fn timed_out(after: Duration) -> Self {
@@ -89,25 +106,11 @@ impl<E: 'static> OwnError for PipelineError<E> {
     fn view(&self) -> View<'_> {
         match self {
             Self::Inner(error) => View::Inner(error),
-            Self::TimedOut(_) | Self::DeadlineExceeded(_) => View::Own(Outcome::Failure),
-            Self::Open(_) | Self::Full(_) | Self::Limited(_) => View::Own(Outcome::Rejected),
+            Self::TimedOut(_) => View::TimedOut,
+            Self::DeadlineExceeded(_) => View::Own(Outcome::Failure),
+            Self::Open(_) | Self::Full(_) | Self::Limited(_) | Self::Throttled(_) | Self::Saturated(_) => {
+                View::Own(Outcome::Rejected)
+            }
         }
     }
-}
-
-/// What a result in the middle of a pipeline means; the caller's classifier sees only its own results.
-pub(super) fn judge<C, T, E>(
-    classifier: &C,
-    result: Result<T, PipelineError<E>>,
-) -> (Outcome, Result<T, PipelineError<E>>)
-where
-    C: Classify<T, E>,
-{
-    let own = match result {
-        Ok(value) => Ok(value),
-        Err(PipelineError::Inner(error)) => Err(error),
-        Err(error) if error.is_rejection() => return (Outcome::Rejected, Err(error)),
-        Err(error) => return (Outcome::Failure, Err(error)),
-    };
-    (classifier.classify(&own), own.map_err(PipelineError::Inner))
 }

@@ -1,22 +1,27 @@
 //! Several strategies around one call, in an order that reads from top to bottom.
 #![doc = include_str!("../docs/pipeline.md")]
 
+mod attempts;
 mod builder;
 mod error;
+mod holder;
+mod layer;
 mod lint;
+mod run;
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
+use attempts::Calls;
 pub use builder::PipelineBuilder;
 pub use error::PipelineError;
-use error::judge;
+pub use layer::{PipelineFuture, PipelineLayer, PipelineService};
 pub use lint::{Bound, Lint};
-use tokio::time::Instant;
+use run::Run;
 
 use crate::{
-    Bulkhead, CircuitBreaker, Deadline, Name, RateLimit, Retry, Timeout,
+    AdaptiveConcurrency, AdaptiveThrottle, Bulkhead, CircuitBreaker, Deadline, HttpReplay, HttpStatus, Name, RateLimit,
+    Retry, Timeout,
     classify::{Classify, Standard},
-    retry::{Session, scoped},
 };
 
 /// Several strategies around one call. Clones share them.
@@ -52,6 +57,8 @@ struct Parts {
     breaker: Option<CircuitBreaker>,
     timeout: Option<Timeout>,
     retry: Option<Retry>,
+    throttle: Option<AdaptiveThrottle>,
+    concurrency: Option<AdaptiveConcurrency>,
     breaker_per_attempt: bool,
     timeout_per_attempt: bool,
     lints: Vec<Lint>,
@@ -116,106 +123,27 @@ impl Pipeline {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Some(deadline) = self.parts.deadline else {
-            return self.admitted(classifier, op).await;
-        };
-        let (context, at) = deadline.enter();
-        let call = context.scope(self.admitted(classifier, op));
-        match at {
-            Some(at) if at <= Instant::now() => Err(PipelineError::deadline_exceeded()),
-            Some(at) => {
-                tokio::time::timeout_at(at, call).await.unwrap_or_else(|_| Err(PipelineError::deadline_exceeded()))
-            }
-            None => call.await,
-        }
+        Run::new(&*self.parts, Calls { op, classifier }, ()).await
     }
 
-    async fn admitted<C, T, E, F, Fut>(&self, classifier: &C, op: F) -> Result<T, PipelineError<E>>
-    where
-        C: Classify<T, E>,
-        E: 'static,
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        if let Some(limit) = &self.parts.rate_limit {
-            limit.acquire().await.map_err(PipelineError::limited)?;
-        }
-        let _slot = match &self.parts.bulkhead {
-            Some(bulkhead) => Some(bulkhead.acquire().await.map_err(PipelineError::full)?),
-            None => None,
-        };
-        let Parts { breaker, timeout, breaker_per_attempt, timeout_per_attempt, .. } = &*self.parts;
-        let breaker = breaker.as_ref().filter(|_| !breaker_per_attempt);
-        let timeout = timeout.filter(|_| !timeout_per_attempt);
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout.duration()));
-        guarded(breaker, classifier, bounded(timeout, self.attempts(classifier, until, op))).await
+    /// A tower layer that sends every request through all strategies; those that `replay` can copy are retried.
+    #[must_use]
+    pub fn layer<P>(&self, replay: P) -> PipelineLayer<P> {
+        PipelineLayer::new(self.clone(), replay, Standard)
     }
 
-    async fn attempts<C, T, E, F, Fut>(
-        &self,
-        classifier: &C,
-        until: Option<Instant>,
-        mut op: F,
-    ) -> Result<T, PipelineError<E>>
-    where
-        C: Classify<T, E>,
-        E: 'static,
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let Some(retry) = &self.parts.retry else {
-            return self.attempt(classifier, &mut op).await;
-        };
-        let mut session = Session::begin(retry, until);
-        let mut result = self.attempt(classifier, &mut op).await;
-        loop {
-            let (outcome, judged) = judge(classifier, result);
-            let Some(delay) = session.next(retry, outcome, judged.as_ref().err()) else { return judged };
-            drop(judged);
-            tokio::time::sleep(delay).await;
-            result = scoped(session.context(), self.attempt(classifier, &mut op)).await;
-        }
-    }
-
-    async fn attempt<C, T, E, F, Fut>(&self, classifier: &C, op: &mut F) -> Result<T, PipelineError<E>>
-    where
-        C: Classify<T, E>,
-        E: 'static,
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let Parts { breaker, timeout, breaker_per_attempt, timeout_per_attempt, .. } = &*self.parts;
-        let breaker = breaker.as_ref().filter(|_| *breaker_per_attempt);
-        let timeout = timeout.filter(|_| *timeout_per_attempt);
-        guarded(breaker, classifier, bounded(timeout, async { op().await.map_err(PipelineError::inner) })).await
+    /// A tower layer for HTTP: judges by [`HttpStatus`], and retries idempotent requests with small bodies.
+    #[must_use]
+    pub fn http_layer(&self) -> PipelineLayer<HttpReplay, HttpStatus> {
+        PipelineLayer::new(self.clone(), HttpReplay::default(), HttpStatus)
     }
 }
 
-async fn guarded<C, T, E>(
-    breaker: Option<&CircuitBreaker>,
-    classifier: &C,
-    call: impl Future<Output = Result<T, PipelineError<E>>>,
-) -> Result<T, PipelineError<E>>
-where
-    C: Classify<T, E>,
-    E: 'static,
-{
-    let Some(breaker) = breaker else { return call.await };
-    let mut permit = breaker.try_acquire().map_err(PipelineError::open)?.0;
-    let mut call = pin!(call);
-    let result = std::future::poll_fn(|cx| permit.watch(|| call.as_mut().poll(cx))).await;
-    let (outcome, result) = judge(classifier, result);
-    permit.settle(outcome);
-    result
-}
-
-async fn bounded<T, E: 'static>(
-    timeout: Option<Timeout>,
-    call: impl Future<Output = Result<T, PipelineError<E>>>,
-) -> Result<T, PipelineError<E>> {
-    let Some(timeout) = timeout else { return call.await };
-    let after = timeout.duration();
-    tokio::time::timeout(after, call).await.unwrap_or_else(|_| Err(PipelineError::timed_out(after)))
+impl Parts {
+    /// What becomes of a call or an attempt whose timeout is over.
+    fn timed_out<E: 'static>(&self) -> PipelineError<E> {
+        PipelineError::timed_out(self.timeout.map(|timeout| timeout.duration()).unwrap_or_default())
+    }
 }
 
 impl Default for Parts {
@@ -228,6 +156,8 @@ impl Default for Parts {
             breaker: None,
             timeout: None,
             retry: None,
+            throttle: None,
+            concurrency: None,
             breaker_per_attempt: false,
             timeout_per_attempt: false,
             lints: Vec::new(),

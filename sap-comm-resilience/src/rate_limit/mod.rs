@@ -101,6 +101,10 @@ impl RateLimit {
         }
     }
 
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.inner.max_wait
+    }
+
     /// Makes the call, if the rate allows.
     ///
     /// # Errors

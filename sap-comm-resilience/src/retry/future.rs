@@ -72,12 +72,15 @@ where
                         Some(context) => context.clone().sync_scope(|| call.poll(cx)),
                         None => call.poll(cx),
                     });
-                    if this.copy.is_none() {
+                    let Some(copy) = this.copy.as_ref().filter(|copy| this.replay.is_intact(copy)) else {
                         return Poll::Ready(result);
-                    }
+                    };
                     let outcome = this.classifier.classify(&result);
                     match this.session.next(this.retry, outcome, result.as_ref().err()) {
-                        Some(delay) => this.step.set(Step::Waiting { sleep: tokio::time::sleep(delay) }),
+                        Some(delay) => {
+                            this.replay.reclaim(copy);
+                            this.step.set(Step::Waiting { sleep: tokio::time::sleep(delay) });
+                        }
                         None => return Poll::Ready(result),
                     }
                 }

@@ -1,9 +1,9 @@
 use std::task::{Context, Poll};
 
-use tower_layer::Layer;
+use tower_layer::{Layer, Stack};
 use tower_service::Service;
 
-use super::{Replay, Retry, RetryFuture};
+use super::{HttpReplay, Replay, ReplayBodyLayer, Retry, RetryFuture};
 use crate::classify::{Classify, Standard};
 
 /// Retries the requests of a service.
@@ -23,6 +23,14 @@ impl<P, C> RetryLayer<P, C> {
     #[must_use]
     pub fn classify<D>(self, classifier: D) -> RetryLayer<P, D> {
         RetryLayer { retry: self.retry, replay: self.replay, classifier }
+    }
+}
+
+impl<C> RetryLayer<HttpReplay, C> {
+    /// Sends bodies that do not clone again too, by a [`ReplayBody`](crate::ReplayBody) that keeps up to `max_body` bytes.
+    #[must_use]
+    pub fn streaming(self, max_body: u64) -> Stack<Self, ReplayBodyLayer> {
+        Stack::new(self, ReplayBodyLayer::new(max_body))
     }
 }
 

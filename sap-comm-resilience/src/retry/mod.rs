@@ -26,7 +26,7 @@ pub use event::RetryEvent;
 pub use future::RetryFuture;
 pub use jitter::Jitter;
 pub use layer::{RetryLayer, RetryService};
-pub use replay::{AllIdempotent, HttpReplay, Replay};
+pub use replay::{AllIdempotent, HttpReplay, Replay, ReplayBody, ReplayBodyError, ReplayBodyLayer, ReplayBodyService};
 use sap_comm_core::Context;
 pub(crate) use session::Session;
 

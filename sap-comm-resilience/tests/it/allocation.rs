@@ -4,8 +4,10 @@ use std::io;
 
 use allocation_counter::measure;
 use futures_util::FutureExt;
-use sap_comm_resilience::{AllIdempotent, Bulkhead, CircuitBreaker, Pipeline, RateLimit, Retry, Timeout};
-use tower::{Service, ServiceBuilder, service_fn};
+use sap_comm_resilience::{
+    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bulkhead, CircuitBreaker, Pipeline, RateLimit, Retry, Timeout,
+};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::support::SECOND;
 
@@ -39,6 +41,22 @@ async fn a_stack_of_layers_allocates_nothing_on_success() {
         .layer(breaker.layer())
         .layer(Timeout::new(SECOND).layer())
         .service(service_fn(|(): ()| std::future::ready(Ok::<_, io::Error>(()))));
+    assert_eq!(allocations(|| assert!(service.call(()).now_or_never().unwrap().is_ok())), 0);
+}
+
+#[tokio::test]
+async fn the_layer_of_a_pipeline_allocates_nothing_on_success() {
+    let pipeline = Pipeline::builder("test")
+        .bulkhead(Bulkhead::builder("test").build().unwrap())
+        .retry(Retry::builder().build().unwrap())
+        .breaker(CircuitBreaker::builder("test").build().unwrap())
+        .throttle(AdaptiveThrottle::builder("test").build().unwrap())
+        .concurrency(AdaptiveConcurrency::builder("test").build().unwrap())
+        .timeout(SECOND)
+        .build()
+        .unwrap();
+    let mut service =
+        pipeline.layer(AllIdempotent).layer(service_fn(|(): ()| std::future::ready(Ok::<_, io::Error>(()))));
     assert_eq!(allocations(|| assert!(service.call(()).now_or_never().unwrap().is_ok())), 0);
 }
 

@@ -14,7 +14,7 @@ use std::{
 use futures_util::FutureExt;
 use sap_comm_resilience::{
     AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bulkhead, CircuitBreaker, Deadline, Fallback, Hedge,
-    RateLimit, Retry, Timeout,
+    Pipeline, RateLimit, Retry, Timeout,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -102,6 +102,15 @@ async fn every_layer_keeps_the_contract() {
     keeps_the_contract(AdaptiveConcurrency::builder("test").build().unwrap().layer()).await;
     keeps_the_contract(AdaptiveThrottle::builder("test").build().unwrap().layer()).await;
     keeps_the_contract(Hedge::builder().build().unwrap().layer(AllIdempotent)).await;
+    let pipeline = Pipeline::builder("test")
+        .deadline(10 * SECOND)
+        .bulkhead(Bulkhead::builder("test").max_concurrent(1).build().unwrap())
+        .retry(Retry::builder().build().unwrap())
+        .concurrency(AdaptiveConcurrency::builder("test").build().unwrap())
+        .timeout(SECOND)
+        .build()
+        .unwrap();
+    keeps_the_contract(pipeline.layer(AllIdempotent)).await;
     keeps_the_contract(Fallback::new(|error: io::Error| ready(Err(error))).layer()).await;
 }
 

@@ -20,6 +20,7 @@ mod recovery;
 mod registry;
 mod reload;
 mod replay;
+mod replay_body;
 mod retry;
 mod specification;
 mod support;

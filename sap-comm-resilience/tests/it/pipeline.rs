@@ -1,15 +1,32 @@
 //! The order of a pipeline, and what it reports.
 
-use std::{io, time::Duration};
-
-use sap_comm_resilience::{
-    Bound, Bulkhead, CircuitBreaker, HttpStatus, Jitter, Lint, Pipeline, PipelineError, RateLimit, Retry, State,
+use std::{
+    future::ready,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
+
+use futures_util::FutureExt;
+use sap_comm_core::Context;
+use sap_comm_resilience::{
+    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bound, Bulkhead, CircuitBreaker, Deadline, HttpStatus,
+    Jitter, Lint, Pipeline, PipelineError, RateLimit, Retry, State,
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{SECOND, down, hasty};
 
 fn retry() -> Retry {
     Retry::builder().max_retries(3).min_delay(SECOND).jitter(Jitter::None).build().unwrap()
+}
+
+fn throttle() -> AdaptiveThrottle {
+    AdaptiveThrottle::builder("test").seed(1).max_rejection_rate(1.0).build().unwrap()
+}
+
+fn limit() -> AdaptiveConcurrency {
+    AdaptiveConcurrency::builder("test").initial_limit(10).min_limit(1).build().unwrap()
 }
 
 fn bulkhead() -> Bulkhead {
@@ -25,6 +42,15 @@ fn strategies_out_of_order_are_refused_by_name() {
     assert_eq!(build(Pipeline::builder("test").timeout(SECOND).breaker(breaker())).field(), "breaker");
     assert_eq!(build(Pipeline::builder("test").retry(retry()).deadline(SECOND)).field(), "deadline");
     assert_eq!(build(Pipeline::builder("test").timeout(SECOND).timeout(SECOND)).field(), "timeout");
+    assert_eq!(build(Pipeline::builder("test").throttle(throttle()).retry(retry())).field(), "retry");
+    assert_eq!(build(Pipeline::builder("test").concurrency(limit()).breaker(breaker())).field(), "breaker");
+    assert_eq!(build(Pipeline::builder("test").timeout(SECOND).concurrency(limit())).field(), "concurrency");
+    assert_eq!(
+        build(Pipeline::builder("test").retry(retry()).timeout(SECOND).throttle(throttle())).field(),
+        "throttle"
+    );
+    assert!(Pipeline::builder("test").timeout(SECOND).retry(retry()).concurrency(limit()).build().is_ok());
+    assert_eq!(build(Pipeline::builder("test").concurrency(limit()).throttle(throttle())).field(), "throttle");
     assert_eq!(build(Pipeline::builder("test").timeout(Duration::ZERO)).field(), "timeout");
     assert_eq!(build(Pipeline::builder("test").deadline(Duration::MAX)).field(), "deadline");
 }
@@ -32,15 +58,27 @@ fn strategies_out_of_order_are_refused_by_name() {
 #[tokio::test(start_paused = true)]
 async fn every_strategy_refuses_in_its_own_words() {
     let op = async || Ok::<_, io::Error>(());
-    let limit = RateLimit::builder("test").per_second(1).build().unwrap();
-    limit.check().unwrap();
-    let limited = Pipeline::builder("test").rate_limit(limit).build().unwrap().call(op).await.unwrap_err();
+    let rate = RateLimit::builder("test").per_second(1).build().unwrap();
+    rate.check().unwrap();
+    let limited = Pipeline::builder("test").rate_limit(rate).build().unwrap().call(op).await.unwrap_err();
     assert!(matches!(limited, PipelineError::Limited(_)) && limited.retry_after() == Some(SECOND));
 
     let bulkhead = bulkhead();
     let _slot = bulkhead.acquire().await.unwrap();
     let full = Pipeline::builder("test").bulkhead(bulkhead.clone()).build().unwrap().call(op).await.unwrap_err();
     assert!(matches!(full, PipelineError::Full(_)) && full.is_rejection());
+
+    let limit = limit();
+    let _all: Vec<_> = std::iter::from_fn(|| limit.try_acquire().ok()).collect();
+    let saturated = Pipeline::builder("test").concurrency(limit.clone()).build().unwrap();
+    let saturated = saturated.call(op).await.unwrap_err();
+    assert!(matches!(saturated, PipelineError::Saturated(_)) && saturated.is_rejection());
+
+    let throttle = throttle();
+    let permits: Vec<_> = (0..100_000).map(|_| throttle.try_acquire().unwrap()).collect();
+    permits.into_iter().for_each(sap_comm_resilience::ThrottlePermit::refused);
+    let throttled = Pipeline::builder("test").throttle(throttle).build().unwrap().call(op).await.unwrap_err();
+    assert!(matches!(throttled, PipelineError::Throttled(_)) && throttled.is_rejection());
 
     let late = Pipeline::builder("test").deadline(SECOND).build().unwrap();
     let late = late.call(async || std::future::pending::<Result<(), io::Error>>().await).await.unwrap_err();
@@ -101,7 +139,7 @@ async fn a_dropped_call_leaves_nothing_behind() {
     let pipeline =
         Pipeline::builder("test").bulkhead(bulkhead.clone()).breaker(breaker).timeout(SECOND).build().unwrap();
     let call = pipeline.call(async || std::future::pending::<Result<(), io::Error>>().await);
-    assert!(futures_util::FutureExt::now_or_never(call).is_none());
+    assert!(call.now_or_never().is_none());
     assert_eq!(bulkhead.available(), 1);
     assert_eq!(pipeline.breaker().unwrap().snapshot().failed, 0);
 }
@@ -123,4 +161,113 @@ async fn nested_strategies_run_in_a_spawned_task() {
         call.await
     });
     assert_eq!(task.await.unwrap().unwrap(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_and_limit_learn_from_every_attempt() {
+    let (throttle, limit) = (throttle(), limit());
+    let pipeline = Pipeline::builder("test")
+        .retry(retry())
+        .throttle(throttle.clone())
+        .concurrency(limit.clone())
+        .timeout(SECOND)
+        .build()
+        .unwrap();
+    let result = pipeline.call(async || std::future::pending::<Result<(), io::Error>>().await).await;
+    assert!(matches!(result, Err(PipelineError::TimedOut(_))));
+    assert_eq!((throttle.snapshot().requests, throttle.snapshot().accepts), (4, 0));
+    assert_eq!((limit.limit(), limit.snapshot().in_flight), (2, 0), "four timeouts cut ten by 0.7 each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_by_throttle_or_limit_is_not_retried_nor_counted() {
+    let limit = limit();
+    let all: Vec<_> = std::iter::from_fn(|| limit.try_acquire().ok()).collect();
+    let pipeline = Pipeline::builder("test")
+        .retry(retry())
+        .breaker(hasty().build().unwrap())
+        .throttle(throttle())
+        .concurrency(limit.clone())
+        .build()
+        .unwrap();
+    let started = tokio::time::Instant::now();
+    assert!(matches!(pipeline.call(async || Ok::<_, io::Error>(())).await, Err(PipelineError::Saturated(_))));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    drop(all);
+    assert!(pipeline.call(async || Ok::<_, io::Error>(())).await.is_ok());
+    assert_eq!(pipeline.breaker().unwrap().snapshot().failed, 0);
+}
+
+/// What attempts found in their context: when the call must be over, and which attempt it is.
+type Found = Vec<(Option<tokio::time::Instant>, u32)>;
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_runs_a_request_through_the_same_strategies() {
+    let bulkhead = bulkhead();
+    let breaker = CircuitBreaker::builder("test").build().unwrap();
+    let pipeline = Pipeline::builder("test")
+        .deadline(10 * SECOND)
+        .bulkhead(bulkhead.clone())
+        .retry(retry())
+        .breaker(breaker)
+        .throttle(throttle())
+        .concurrency(limit())
+        .timeout(SECOND)
+        .build()
+        .unwrap();
+    let found = Arc::new(Mutex::new(Found::new()));
+    let log = Arc::clone(&found);
+    let service = pipeline.layer(AllIdempotent).layer(service_fn(move |number: u32| {
+        let mut found = log.lock().unwrap();
+        found.push((Deadline::current(), Context::current().attempt()));
+        let last = found.len() == 3;
+        ready(if last { Ok(number) } else { Err(down()) })
+    }));
+    let deadline = Some(tokio::time::Instant::now() + 10 * SECOND);
+    let call = Context::root().scope(service.clone().oneshot(42));
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 42);
+    assert_eq!(*found.lock().unwrap(), [(deadline, 1), (deadline, 2), (deadline, 3)]);
+    let snapshot = pipeline.breaker().unwrap().snapshot();
+    assert_eq!((snapshot.failed, snapshot.succeeded, bulkhead.available()), (2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_leaves_nothing_behind() {
+    let (bulkhead, limit) = (bulkhead(), limit());
+    let pipeline = Pipeline::builder("test").bulkhead(bulkhead.clone()).concurrency(limit.clone());
+    let pipeline = pipeline.timeout(SECOND).build().unwrap();
+    let mut service =
+        pipeline.layer(AllIdempotent).layer(service_fn(|(): ()| std::future::pending::<Result<(), io::Error>>()));
+    let mut call = Box::pin(service.call(()));
+    assert!(call.as_mut().now_or_never().is_none());
+    assert_eq!((bulkhead.available(), limit.snapshot().in_flight), (0, 1));
+    drop(call);
+    assert_eq!((bulkhead.available(), limit.snapshot().in_flight, limit.limit()), (1, 0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_http_layer_judges_by_status_and_retries_what_may_be_sent_twice() {
+    let breaker = CircuitBreaker::builder("test").sampling_window(60 * SECOND).build().unwrap();
+    let pipeline = Pipeline::builder("test").retry(retry()).breaker(breaker).build().unwrap();
+    let service = pipeline.http_layer().layer(service_fn(|_: http::Request<String>| {
+        let response = http::Response::builder().status(502).body(()).unwrap();
+        ready(Ok::<_, io::Error>(response))
+    }));
+    for (method, calls) in [(http::Method::GET, 4), (http::Method::POST, 5)] {
+        let request = http::Request::builder().method(method).body(String::new()).unwrap();
+        assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 502);
+        assert_eq!(pipeline.breaker().unwrap().snapshot().failed, calls);
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_hardly_larger_than_its_attempt() {
+    let pipeline = Pipeline::builder("test").build().unwrap();
+    let attempt = async || {
+        let large = [1_u8; 10_000];
+        tokio::task::yield_now().await;
+        Ok::<_, io::Error>(large.len())
+    };
+    let size = size_of_val(&pipeline.call(attempt));
+    assert!(size < 12_500, "{size}");
 }

@@ -1,0 +1,234 @@
+//! A call on its way through the strategies.
+//!
+//! One state machine, not nested futures: each of those would hold the one inside it twice, and the whole would be a
+//! hundred times the size of an attempt.
+
+mod steps;
+
+use std::{
+    future::Future,
+    ops::ControlFlow::{self, Break, Continue},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use steps::refuse;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    PipelineError,
+    attempts::{Attempts, Verdict},
+    holder::{Holder, Settle},
+};
+use crate::{
+    BulkheadFull, ConcurrencyLimited, ConcurrencyPermit, RateLimited, ThrottlePermit, classify::Outcome, retry::Session,
+};
+
+/// A wait in a queue: the only thing that allocates.
+type Wait<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+pin_project! {
+    /// A call, what it holds, and what bounds it.
+    #[project = RunProj]
+    pub(super) struct Run<H, A>
+    where
+        H: Holder,
+        A: Attempts,
+    {
+        holder: H,
+        attempts: A,
+        request: Option<A::Request>,
+        #[pin]
+        step: Step<A::Attempt>,
+        // The context of the call, with its deadline.
+        context: Option<sap_comm_core::Context>,
+        #[pin]
+        deadline: Option<Sleep>,
+        seat: Option<H::Seat>,
+        // Of the call or of the attempt, as the pipeline says.
+        permit: Option<H::Permit>,
+        // Around all attempts.
+        #[pin]
+        whole: Option<Sleep>,
+        session: Option<Session>,
+        // The context of an attempt after the first.
+        scope: Option<sap_comm_core::Context>,
+        leave: Option<ThrottlePermit>,
+        place: Option<ConcurrencyPermit>,
+        // Around one attempt.
+        #[pin]
+        single: Option<Sleep>,
+    }
+}
+
+pin_project! {
+    #[project = StepProj]
+    enum Step<F> {
+        Begin,
+        Paced { wait: Wait<(), RateLimited> },
+        Enter,
+        Queued { wait: Wait<OwnedSemaphorePermit, BulkheadFull> },
+        Guard,
+        Attempt,
+        Crowded { wait: Wait<ConcurrencyPermit, ConcurrencyLimited> },
+        Send,
+        Calling { #[pin] call: F },
+        Resting { #[pin] sleep: Sleep },
+        Over,
+    }
+}
+
+impl<H: Holder, A: Attempts> Run<H, A> {
+    pub(super) fn new(holder: H, attempts: A, request: A::Request) -> Self {
+        Self {
+            holder,
+            attempts,
+            request: Some(request),
+            step: Step::Begin,
+            context: None,
+            deadline: None,
+            seat: None,
+            permit: None,
+            whole: None,
+            session: None,
+            scope: None,
+            leave: None,
+            place: None,
+            single: None,
+        }
+    }
+}
+
+impl<H, A> Future for Run<H, A>
+where
+    H: Holder,
+    A: Attempts,
+    A::Error: 'static,
+{
+    type Output = Verdict<A>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict<A>> {
+        if let (Step::Begin, Some(deadline)) = (&self.step, self.holder.deadline) {
+            let (context, at) = deadline.enter();
+            if at.is_some_and(|at| at <= Instant::now()) {
+                return self.end((None, Err(PipelineError::deadline_exceeded())));
+            }
+            let mut this = self.as_mut().project();
+            *this.context = Some(context);
+            this.deadline.set(at.map(sleep_until));
+        }
+        let context = self.context.clone();
+        if let Poll::Ready(ended) = within(&context, || self.as_mut().advance(cx)) {
+            return self.end(ended);
+        }
+        let this = self.as_mut().project();
+        if elapsed(this.whole, cx) {
+            let timed_out = this.holder.timed_out();
+            return self.end((Some(Outcome::Failure), Err(timed_out)));
+        }
+        if elapsed(this.deadline, cx) {
+            return self.end((None, Err(PipelineError::deadline_exceeded())));
+        }
+        Poll::Pending
+    }
+}
+
+impl<H, A> Run<H, A>
+where
+    H: Holder,
+    A: Attempts,
+    A::Error: 'static,
+{
+    /// Drops the attempt, gives everything back, and tells a breaker around the call how it ended.
+    fn end(self: Pin<&mut Self>, (outcome, result): Ended<A>) -> Poll<Verdict<A>> {
+        let mut this = self.project();
+        this.step.set(Step::Over);
+        (*this.leave, *this.place) = (None, None);
+        let permit = this.permit.take().filter(|_| !this.holder.breaker_per_attempt);
+        if let (Some(permit), Some(outcome)) = (permit, outcome) {
+            permit.settle(outcome);
+        }
+        *this.seat = None;
+        Poll::Ready(result)
+    }
+
+    /// As far as it goes.
+    fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<A>> {
+        let mut this = self.project();
+        loop {
+            let next = match this.step.as_mut().project() {
+                StepProj::Begin => this.pace(),
+                StepProj::Paced { wait } => match ready!(wait.as_mut().poll(cx)) {
+                    Ok(()) => Continue(Step::Enter),
+                    Err(limited) => refuse::<A>(PipelineError::limited(limited)),
+                },
+                StepProj::Enter => this.enter(),
+                StepProj::Queued { wait } => match ready!(wait.as_mut().poll(cx)) {
+                    Ok(slot) => {
+                        *this.seat = Some(slot.into());
+                        Continue(Step::Guard)
+                    }
+                    Err(full) => refuse::<A>(PipelineError::full(full)),
+                },
+                StepProj::Guard => this.guard(),
+                StepProj::Attempt => this.admit().unwrap_or_else(|refused| this.settle(Err(refused))),
+                StepProj::Crowded { wait } => match ready!(wait.as_mut().poll(cx)) {
+                    Ok(place) => {
+                        *this.place = Some(place);
+                        Continue(Step::Send)
+                    }
+                    Err(limited) => this.settle(Err(PipelineError::saturated(limited))),
+                },
+                StepProj::Send => match this.request.take() {
+                    Some(request) => this.send(request),
+                    None => return Poll::Pending,
+                },
+                StepProj::Calling { call } => {
+                    let poll = || within(this.scope, || call.poll(cx));
+                    let polled = match this.permit {
+                        Some(permit) => permit.watch(poll),
+                        None => poll(),
+                    };
+                    let result = match polled {
+                        Poll::Ready(result) => result.map_err(PipelineError::inner),
+                        Poll::Pending if elapsed(this.single.as_mut(), cx) => Err(this.holder.timed_out()),
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    this.settle(result)
+                }
+                StepProj::Resting { sleep } => {
+                    ready!(sleep.poll(cx));
+                    *this.scope = this.session.as_ref().and_then(Session::context);
+                    Continue(Step::Attempt)
+                }
+                StepProj::Over => return Poll::Pending,
+            };
+            match next {
+                Continue(next) => this.step.set(next),
+                Break(ended) => return Poll::Ready(ended),
+            }
+        }
+    }
+}
+
+/// What a call came to, and its outcome if it got past a breaker around it.
+type Ended<A> = (Option<Outcome>, Verdict<A>);
+
+type Next<A> = ControlFlow<Ended<A>, Step<<A as Attempts>::Attempt>>;
+
+/// Runs the caller's code in the context of its attempt.
+fn within<R>(scope: &Option<sap_comm_core::Context>, run: impl FnOnce() -> R) -> R {
+    match scope {
+        Some(context) => context.clone().sync_scope(run),
+        None => run(),
+    }
+}
+
+/// Whether a bound has passed. An attempt that uses up the task's budget does not put it off.
+fn elapsed(bound: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
+    bound.as_pin_mut().is_some_and(|sleep| pin!(tokio::task::unconstrained(sleep)).poll(cx).is_ready())
+}
