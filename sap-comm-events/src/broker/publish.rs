@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use sap_comm_core::{Context, Event, EventKind, EventPayload, RawEvent};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -101,9 +102,10 @@ impl Broker {
         payload: T,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        let context = Context::current();
-        let event = context.sync_scope(|| Event::new(self.service(), payload));
-        self.send(exchange, &event, T::KIND, options).await
+        let context = of_publish();
+        let event = Event::caused_by(&context, self.service(), payload);
+        let (format, body) = self.body(&event, &options)?;
+        self.send(exchange, event.map(drop), format, body, T::KIND, context, options).await
     }
 
     /// Publishes an event as it is, such as one made with [`Event::new`] or kept from earlier: its id stays.
@@ -128,7 +130,7 @@ impl Broker {
         event: &Event<T>,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        self.send(exchange, event, T::KIND, options).await
+        self.send_as_it_is(exchange, event, T::KIND, options).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -155,39 +157,75 @@ impl Broker {
         kind: EventKind,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        self.send(exchange, &event, kind, options).await
+        self.send_as_it_is(exchange, &event, kind, options).await
     }
 
-    async fn send<T: Serialize>(
+    async fn send_as_it_is<T: Serialize>(
         &self,
         exchange: &str,
         event: &Event<T>,
         kind: EventKind,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        check_name("exchange", exchange)?;
-        check_type(&event.event_type)?;
+        let (format, body) = self.body(event, &options)?;
+        let head = Event {
+            id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            source: event.source.clone(),
+            timestamp: event.timestamp,
+            correlation_id: event.correlation_id.clone(),
+            data: (),
+            metadata: event.metadata.clone(),
+            extensions: event.extensions.clone(),
+        };
+        let context = of_publish().with_correlation_id(&event.correlation_id);
+        self.send(exchange, head, format, body, kind, context, options).await
+    }
+
+    /// The format of an event's message, and its body.
+    fn body<T: Serialize>(
+        &self,
+        event: &Event<T>,
+        options: &PublishOptions,
+    ) -> Result<(EventFormat, Bytes), PublishError> {
         let format = options.format.unwrap_or(self.config().event_format);
         let body = format.body(event).map_err(|error| PublishError::Encode { reason: error.to_string() })?;
+        Ok((format, body))
+    }
+
+    /// Publishes an event that is written already, within `context`.
+    #[expect(clippy::too_many_arguments, reason = "each is said once, by the two callers above")]
+    async fn send(
+        &self,
+        exchange: &str,
+        head: Event<()>,
+        format: EventFormat,
+        body: Bytes,
+        kind: EventKind,
+        context: Context,
+        options: PublishOptions,
+    ) -> Result<Confirmation, PublishError> {
+        check_name("exchange", exchange)?;
+        check_type(&head.event_type)?;
         let limit = self.config().max_event_bytes;
         if body.len() > limit {
-            return Err(PublishError::TooLarge { id: event.id.clone(), size: body.len(), limit });
+            return Err(PublishError::TooLarge { id: head.id, size: body.len(), limit });
         }
-        let context = Context::current().child().with_correlation_id(&event.correlation_id);
         let deadline = self.deadline(&context, &options);
         let span = tracing::debug_span!(
             "publish",
             trace_id = context.trace().trace_id(),
             request_id = context.request_id(),
-            correlation_id = event.correlation_id,
-            event_id = event.id,
-            event_type = event.event_type,
+            correlation_id = head.correlation_id,
+            event_id = head.id,
+            event_type = head.event_type,
             exchange,
         );
-        let mut message = Message::of_event(event, body, kind, &context).in_format(format, event);
+        let id = head.id.clone();
+        let mut message = Message::of_event(head, format, body, kind, context);
         options.mark(&mut message);
-        let published = self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await;
-        published.map(|()| Confirmation { id: event.id.clone() })
+        self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await?;
+        Ok(Confirmation { id })
     }
 
     fn deadline(&self, context: &Context, options: &PublishOptions) -> Instant {
@@ -195,6 +233,11 @@ impl Broker {
         let own = Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + FAR);
         context.deadline().map_or(own, |deadline| deadline.min(own))
     }
+}
+
+/// The context of a publish: a span of its own within the caller's trace, or a trace of its own.
+fn of_publish() -> Context {
+    Context::try_current().map_or_else(Context::root, |context| context.child())
 }
 
 /// Stands for a deadline beyond the clock.

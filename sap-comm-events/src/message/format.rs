@@ -1,3 +1,6 @@
+use std::cell::Cell;
+
+use bytes::Bytes;
 use sap_comm_core::{DecodeError, Event, RawEvent};
 use serde::{Deserialize, Serialize};
 
@@ -85,28 +88,38 @@ fn is_one_of(name: &str, known: &[&str]) -> bool {
 }
 
 impl EventFormat {
-    /// What the body of an event's message is.
-    pub(crate) fn body<T: Serialize>(self, event: &Event<T>) -> Result<Vec<u8>, DecodeError> {
+    /// What the body of an event's message is, in memory of its exact size.
+    pub(crate) fn body<T: Serialize>(self, event: &Event<T>) -> Result<Bytes, DecodeError> {
         match self {
-            Self::Envelope => event.to_json(),
-            Self::CloudEventsStructured => cloud_events::to_json(event),
-            Self::CloudEventsBinary => {
-                serde_json::to_vec(&event.data).map_err(|error| DecodeError::Encode { reason: error.to_string() })
-            }
+            Self::Envelope => exact(|buffer| event.write_json(buffer)),
+            Self::CloudEventsStructured => cloud_events::to_json(event).map(Into::into),
+            Self::CloudEventsBinary => exact(|buffer| {
+                let written = serde_json::to_writer(buffer, &event.data);
+                written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
+            }),
         }
     }
 }
 
-impl Message {
-    /// This message, whose body was written as `format` says.
-    pub(crate) fn in_format<T>(mut self, format: EventFormat, event: &Event<T>) -> Self {
-        self.content = Content::Event(format);
-        if format == EventFormat::CloudEventsBinary {
-            cloud_events::headers(event, &mut self.headers);
-        }
-        self
-    }
+thread_local! {
+    /// Where events are written before their size is known.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
+/// A larger buffer is not kept.
+const KEPT: usize = 64 << 10;
+
+fn exact(write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>) -> Result<Bytes, DecodeError> {
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    let body = write(&mut buffer).map(|()| Bytes::copy_from_slice(&buffer));
+    if buffer.capacity() <= KEPT {
+        BUFFER.set(buffer);
+    }
+    body
+}
+
+impl Message {
     /// The event of this message.
     pub(crate) fn event(&self) -> Result<RawEvent, DecodeError> {
         match &self.content {

@@ -19,6 +19,9 @@ pub const FAILED_AT: &str = "x-sap-failed-at";
 /// The queue that a dead letter came from.
 pub const QUEUE: &str = "x-sap-queue";
 
+/// What the names of counters and of failures begin with, and none of a context.
+pub(crate) const PREFIX: &str = "x-sap-";
+
 /// What this crate writes on a failure, and what would make another; a redrive removes all of them.
 pub(crate) const OF_FAILURE: [&str; 7] = [ATTEMPT, REDELIVERIES, REASON, CODE, FAILED_AT, QUEUE, DEADLINE];
 

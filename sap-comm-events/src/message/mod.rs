@@ -1,15 +1,19 @@
 //! A message as a broker carries it, whatever the broker.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
-use sap_comm_core::{Context, EventKind, RawEvent, Timestamp};
-
+mod cause;
 mod format;
 pub mod header;
+mod headers;
+
+use bytes::Bytes;
+use sap_comm_core::{Context, Event, EventKind, RawEvent, Timestamp};
+
 
 pub(crate) use format::Content;
 pub use format::EventFormat;
+pub(crate) use headers::{HeaderValue, Headers};
+
+use crate::cloud_events;
 
 /// An event's bytes, and what a broker keeps beside them.
 #[derive(Debug, Clone, Default)]
@@ -33,41 +37,39 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message of an event that `context` causes.
-    pub(crate) fn of_event<T>(
-        event: &sap_comm_core::Event<T>,
-        body: Vec<u8>,
+    /// The message of an event that `context` causes: `head` is the event without its data, `body` is written in `format`.
+    pub(crate) fn of_event(
+        head: Event<()>,
+        format: EventFormat,
+        body: Bytes,
         kind: EventKind,
-        context: &Context,
+        context: Context,
     ) -> Self {
-        let mut headers = Headers::default();
-        headers.set(header::KIND, kind.as_str().to_owned());
-        context.inject(|name, value| {
-            if !header::NOT_CARRIED.contains(&name) {
-                headers.set(name, value);
-            }
-        });
+        let mut headers = Headers::caused_by(context, kind);
+        if format == EventFormat::CloudEventsBinary {
+            cloud_events::headers(&head, &mut headers);
+        }
         Self {
-            body: body.into(),
-            id: event.id.clone(),
-            event_type: event.event_type.clone(),
-            correlation_id: Some(event.correlation_id.clone()),
+            body,
+            id: head.id,
+            event_type: head.event_type,
+            correlation_id: Some(head.correlation_id),
             reply_to: None,
-            source: Some(event.source.clone()),
-            timestamp: u64::try_from(event.timestamp.as_secs()).ok(),
-            content: Content::default(),
+            source: Some(head.source),
+            timestamp: u64::try_from(head.timestamp.as_secs()).ok(),
+            content: Content::Event(format),
             headers,
         }
     }
 
-    /// The context of the delivery: the headers', with the event's own correlation id.
+    /// The context of the delivery: that of the cause or the headers', with the event's own correlation id.
     pub(crate) fn context(&self, event: Option<&RawEvent>) -> Context {
-        let context =
-            Context::extract_trusted(
-                |name| {
-                    if header::NOT_CARRIED.contains(&name) { None } else { self.headers.text(name) }
-                },
-            );
+        let context = match self.headers.cause() {
+            Some(cause) => cause.handed_on(),
+            None => Context::extract_trusted(|name| {
+                if header::NOT_CARRIED.contains(&name) { None } else { self.headers.text(name) }
+            }),
+        };
         let correlation_id = event.map(|event| event.correlation_id.as_str()).or(self.correlation_id.as_deref());
         let context = match correlation_id {
             Some(id) => context.with_correlation_id(id),
@@ -87,84 +89,9 @@ impl Message {
     }
 }
 
-/// Headers in the order they were set; a name occurs once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Headers(Vec<(Cow<'static, str>, HeaderValue)>);
-
-/// The header values that survive a copy; others are dropped.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum HeaderValue {
-    Text(String),
-    Int(i64),
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
-    Bool(bool),
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
-    Float(f64),
-}
-
-impl From<String> for HeaderValue {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<u32> for HeaderValue {
-    fn from(number: u32) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-impl Headers {
-    pub(crate) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) {
-        let (name, value) = (name.into(), value.into());
-        match self.0.iter_mut().find(|(own, _)| *own == name) {
-            Some((_, own)) => *own = value,
-            None => self.0.push((name, value)),
-        }
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0.retain(|(own, _)| own != name);
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name)? {
-            HeaderValue::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A small count, written as a number or as text.
-    pub(crate) fn number(&self, name: &str) -> Option<u32> {
-        match self.get(name)? {
-            HeaderValue::Int(number) => u32::try_from(*number).ok(),
-            HeaderValue::Text(text) => text.parse().ok(),
-            HeaderValue::Bool(_) | HeaderValue::Float(_) => None,
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &HeaderValue)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value))
-    }
-
-    fn get(&self, name: &str) -> Option<&HeaderValue> {
-        self.0.iter().find_map(|(own, value)| (own == name).then_some(value))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_occurs_once() {
-        let mut headers = Headers::default();
-        headers.set("a", 1);
-        headers.set("a".to_owned(), "2".to_owned());
-        assert_eq!((headers.number("a"), headers.iter().count()), (Some(2), 1));
-        headers.remove("a");
-        assert_eq!(headers.number("a"), None);
-    }
 
     #[test]
     fn a_hostile_attempt_count_is_harmless() {

@@ -1,0 +1,145 @@
+use std::{borrow::Cow, sync::OnceLock};
+
+use sap_comm_core::{Context, EventKind};
+
+use super::cause::Cause;
+
+/// Headers in the order they were set; a name occurs once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Headers {
+    own: Vec<Header>,
+    cause: Option<Cause>,
+    /// Those of the cause, once somebody looked.
+    written: OnceLock<Vec<Header>>,
+}
+
+type Header = (Cow<'static, str>, HeaderValue);
+
+/// The header values that survive a copy; others are dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HeaderValue {
+    Text(String),
+    Int(i64),
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    Bool(bool),
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    Float(f64),
+}
+
+impl From<String> for HeaderValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u32> for HeaderValue {
+    fn from(number: u32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl Headers {
+    /// The headers of an event of this kind that `context` causes.
+    pub(super) fn caused_by(context: Context, kind: EventKind) -> Self {
+        Self { cause: Some(Cause { context, kind }), ..Self::default() }
+    }
+
+    /// The context that caused the message, as long as no header of it was changed.
+    pub(super) fn cause(&self) -> Option<&Context> {
+        self.cause.as_ref().map(|cause| &cause.context)
+    }
+
+    pub(crate) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) {
+        let (name, value) = (name.into(), value.into());
+        self.release(&name);
+        match self.own.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, own)) => *own = value,
+            None => self.own.push((name, value)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.release(name);
+        self.own.retain(|(own, _)| own != name);
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            HeaderValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A small count, written as a number or as text.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        match self.get(name)? {
+            HeaderValue::Int(number) => u32::try_from(*number).ok(),
+            HeaderValue::Text(text) => text.parse().ok(),
+            HeaderValue::Bool(_) | HeaderValue::Float(_) => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &HeaderValue)> {
+        self.of_cause().iter().chain(&self.own).map(|(name, value)| (name.as_ref(), value))
+    }
+
+    fn get(&self, name: &str) -> Option<&HeaderValue> {
+        let find = |headers: &'_ [Header]| headers.iter().position(|(own, _)| own == name);
+        match find(&self.own) {
+            Some(at) => Some(&self.own[at].1),
+            // Counters of this crate are looked for with every delivery, and a cause has none.
+            None if name.starts_with(super::header::PREFIX) => None,
+            None => self.of_cause().iter().find_map(|(own, value)| (own == name).then_some(value)),
+        }
+    }
+
+    fn of_cause(&self) -> &[Header] {
+        let Some(cause) = &self.cause else { return &[] };
+        self.written.get_or_init(|| {
+            let mut headers = Vec::new();
+            cause.write(|name, value| headers.push((name.into(), value)));
+            headers
+        })
+    }
+
+    /// Makes the headers of the cause our own if `name` may be one of them.
+    fn release(&mut self, name: &str) {
+        if self.cause.is_some() && !name.starts_with(super::header::PREFIX) {
+            let mut own = self.of_cause().to_vec();
+            own.append(&mut self.own);
+            *self = Self { own, ..Self::default() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::header;
+
+    #[test]
+    fn a_name_occurs_once() {
+        let mut headers = Headers::default();
+        headers.set("a", 1);
+        headers.set("a".to_owned(), "2".to_owned());
+        assert_eq!((headers.number("a"), headers.iter().count()), (Some(2), 1));
+        headers.remove("a");
+        assert_eq!(headers.number("a"), None);
+    }
+
+    #[test]
+    fn a_cause_reads_as_headers() {
+        let context = Context::root().with_attempt(3);
+        let mut headers = Headers::caused_by(context.clone(), EventKind::Command);
+        headers.set(header::ATTEMPT, 2);
+        assert!(headers.cause().is_some());
+        assert_eq!(headers.text(header::KIND), Some("command"));
+        assert_eq!(headers.text("x-request-id"), Some(context.request_id()));
+        assert_eq!((headers.number(header::ATTEMPT), headers.text("x-attempt")), (Some(2), None));
+        let names: Vec<_> = headers.iter().map(|(name, _)| name.to_owned()).collect();
+        headers.set("traceparent", "none".to_owned());
+        assert!(headers.cause().is_none());
+        assert_eq!(headers.text("traceparent"), Some("none"));
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+    }
+}
