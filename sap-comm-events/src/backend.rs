@@ -58,11 +58,11 @@ pub(crate) trait Source: Send {
 
 /// How much a consumer takes at once.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "nothing is held ahead in memory"))]
 pub(crate) struct Limits {
     /// Deliveries held ahead of the handlers, those in hand included.
     pub(crate) prefetch: u16,
     /// Deliveries in hand.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory the handlers take what they can"))]
     pub(crate) concurrency: usize,
 }
 

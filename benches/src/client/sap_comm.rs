@@ -73,6 +73,13 @@ impl Windowed {
 
 impl Publisher for Windowed {
     async fn send(&mut self, numbers: Range<u32>) -> Result<(), BenchError> {
+        if self.window == 1 {
+            for number in numbers {
+                let published = self.broker.publish(EXCHANGE, UserCreated::numbered(number)).await;
+                published.map_err(BenchError::refused("publish"))?;
+            }
+            return Ok(());
+        }
         for number in numbers {
             if self.sent.len() >= self.window {
                 self.confirmed(self.window - 1).await?;

@@ -1,6 +1,8 @@
 //! A broker within the process: the same groups, order, retries and dead letters, bounded, without a wire.
 
 mod delay;
+mod gate;
+mod load;
 mod pattern;
 mod settlement;
 mod source;
@@ -17,10 +19,11 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sap_comm_core::Timestamp;
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 
 use self::{
-    settlement::MemorySettlement,
+    gate::Gate,
+    settlement::{Desk, MemorySettlement},
     source::MemorySource,
     state::{Refusal, State},
 };
@@ -45,9 +48,9 @@ pub(crate) struct MemoryBackend {
 pub(super) struct Shared {
     state: Mutex<State>,
     /// Rings when a queue has room again.
-    room: Notify,
+    room: Arc<Gate>,
     /// Rings when nothing is pending.
-    idle: Notify,
+    idle: Gate,
     closed: AtomicBool,
 }
 
@@ -56,8 +59,8 @@ impl MemoryBackend {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(config.queue_capacity)),
-                room: Notify::new(),
-                idle: Notify::new(),
+                room: Arc::default(),
+                idle: Gate::default(),
                 closed: AtomicBool::new(false),
             }),
             overflow: config.overflow,
@@ -82,29 +85,31 @@ impl MemoryBackend {
         Ok(())
     }
 
+    /// Takes the message at once, or says why not: `Some` capacity that is reached, where it is to wait for room.
+    fn take(&self, target: &Target, message: &Arc<Message>) -> Result<Option<usize>, PublishError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        let published = self.shared.state.lock().publish(target, message);
+        match published {
+            Ok(()) => Ok(None),
+            Err(Refusal::Unroutable(exchange)) => {
+                Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() })
+            }
+            Err(Refusal::Full(capacity)) if self.overflow == OverflowPolicy::Refuse => {
+                Err(PublishError::QueueFull { capacity })
+            }
+            Err(Refusal::Full(capacity)) => Ok(Some(capacity)),
+        }
+    }
+
     async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
-        loop {
-            let mut room = std::pin::pin!(self.shared.room.notified());
-            // Listens before it looks, so that no ring is missed between the two.
-            room.as_mut().enable();
-            if self.shared.closed.load(Ordering::Acquire) {
-                return Err(PublishError::Closed);
-            }
-            let published = self.shared.state.lock().publish(target, message);
-            match published {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Unroutable(exchange)) => {
-                    return Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() });
-                }
-                Err(Refusal::Full(capacity)) if self.overflow == OverflowPolicy::Refuse => {
-                    return Err(PublishError::QueueFull { capacity });
-                }
-                Err(Refusal::Full(capacity)) => {
-                    if tokio::time::timeout_at(deadline, room).await.is_err() {
-                        return Err(PublishError::QueueFull { capacity });
-                    }
-                }
-            }
+        let Some(capacity) = self.take(target, message)? else { return Ok(()) };
+        let taken =
+            self.shared.room.until(|| self.take(target, message).map(|full| full.is_none().then_some(())).transpose());
+        match tokio::time::timeout_at(deadline, taken).await {
+            Ok(taken) => taken,
+            Err(_) => Err(PublishError::QueueFull { capacity }),
         }
     }
 }
@@ -126,8 +131,8 @@ struct Pending<'a>(&'a MemoryBackend);
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if self.0.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.shared.idle.notify_waiters();
+        if self.0.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.shared.idle.ring();
         }
     }
 }
@@ -135,18 +140,18 @@ impl Drop for Pending<'_> {
 #[async_trait]
 impl Backend for MemoryBackend {
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
-        self.pending.fetch_add(1, Ordering::AcqRel);
+        self.pending.fetch_add(1, Ordering::SeqCst);
         let _pending = Pending(self);
         self.deliver(&target, &Arc::new(message), deadline).await
     }
 
-    async fn consume(&self, topology: Topology, _limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {
+    async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(SubscribeError::Closed);
         }
         let mut state = self.shared.state.lock();
         self.declare_all(&mut state, &topology)?;
-        let source = MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed);
+        let source = MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed, limits.prefetch);
         Ok(Box::new(source))
     }
 
@@ -155,18 +160,18 @@ impl Backend for MemoryBackend {
     }
 
     async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
-        let name: Arc<str> = queue.into();
         let mut taken = Vec::new();
         let mut state = self.shared.state.lock();
+        let desk = Desk::new(&self.shared, queue.into(), state.load(queue));
         if !state.has(queue) {
             return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
         }
         while taken.len() < limit
-            && let Some(stored) = state.take(queue, None)
+            && let Some(stored) = state.take(queue)
         {
             let message = Arc::clone(&stored.message);
-            let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&name), stored));
-            taken.push(Delivery { message, queue: Arc::clone(&name), redelivered: Redelivered::No, settlement });
+            let settlement = Box::new(MemorySettlement::new(&desk, stored));
+            taken.push(Delivery { message, queue: Arc::clone(&desk.queue), redelivered: Redelivered::No, settlement });
         }
         Ok(Box::new(MemoryHand(taken)))
     }
@@ -183,19 +188,12 @@ impl Backend for MemoryBackend {
     }
 
     fn refuse(&self) {
-        self.shared.closed.store(true, Ordering::Release);
-        self.shared.room.notify_waiters();
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.room.ring();
     }
 
     async fn flush(&self) {
-        loop {
-            let mut idle = std::pin::pin!(self.shared.idle.notified());
-            idle.as_mut().enable();
-            if self.pending.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            idle.await;
-        }
+        self.shared.idle.until(|| (self.pending.load(Ordering::SeqCst) == 0).then_some(())).await;
     }
 
     async fn disconnect(&self) {

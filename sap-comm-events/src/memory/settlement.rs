@@ -5,19 +5,41 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Shared, state::Stored};
+use super::{Shared, gate::Gate, load::Load, state::Stored};
 use crate::backend::Settlement;
+
+/// What the settlements of one queue have in common.
+pub(super) struct Desk {
+    pub(super) queue: Arc<str>,
+    load: Load,
+    room: Arc<Gate>,
+    shared: Weak<Shared>,
+}
+
+impl Desk {
+    pub(super) fn new(shared: &Arc<Shared>, queue: Arc<str>, load: Load) -> Arc<Self> {
+        Arc::new(Self { queue, load, room: Arc::clone(&shared.room), shared: Arc::downgrade(shared) })
+    }
+
+    /// Gives messages that nobody has begun back to where they were.
+    pub(super) fn give_back(&self, messages: impl DoubleEndedIterator<Item = Stored>) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut state = shared.state.lock();
+            // The last first, so that each goes to the front.
+            messages.rev().for_each(|stored| state.give_back(&self.queue, stored));
+        }
+    }
+}
 
 /// A message in hand; goes back to its queue when dropped.
 pub(super) struct MemorySettlement {
-    shared: Weak<Shared>,
-    queue: Arc<str>,
+    desk: Arc<Desk>,
     stored: Option<Stored>,
 }
 
 impl MemorySettlement {
-    pub(super) fn new(shared: &Arc<Shared>, queue: Arc<str>, stored: Stored) -> Self {
-        Self { shared: Arc::downgrade(shared), queue, stored: Some(stored) }
+    pub(super) fn new(desk: &Arc<Desk>, stored: Stored) -> Self {
+        Self { desk: Arc::clone(desk), stored: Some(stored) }
     }
 }
 
@@ -25,10 +47,8 @@ impl MemorySettlement {
 impl Settlement for MemorySettlement {
     fn ack(mut self: Box<Self>) {
         self.stored = None;
-        if let Some(shared) = self.shared.upgrade() {
-            shared.state.lock().forget(&self.queue);
-            shared.room.notify_waiters();
-        }
+        self.desk.load.remove();
+        self.desk.room.ring();
     }
 
     async fn ack_surely(self: Box<Self>) {
@@ -38,14 +58,12 @@ impl Settlement for MemorySettlement {
 
 impl Drop for MemorySettlement {
     fn drop(&mut self) {
-        if let (Some(stored), Some(shared)) = (self.stored.take(), self.shared.upgrade()) {
-            shared.state.lock().give_back(&self.queue, stored);
-        }
+        self.desk.give_back(self.stored.take().into_iter());
     }
 }
 
 impl fmt::Debug for MemorySettlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemorySettlement").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("MemorySettlement").field("queue", &self.desk.queue).finish_non_exhaustive()
     }
 }

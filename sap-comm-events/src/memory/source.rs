@@ -1,47 +1,79 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::{MemorySettlement, Shared, state::State};
+use super::{
+    Shared,
+    settlement::{Desk, MemorySettlement},
+    state::{State, Stored},
+};
 use crate::backend::{Delivery, Redelivered, Source};
 
-/// One consumer's view of its queues. Takes a message only when a handler is free, so nothing is held ahead.
+/// One consumer's view of its queues. Holds a few messages ahead, its fair share of what is there.
 pub(super) struct MemorySource {
     shared: Arc<Shared>,
-    queues: Vec<Arc<str>>,
+    desks: Vec<Arc<Desk>>,
     bell: Arc<Notify>,
     /// The queue to look at first, so that none starves.
     turn: usize,
+    /// Messages of one queue, in its order.
+    ahead: VecDeque<Stored>,
+    of: usize,
+    limit: usize,
 }
 
+/// More at a time would spare no work worth mentioning.
+const MOST: usize = 64;
+
 impl MemorySource {
-    pub(super) fn new(shared: Arc<Shared>, state: &mut State, queues: &[Arc<str>]) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, state: &mut State, queues: &[Arc<str>], prefetch: u16) -> Self {
         let bell = Arc::default();
-        for queue in queues {
+        let desks = queues.iter().map(|queue| {
             state.listen(queue, &bell);
-        }
-        Self { shared, queues: queues.to_vec(), bell, turn: 0 }
+            Desk::new(&shared, Arc::clone(queue), state.load(queue))
+        });
+        let desks = desks.collect();
+        let limit = usize::from(prefetch).clamp(1, MOST);
+        Self { shared, desks, bell, turn: 0, ahead: VecDeque::new(), of: 0, limit }
     }
 
     fn take(&mut self) -> Option<Delivery> {
+        if self.ahead.is_empty() {
+            self.refill();
+        }
+        let stored = self.ahead.pop_front()?;
+        let desk = &self.desks[self.of];
+        let (queue, message) = (Arc::clone(&desk.queue), Arc::clone(&stored.message));
+        let settlement = Box::new(MemorySettlement::new(desk, stored));
+        Some(Delivery { message, queue, redelivered: Redelivered::No, settlement })
+    }
+
+    fn refill(&mut self) {
         let mut state = self.shared.state.lock();
-        for offset in 0..self.queues.len() {
-            let index = (self.turn + offset) % self.queues.len();
-            if let Some(stored) = state.take(&self.queues[index], Some(&self.bell)) {
-                self.turn = index + 1;
-                let (queue, message) = (Arc::clone(&self.queues[index]), Arc::clone(&stored.message));
-                let settlement = Box::new(MemorySettlement::new(&self.shared, Arc::clone(&queue), stored));
-                return Some(Delivery { message, queue, redelivered: Redelivered::No, settlement });
+        for offset in 0..self.desks.len() {
+            let index = (self.turn + offset) % self.desks.len();
+            if state.take_share(&self.desks[index].queue, &self.bell, self.limit, &mut self.ahead) {
+                (self.of, self.turn) = (index, index + 1);
+                return;
             }
         }
-        None
+    }
+
+    fn give_back(&mut self) {
+        if let Some(desk) = self.desks.get(self.of) {
+            desk.give_back(self.ahead.drain(..));
+        }
     }
 }
 
 #[async_trait]
 impl Source for MemorySource {
     async fn next(&mut self) -> Option<Delivery> {
+        let mut rested = false;
         loop {
             if let Some(delivery) = self.take() {
                 return Some(delivery);
@@ -49,12 +81,18 @@ impl Source for MemorySource {
             if self.shared.closed.load(Ordering::Acquire) {
                 return None;
             }
+            // A publisher that is about to publish again spares both sides the cost of waking.
+            if !rested {
+                rested = true;
+                tokio::task::yield_now().await;
+                continue;
+            }
             self.bell.notified().await;
         }
     }
 
     async fn stop(&mut self) {
-        // Nothing is held ahead.
+        self.give_back();
     }
 
     async fn flush(self: Box<Self>, left: Vec<Delivery>) {
@@ -65,9 +103,10 @@ impl Source for MemorySource {
 
 impl Drop for MemorySource {
     fn drop(&mut self) {
+        self.give_back();
         let mut state = self.shared.state.lock();
-        for queue in &self.queues {
-            state.leave(queue, &self.bell);
+        for desk in &self.desks {
+            state.leave(&desk.queue, &self.bell);
         }
     }
 }

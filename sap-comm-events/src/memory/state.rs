@@ -2,16 +2,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::pattern::matches;
+use super::{load::Load, pattern::matches};
 use crate::{
     TopologyError,
     message::Message,
@@ -35,27 +32,6 @@ struct Store {
     bells: Vec<Arc<Notify>>,
 }
 
-/// How many messages a work queue, its retries and its dead letters hold; those queues share it.
-///
-/// A settlement moves a message between them, so it is never refused for want of room: a full queue would wait for itself.
-#[derive(Clone, Default)]
-struct Load(Arc<AtomicUsize>);
-
-impl Load {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Every message that leaves has come.
-    fn remove(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A message in a queue.
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -63,7 +39,7 @@ pub(super) struct Stored {
     number: u64,
     pub(super) message: Arc<Message>,
     /// When a delayed message is due.
-    pub(super) due: Instant,
+    pub(super) due: Option<Instant>,
 }
 
 /// Why a message was not taken.
@@ -116,62 +92,78 @@ impl State {
     /// Puts the message into every queue that wants it, or into none.
     pub(super) fn publish(&mut self, target: &Target, message: &Arc<Message>) -> Result<(), Refusal> {
         let Self { capacity, bindings, queues, last_number } = self;
-        let mut put = |queues: &mut HashMap<String, Store>, name: &str| {
-            if let Some(store) = queues.get_mut(name) {
-                *last_number += 1;
-                store.push(Stored { number: *last_number, message: Arc::clone(message), due: Instant::now() });
-            }
+        let mut stored = || {
+            *last_number += 1;
+            Stored { number: *last_number, message: Arc::clone(message), due: None }
         };
-        let is_full = |name: &str| queues.get(name).is_some_and(|store| store.load.get() >= *capacity);
-        match target {
-            Target::Queue(name) if !queues.contains_key(name) => Err(Refusal::Unroutable(name.clone())),
+        let (name, kind) = match target {
             // A settlement or a redrive, for a message that counts already.
-            Target::Queue(name) => {
-                put(queues, name);
-                Ok(())
-            }
-            Target::Exchange { name, kind } => {
-                let key = message.event_type.as_str();
-                let wants = |binding: &&Binding| match kind {
-                    ExchangeKind::Topic => matches(&binding.key, key),
-                    ExchangeKind::Direct => binding.key == key,
-                };
-                let bound = bindings.get(name).map_or(&[][..], Vec::as_slice);
-                let mut wanted: Vec<&str> = bound.iter().filter(wants).map(|binding| binding.queue.as_str()).collect();
-                // A queue bound twice gets the message once.
-                wanted.sort_unstable();
-                wanted.dedup();
-                if wanted.is_empty() {
-                    return Err(Refusal::Unroutable(name.clone()));
+            Target::Queue(name) => match queues.get_mut(name) {
+                Some(store) => {
+                    store.push(stored());
+                    return Ok(());
                 }
-                if wanted.iter().any(|queue| is_full(queue)) {
-                    return Err(Refusal::Full(*capacity));
-                }
-                for queue in wanted {
-                    put(queues, queue);
-                }
-                Ok(())
+                None => return Err(Refusal::Unroutable(name.clone())),
+            },
+            Target::Exchange { name, kind } => (name, kind),
+        };
+        let key = message.event_type.as_str();
+        let wants = |binding: &&Binding| match kind {
+            ExchangeKind::Topic => matches(&binding.key, key),
+            ExchangeKind::Direct => binding.key == key,
+        };
+        let bound = bindings.get(name).map_or(&[][..], Vec::as_slice);
+        let mut wanted = bound.iter().filter(wants).map(|binding| binding.queue.as_str());
+        let Some(first) = wanted.next() else { return Err(Refusal::Unroutable(name.clone())) };
+        // A queue bound twice gets the message once.
+        let mut others: Vec<&str> = wanted.filter(|other| *other != first).collect();
+        others.sort_unstable();
+        others.dedup();
+        let is_full = |store: &Store| store.load.get() >= *capacity;
+        if others.iter().any(|queue| queues.get(*queue).is_some_and(is_full)) {
+            return Err(Refusal::Full(*capacity));
+        }
+        match queues.get_mut(first) {
+            Some(store) if is_full(store) => return Err(Refusal::Full(*capacity)),
+            Some(store) => store.push(stored()),
+            None => {}
+        }
+        for queue in others {
+            if let Some(store) = queues.get_mut(queue) {
+                store.push(stored());
             }
         }
+        Ok(())
     }
 
-    /// Takes the first message of a queue into hand, on behalf of the source with that bell. Where there is a single active
-    /// source, it is the first that came.
-    pub(super) fn take(&mut self, queue: &str, bell: Option<&Arc<Notify>>) -> Option<Stored> {
-        let store = self.queues.get_mut(queue)?;
-        if let (Role::Work { single_active: true }, Some(bell)) = (&store.role, bell)
-            && !store.bells.first().is_some_and(|first| Arc::ptr_eq(first, bell))
-        {
-            return None;
-        }
-        store.ready.pop_front()
+    /// Takes the first message of a queue into hand.
+    pub(super) fn take(&mut self, queue: &str) -> Option<Stored> {
+        self.queues.get_mut(queue)?.ready.pop_front()
     }
 
-    /// A message in hand is dealt with.
-    pub(super) fn forget(&mut self, queue: &str) {
-        if let Some(store) = self.queues.get(queue) {
-            store.load.remove();
+    /// Takes the first messages of a queue, `limit` at most, as the share of the source with that bell; `false` if there are
+    /// none for it. Where there is a single active source, it is the first that came.
+    pub(super) fn take_share(
+        &mut self,
+        queue: &str,
+        bell: &Arc<Notify>,
+        limit: usize,
+        into: &mut VecDeque<Stored>,
+    ) -> bool {
+        let Some(store) = self.queues.get_mut(queue) else { return false };
+        let single = store.role == Role::Work { single_active: true };
+        if single && !store.bells.first().is_some_and(|first| Arc::ptr_eq(first, bell)) {
+            return false;
         }
+        let sources = if single { 1 } else { store.bells.len().max(1) };
+        let share = store.ready.len().div_ceil(sources).min(limit);
+        into.extend(store.ready.drain(..share));
+        share > 0
+    }
+
+    /// What counts against the queue's capacity.
+    pub(super) fn load(&self, queue: &str) -> Load {
+        self.queues.get(queue).map(|store| store.load.clone()).unwrap_or_default()
     }
 
     /// A message in hand goes back to where it was.
@@ -188,14 +180,15 @@ impl State {
         let now = Instant::now();
         loop {
             let store = self.queues.get_mut(queue)?;
-            let due = store.ready.front()?.due;
-            if due > now {
+            if let Some(due) = store.ready.front()?.due
+                && due > now
+            {
                 return Some(due);
             }
             let mut stored = store.ready.pop_front()?;
             store.load.remove();
             self.last_number += 1;
-            stored.number = self.last_number;
+            (stored.number, stored.due) = (self.last_number, None);
             if let Some(target) = self.queues.get_mut(to) {
                 target.push(stored);
             }
@@ -243,7 +236,7 @@ impl State {
 impl Store {
     fn push(&mut self, mut stored: Stored) {
         if let Role::Delay { delay, .. } = &self.role {
-            stored.due = Instant::now() + *delay;
+            stored.due = Some(Instant::now() + *delay);
         }
         self.load.add();
         self.ready.push_back(stored);
