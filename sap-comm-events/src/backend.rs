@@ -48,6 +48,11 @@ pub(crate) trait Source: Send {
     /// The next delivery; waits for as long as it takes. `None` once the broker is closed. Cancel safe.
     async fn next(&mut self) -> Option<Delivery>;
 
+    /// A delivery that is there already, without waiting.
+    fn ready(&mut self) -> Option<Delivery> {
+        None
+    }
+
     /// Takes no more deliveries; those that nobody has taken go back. A source of a queue with a single active consumer
     /// stays that until it is flushed.
     async fn stop(&mut self);

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use super::{
     FailureCause, Handling,
-    process::{Verdict, panicked},
+    process::{Verdict, correlation_id, panicked},
     work::Work,
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Handling {
             return;
         }
         let event = self.read(&delivery.message);
-        let (context, span) = self.scene(&delivery, &event);
+        let (context, span) = self.scene(&delivery, correlation_id(&event));
         context.scope(self.settle(delivery, verdict).instrument(span)).await;
     }
 

@@ -20,6 +20,7 @@ mod work;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
@@ -134,9 +135,18 @@ impl Handling {
 
     /// Handles in the order of the queue, without a task for each event.
     async fn one_at_a_time(&self, source: &mut dyn Source, halt: &CancellationToken) -> Ended {
-        while let Some(next) = halt.run_until_cancelled(source.next()).await {
-            let Some(delivery) = next else { return Ended::Closed };
+        while !halt.is_cancelled() {
+            let delivery = match source.ready() {
+                Some(delivery) => delivery,
+                None => match halt.run_until_cancelled(source.next()).await {
+                    Some(Some(delivery)) => delivery,
+                    Some(None) => return Ended::Closed,
+                    None => break,
+                },
+            };
             self.process(Work::from(delivery)).await;
+            // Neither a handler that has nothing to wait for nor a source that is never empty yields.
+            consume_budget().await;
         }
         Ended::Halted
     }

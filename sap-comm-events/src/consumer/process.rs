@@ -15,7 +15,7 @@ use crate::{
     Outcome,
     backend::{Delivery, Redelivered},
     message::{Message, header},
-    router::{Handled, Reply, Route},
+    router::{Answer, Begun, Handled, Reply, Route},
 };
 
 /// What is to become of a delivery.
@@ -41,8 +41,17 @@ pub(super) struct Again {
 impl Handling {
     /// Handles one delivery and settles it, within its context and a span that names it.
     pub(super) async fn process(&self, work: Work) {
+        if let Some(begun) = self.begin(&work) {
+            let delivery = work.delivery;
+            let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
+            let work = async {
+                let verdict = self.verdict_of(begun.answer).await;
+                self.settle(delivery, verdict).await;
+            };
+            return context.scope(work.instrument(span)).await;
+        }
         let (delivery, event) = work.into_parts(self);
-        let (context, span) = self.scene(&delivery, &event);
+        let (context, span) = self.scene(&delivery, correlation_id(&event));
         let work = async {
             let verdict = self.verdict_on(&delivery, event).await;
             self.settle(delivery, verdict).await;
@@ -53,7 +62,7 @@ impl Handling {
     /// Like [`Handling::process`], for an event that is to stay in hand until its last attempt.
     pub(super) async fn process_held(&self, work: Work) -> Option<Again> {
         let (delivery, event) = work.into_parts(self);
-        let (context, span) = self.scene(&delivery, &event);
+        let (context, span) = self.scene(&delivery, correlation_id(&event));
         let work = async {
             match self.verdict_on(&delivery, event).await {
                 Verdict::Retry(cause) if let Some(after) = self.delay_before_next(&delivery.message) => {
@@ -69,9 +78,9 @@ impl Handling {
     }
 
     /// The context of a delivery, and a span that names it.
-    pub(super) fn scene(&self, delivery: &Delivery, event: &Read) -> (Context, Span) {
+    pub(super) fn scene(&self, delivery: &Delivery, correlation_id: Option<&str>) -> (Context, Span) {
         let message = &*delivery.message;
-        let context = message.context(event.as_ref().ok());
+        let context = message.context(correlation_id);
         let span = tracing::info_span!(
             "process",
             trace_id = context.trace().trace_id(),
@@ -87,7 +96,7 @@ impl Handling {
     }
 
     pub(super) fn read(&self, message: &Message) -> Read {
-        let (size, limit) = (message.body.len(), self.broker.config().max_event_bytes);
+        let (size, limit) = (message.body.len(), self.limit());
         if size > limit {
             let reason = format_args!("the event has {size} bytes; the limit is {limit}");
             return Err(FailureCause::new(&ErrorCode::PAYLOAD_TOO_LARGE, reason));
@@ -145,11 +154,30 @@ impl Handling {
             }
             Err(_) => return Verdict::Retry(panicked()),
         };
+        self.verdict_of(answer).await
+    }
+
+    /// Most events are what their message says: they are read once, for their handler. `None` if this one is not, or something
+    /// must happen instead of handling: then the long way finds out what.
+    fn begin(&self, work: &Work) -> Option<Begun> {
+        let message = work.message();
+        let plain = message.is_plain() && message.body.len() <= self.limit();
+        if work.is_read() || !plain || self.refused(&work.delivery).is_some() {
+            return None;
+        }
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.router.begin(message))).ok()?
+    }
+
+    async fn verdict_of(&self, answer: Answer) -> Verdict {
         match self.answer(answer).await {
             Ok(Handled::Settled(outcome)) => outcome.into(),
             Ok(Handled::Answered(reply)) => Verdict::Answer(reply),
             Err(cause) => Verdict::Retry(cause),
         }
+    }
+
+    fn limit(&self) -> usize {
+        self.broker.config().max_event_bytes
     }
 
     /// What a handler says, unless it panics or takes too long.
@@ -167,6 +195,10 @@ impl Handling {
         };
         answered.map_err(|_| panicked())
     }
+}
+
+pub(super) fn correlation_id(event: &Read) -> Option<&str> {
+    event.as_ref().ok().map(|event| event.correlation_id.as_str())
 }
 
 impl From<Outcome> for Verdict {

@@ -30,6 +30,11 @@ impl Work {
         (self.delivery, event)
     }
 
+    /// Whether the event was looked at before.
+    pub(super) fn is_read(&self) -> bool {
+        self.event.is_some()
+    }
+
     pub(super) fn message(&self) -> &Message {
         &self.delivery.message
     }

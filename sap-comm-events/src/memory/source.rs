@@ -91,6 +91,10 @@ impl Source for MemorySource {
         }
     }
 
+    fn ready(&mut self) -> Option<Delivery> {
+        self.take()
+    }
+
     async fn stop(&mut self) {
         self.give_back();
     }

@@ -6,8 +6,7 @@ pub mod header;
 mod headers;
 
 use bytes::Bytes;
-use sap_comm_core::{Context, Event, EventKind, RawEvent, Timestamp};
-
+use sap_comm_core::{Context, Event, EventKind, Timestamp};
 
 pub(crate) use format::Content;
 pub use format::EventFormat;
@@ -62,20 +61,24 @@ impl Message {
         }
     }
 
-    /// The context of the delivery: that of the cause or the headers', with the event's own correlation id.
-    pub(crate) fn context(&self, event: Option<&RawEvent>) -> Context {
+    /// The context of the delivery: that of the cause or the headers', with the event's own correlation id if it is known.
+    pub(crate) fn context(&self, correlation_id: Option<&str>) -> Context {
         let context = match self.headers.cause() {
             Some(cause) => cause.handed_on(),
             None => Context::extract_trusted(|name| {
                 if header::NOT_CARRIED.contains(&name) { None } else { self.headers.text(name) }
             }),
         };
-        let correlation_id = event.map(|event| event.correlation_id.as_str()).or(self.correlation_id.as_deref());
-        let context = match correlation_id {
+        let context = match correlation_id.or(self.correlation_id.as_deref()) {
             Some(id) => context.with_correlation_id(id),
             None => context,
         };
         context.with_attempt(self.attempt())
+    }
+
+    /// Whether the body is an event in the envelope of the specification, and nothing but the event matters.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.content == Content::default() && self.headers.text(header::DEADLINE).is_none()
     }
 
     /// Until when a requester waits.

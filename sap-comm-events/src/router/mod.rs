@@ -13,8 +13,8 @@ use sap_comm_core::{DecodeError, Event, EventKind, EventPayload, RawEvent};
 pub use batch::Batching;
 use batch::{BatchHandler, TypedBatch};
 pub(crate) use batch::{BatchRoute, Outcomes};
-pub(crate) use handler::Handled;
-use handler::{Answer, Handler, Raw, Typed};
+pub(crate) use handler::{Answer, Begun, Handled};
+use handler::{Handler, Raw, Typed};
 pub(crate) use outcome::code_of;
 pub use outcome::{HandlerError, Outcome};
 
@@ -22,7 +22,7 @@ use request::Answering;
 pub(crate) use request::Reply;
 
 use self::version::{Upcasts, major};
-use crate::{Request, topology::Interest};
+use crate::{Request, message::Message, topology::Interest};
 
 /// Which handler takes which events of a subscription.
 ///
@@ -300,6 +300,14 @@ impl EventRouter {
             types
         };
         Interest { events: of(false), commands: of(true), everything: self.otherwise.is_some() }
+    }
+
+    /// Reads the message for the handler of its type, if it is of just that type and version.
+    pub(crate) fn begin(&self, message: &Message) -> Option<Begun> {
+        match &self.typed.get(message.event_type.as_str())?.handler {
+            Takes::One(handler) => Arc::clone(handler).begin(message),
+            Takes::Batch(..) => None,
+        }
     }
 
     /// Starts the handler that takes the event.

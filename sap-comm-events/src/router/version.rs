@@ -72,6 +72,11 @@ pub(super) const fn major(version: &str) -> u32 {
     if at == 0 { u32::MAX } else { number }
 }
 
+/// Whether a payload of version `own` reads one of version `found`, by itself.
+pub(super) fn same_major(found: &str, own: &str) -> bool {
+    found.split('.').next() == own.split('.').next()
+}
+
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
