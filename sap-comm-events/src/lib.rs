@@ -7,6 +7,7 @@
 //! | [`Subscription`] | the exchange, the consumer group and its limits |
 //! | [`Request`] | a command that is answered, by [`Broker::request`] and [`EventRouter::on_request`] |
 //! | [`DeadLetters`] | what could not be handled: list, count, redrive |
+//! | `async_api` | the AsyncAPI document of a service (feature `asyncapi`) |
 //! | [`cloud_events`] | events as CloudEvents, for peers that speak those |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
 //! | `outbox`, `inbox` | events that share a database transaction with their cause or their effect (feature `sql`) |
@@ -39,6 +40,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "asyncapi")]
+pub mod async_api;
 mod backend;
 mod broker;
 pub mod cloud_events;

@@ -1,5 +1,7 @@
 //! Behaviour of the public API, over every broker.
 
+#[cfg(feature = "asyncapi")]
+mod async_api;
 mod conformance;
 mod events;
 #[cfg(feature = "test-util")]

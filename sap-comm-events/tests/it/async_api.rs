@@ -1,0 +1,110 @@
+//! The AsyncAPI document, read by AsyncAPI's own parser.
+
+use sap_comm_core::{Event, EventPayload, RawEvent};
+use sap_comm_events::{
+    EventRouter,
+    async_api::{AsyncApi, AsyncApiDocument, AsyncApiError},
+};
+use sap_comm_testkit::node::NodeScript;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.placed", version = "2.1")]
+#[serde(rename_all = "camelCase")]
+struct OrderPlaced {
+    /// The order.
+    order_id: String,
+    lines: Vec<Line>,
+    payment: Payment,
+    #[schema(example = "ring twice")]
+    note: Option<String>,
+    parent: Option<Box<Line>>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Line {
+    sku: String,
+    #[schema(minimum = 1)]
+    quantity: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "by", rename_all = "lowercase")]
+enum Payment {
+    Card { last_digits: String },
+    Invoice,
+}
+
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.ship", kind = "command")]
+struct ShipOrder {
+    order_id: String,
+}
+
+mod elsewhere {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+    #[event(type = "order.returned")]
+    pub(super) struct OrderPlaced {
+        reason: String,
+    }
+}
+
+fn document() -> AsyncApiDocument {
+    AsyncApi::new("order-service", "1.0.0")
+        .description("Takes orders.")
+        .server("production", "amqps://rabbit.example.com/sap")
+        .publishes::<OrderPlaced>("order.events")
+        .consumes::<OrderPlaced>("order.events")
+        .consumes::<ShipOrder>("order.events")
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn asyncapis_own_parser_finds_nothing_wrong() {
+    let mut script = NodeScript::new("asyncapi_parse.mjs").spawn().unwrap();
+    script.send(document().as_value().to_string()).await.unwrap();
+    let parsed = script.next_json().await.unwrap();
+    script.finish().await.unwrap();
+    assert_eq!(parsed["diagnostics"], json!([]));
+    let channels = ["order.events:order.placed", "order.events:order.ship"];
+    assert_eq!(parsed["channels"], json!(channels));
+    assert_eq!(parsed["operations"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_document_says_where_events_go() {
+    let document = document();
+    let json = document.as_value();
+    let exchange = |channel: &str| json["channels"][channel]["bindings"]["amqp"]["exchange"].clone();
+    let expected = |name, kind| json!({ "name": name, "type": kind, "durable": true, "autoDelete": false });
+    assert_eq!(exchange("order.events:order.placed"), expected("order.events", "topic"));
+    assert_eq!(exchange("order.events:order.ship"), expected("order.events.commands", "direct"));
+    assert_eq!(json["channels"]["order.events:order.placed"]["address"], "order.placed");
+    assert_eq!(json["servers"]["production"]["pathname"], "/sap");
+}
+
+#[test]
+fn a_router_is_held_against_the_document() {
+    let router = EventRouter::new()
+        .on(|_: Event<OrderPlaced>| async { Ok(()) })
+        .on(|_: Event<ShipOrder>| async { Ok(()) })
+        .otherwise(|_: RawEvent| async { Ok(()) });
+    assert!(document().undocumented("order.events", &router).is_empty());
+    assert_eq!(document().undocumented("other.events", &router), ["order.placed", "order.ship"]);
+}
+
+#[test]
+fn two_schemas_of_one_name_are_refused() {
+    let built = AsyncApi::new("order-service", "1.0.0")
+        .publishes::<OrderPlaced>("order.events")
+        .publishes::<elsewhere::OrderPlaced>("order.events")
+        .build();
+    assert_eq!(built.unwrap_err(), AsyncApiError::Conflict { what: "schemas", name: "OrderPlaced".into() });
+    let built = AsyncApi::new("order-service", "1.0.0").publishes::<OrderPlaced>("order events").build();
+    assert!(built.unwrap_err().to_string().contains("order events"));
+}
