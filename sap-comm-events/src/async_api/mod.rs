@@ -205,7 +205,9 @@ impl AsyncApiDocument {
     pub fn undocumented(&self, exchange: &str, router: &EventRouter) -> Vec<&'static str> {
         let interest = router.interest();
         let handled = interest.events.into_iter().chain(interest.commands);
-        handled.filter(|handled| !self.consumed.iter().any(|(own, listed)| own == exchange && listed == handled)).collect()
+        handled
+            .filter(|handled| !self.consumed.iter().any(|(own, listed)| own == exchange && listed == handled))
+            .collect()
     }
 }
 

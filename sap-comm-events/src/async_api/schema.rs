@@ -16,9 +16,7 @@ impl Schemas {
         }
         translate(&mut schema);
         match self.0.get(name) {
-            Some(own) if *own != schema => {
-                Err(AsyncApiError::Conflict { what: "schemas", name: name.to_owned() })
-            }
+            Some(own) if *own != schema => Err(AsyncApiError::Conflict { what: "schemas", name: name.to_owned() }),
             Some(_) => Ok(()),
             None => {
                 self.0.insert(name.to_owned(), schema);
