@@ -1,14 +1,16 @@
 //! Where a broker is, and who enters it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use lapin::{
     tcp::{OwnedIdentity, OwnedTLSConfig},
     uri::{AMQPScheme, AMQPUri},
 };
 use sap_comm_core::config::ConfigError;
+use tokio::sync::OnceCell;
 use url::Url;
 
+use super::version::Version;
 use crate::{ConnectError, TlsConfig};
 
 /// Two missed heartbeats, 20 s, and a silent peer is taken for dead.
@@ -19,6 +21,58 @@ pub(super) struct Address {
     pub(super) uri: AMQPUri,
     identity: Option<(Vec<u8>, Vec<u8>)>,
     authorities: Option<String>,
+    /// What the broker said it is, once somebody asked.
+    pub(super) version: OnceCell<Version>,
+}
+
+/// The nodes of one broker, tried in turn.
+#[derive(Clone)]
+pub(super) struct Addresses {
+    nodes: Vec<Arc<Address>>,
+    current: usize,
+}
+
+impl Addresses {
+    /// Reads one URL, or several with commas between them.
+    pub(super) fn parse(text: &str, tls: &TlsConfig) -> Result<Self, ConnectError> {
+        let nodes = urls(text).into_iter().map(|url| Address::parse(url, tls).map(Arc::new));
+        Ok(Self { nodes: nodes.collect::<Result<_, _>>()?, current: 0 })
+    }
+
+    /// The same nodes in an order of chance, so that the connections of many processes spread over them.
+    pub(super) fn shuffled(mut self) -> Self {
+        fastrand::shuffle(&mut self.nodes);
+        self
+    }
+
+    pub(super) fn current(&self) -> &Arc<Address> {
+        &self.nodes[self.current]
+    }
+
+    /// Goes on to the next node; whether a round is complete.
+    pub(super) fn advance(&mut self) -> bool {
+        self.current = (self.current + 1) % self.nodes.len();
+        self.current == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// Splits at the commas that a URL follows: a password may hold others.
+fn urls(text: &str) -> Vec<&str> {
+    let begins = |rest: &str| ["amqp://", "amqps://"].iter().any(|scheme| rest.trim_start().starts_with(scheme));
+    let mut urls = Vec::new();
+    let mut start = 0;
+    for (comma, _) in text.match_indices(',') {
+        if begins(&text[comma + 1..]) {
+            urls.push(text[start..comma].trim());
+            start = comma + 1;
+        }
+    }
+    urls.push(text[start..].trim());
+    urls
 }
 
 impl Address {
@@ -49,7 +103,7 @@ impl Address {
             Some(file) => Some(pem_text("tls.ca_file", file)?),
             None => None,
         };
-        Ok(Self { uri, identity, authorities })
+        Ok(Self { uri, identity, authorities, version: OnceCell::new() })
     }
 
     /// Host and port.
@@ -103,6 +157,21 @@ mod tests {
         let address = parse("amqps://u:p@rabbit/%2fteam?heartbeat=3").unwrap();
         assert_eq!((address.shown().as_str(), address.uri.vhost.as_str()), ("rabbit:5671", "/team"));
         assert_eq!((address.uri.query.heartbeat, address.is_encrypted()), (Some(3), true));
+    }
+
+    #[test]
+    fn several_urls_stand_between_commas() {
+        let shown = |text: &str| {
+            let mut addresses = Addresses::parse(text, &TlsConfig::default()).unwrap();
+            let mut shown = vec![addresses.current().shown()];
+            while !addresses.advance() {
+                shown.push(addresses.current().shown());
+            }
+            shown
+        };
+        assert_eq!(shown("amqp://a:1/v, amqps://u:p@b/v,amqp://c:3"), ["a:1", "b:5671", "c:3"]);
+        assert_eq!(shown("amqp://u:p,w@a:1"), ["a:1"]);
+        assert!(Addresses::parse("amqp://a,amqp://", &TlsConfig::default()).is_err());
     }
 
     #[test]

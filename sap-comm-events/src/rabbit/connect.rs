@@ -1,6 +1,10 @@
 //! One attempt to connect, and what its failure means.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind, runtime};
 use tokio::{
@@ -8,7 +12,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{address::Address, refusal::Refusal, wire::Wire};
+use super::{
+    address::Address,
+    refusal::Refusal,
+    version::{Version, introduction},
+    wire::Wire,
+};
 use crate::ConnectError;
 
 /// Connects by `deadline`; a later answer finds nobody.
@@ -19,7 +28,7 @@ pub(super) async fn connect(
 ) -> Result<(Connection, Wire), ConnectError> {
     let started = Instant::now();
     let wire = Wire::default();
-    match timeout_at(deadline, attempt(address, name, wire.clone())).await {
+    match timeout_at(deadline, attempt(address, name, wire.clone(), None)).await {
         Ok(Ok(connection)) => Ok((connection, wire)),
         Ok(Err(error)) => Err(explain(address, &error)),
         Err(_) => {
@@ -29,7 +38,24 @@ pub(super) async fn connect(
     }
 }
 
-async fn attempt(address: &Arc<Address>, name: &str, wire: Wire) -> lapin::Result<Connection> {
+/// Asks the broker for its version, which it tells whoever connects and the client library keeps to itself.
+pub(super) async fn version(address: &Arc<Address>) -> Result<Version, String> {
+    let told = Arc::new(OnceLock::new());
+    let attempted = attempt(address, "version", Wire::default(), Some(Arc::clone(&told))).await;
+    match (told.get(), attempted) {
+        (Some(version), _) => Ok(*version),
+        (None, Err(error)) => Err(format!("the broker's version is not known: {error}")),
+        (None, Ok(_)) => Err("the broker does not say which version it is".to_owned()),
+    }
+}
+
+/// Connects, or only notes the version and hangs up.
+async fn attempt(
+    address: &Arc<Address>,
+    name: &str,
+    wire: Wire,
+    asked: Option<Arc<OnceLock<Version>>>,
+) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_connection_name(name.into())
         .with_client_property("product".into(), "sap-comm".into());
@@ -46,10 +72,16 @@ async fn attempt(address: &Arc<Address>, name: &str, wire: Wire) -> lapin::Resul
                     if let AsyncTcpStream::Plain(socket) = &stream {
                         wire.attach(socket.get_ref())?;
                     }
-                    if !target.is_encrypted() {
-                        return Ok(stream);
+                    let mut stream = match target.is_encrypted() {
+                        true => stream.into_tls(&uri.authority.host, target.tls().as_ref()).await?,
+                        false => stream,
+                    };
+                    if let Some(asked) = &asked {
+                        let version = introduction(&mut stream).await?;
+                        asked.get_or_init(|| version);
+                        return Err(io::Error::other("it was only asked for its version").into());
                     }
-                    return Ok(stream.into_tls(&uri.authority.host, target.tls().as_ref()).await?);
+                    return Ok(stream);
                 }
                 Err(error) => last = error,
             }

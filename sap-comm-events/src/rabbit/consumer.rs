@@ -15,6 +15,7 @@ use super::{
     held::Held,
     link::{Absence, Watcher},
     open::Open,
+    version::{Feature, Version},
     vitals::Vitals,
 };
 use crate::{
@@ -63,6 +64,7 @@ pub(super) async fn start(
             Ok(open) => break open,
             Err(DeclareError::Difference(error)) => return Err(error.into()),
             Err(DeclareError::Forbidden(reason)) => return Err(SubscribeError::Forbidden { reason }),
+            Err(DeclareError::Unsupported { feature, version }) => return Err(unsupported(feature, version)),
             Err(DeclareError::Connection(reason)) if Instant::now() + PAUSE >= by => {
                 return Err(SubscribeError::Unavailable { reason });
             }
@@ -93,8 +95,14 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
     super::declare::declare(&live, &channel, topology).await.map_err(|error| match error {
         DeclareError::Difference(error) => error.into(),
         DeclareError::Forbidden(reason) => SubscribeError::Forbidden { reason },
+        DeclareError::Unsupported { feature, version } => unsupported(feature, version),
         DeclareError::Connection(reason) => unavailable(reason),
     })
+}
+
+fn unsupported(feature: Feature, version: Version) -> SubscribeError {
+    let Feature { name, since } = feature;
+    SubscribeError::Unsupported { feature: name, needs: since.to_string(), version: version.to_string() }
 }
 
 #[async_trait]
@@ -204,6 +212,7 @@ impl Feed {
                 }
                 Err(DeclareError::Forbidden(error)) => error,
                 Err(DeclareError::Difference(error)) => error.to_string(),
+                Err(DeclareError::Unsupported { feature, version }) => unsupported(feature, version).to_string(),
             };
             tracing::warn!(error, ?pause, "consuming cannot go on yet");
             self.vitals.error(format!("cannot consume: {error}"));

@@ -9,6 +9,7 @@ use lapin::{
 use super::{
     link::Live,
     refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, Refusal},
+    version::{Feature, QUORUM_QUEUES, Version},
 };
 use crate::{
     TopologyError,
@@ -24,6 +25,8 @@ pub(super) enum DeclareError {
     Difference(TopologyError),
     /// The user may not.
     Forbidden(String),
+    /// The broker is too old for it.
+    Unsupported { feature: Feature, version: Version },
     /// The connection or the channel failed.
     Connection(String),
 }
@@ -45,6 +48,13 @@ impl DeclareError {
 
 /// Declares everything in `topology`, which may all exist already.
 pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology) -> Result<(), DeclareError> {
+    if topology.quorum {
+        // An older one would declare classic queues and not say so.
+        let (feature, version) = (QUORUM_QUEUES, live.version().await.map_err(DeclareError::Connection)?);
+        if version < feature.since {
+            return Err(DeclareError::Unsupported { feature, version });
+        }
+    }
     let declaring = async {
         for (name, kind) in &topology.exchanges {
             exchange(channel, name, *kind).await?;
@@ -82,11 +92,12 @@ async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(
 
 async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), DeclareError> {
     let mut arguments = FieldTable::default();
+    // What a replicated queue relies on is replicated too, or the loss of one node would stop its consumers.
+    if quorum && queue.role != Role::Ephemeral {
+        arguments.insert("x-queue-type".into(), text("quorum"));
+    }
     match &queue.role {
         Role::Work { single_active } => {
-            if quorum {
-                arguments.insert("x-queue-type".into(), text("quorum"));
-            }
             if *single_active {
                 arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
             }
@@ -101,6 +112,11 @@ async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), Dec
             arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(ttl));
             arguments.insert("x-dead-letter-exchange".into(), text(""));
             arguments.insert("x-dead-letter-routing-key".into(), text(to));
+            if quorum {
+                // Otherwise an event is dropped whose queue has no leader at the moment that its delay is over.
+                arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+                arguments.insert("x-overflow".into(), text("reject-publish"));
+            }
         }
     }
     let name = queue.name.as_str();

@@ -12,15 +12,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    address::Address,
-    connect::connect,
+    address::{Address, Addresses},
+    connect::{self, connect},
     vitals::{Side, Vitals},
+    version::Version,
     wire::Wire,
 };
 use crate::ConnectError;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// How long it may take in the first round when there are other nodes to try: one that is frozen holds nobody up.
+const ATTEMPT_OF_SEVERAL: Duration = Duration::from_secs(3);
 /// The pause after the first failed attempt; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
 /// An answer within a second or so of the broker's return costs one refused attempt a second.
@@ -36,6 +39,7 @@ pub(super) struct Live {
     pub(super) connection: Connection,
     /// Cancelled once it is lost.
     pub(super) lost: CancellationToken,
+    address: Arc<Address>,
     wire: Wire,
 }
 
@@ -51,23 +55,41 @@ pub(super) struct Watcher(watch::Receiver<Option<Arc<Live>>>);
 
 impl Link {
     /// Makes the first connection by `deadline`, then supervises it.
+    ///
+    /// What no other attempt would cure is an error once every node has said so.
     pub(super) async fn start(
-        address: Arc<Address>,
+        addresses: Addresses,
         service: &str,
         side: Side,
         vitals: Arc<Vitals>,
         deadline: Instant,
     ) -> Result<Self, ConnectError> {
-        let mut supervisor = Supervisor { address, name: format!("{service} ({})", side.name()), side, vitals };
-        let mut pause = PAUSE;
+        let name = format!("{service} ({})", side.name());
+        let mut supervisor = Supervisor { addresses: addresses.shuffled(), name, side, vitals };
+        let (mut pause, mut refusals) = (PAUSE, Vec::new());
         let first = loop {
-            match connect(&supervisor.address, &supervisor.name, deadline).await {
+            let several = supervisor.addresses.len() > 1;
+            let limit = if several { deadline.min(Instant::now() + ATTEMPT_OF_SEVERAL) } else { deadline };
+            let error = match supervisor.connect(limit).await {
                 Ok(connected) => break connected,
-                Err(error) if error.is_transient() && Instant::now() + pause < deadline => {
-                    tracing::debug!(%error, "the broker is not there yet");
-                    sleep(next(&mut pause)).await;
+                Err(error) => error,
+            };
+            let round = supervisor.addresses.advance();
+            let is_late = Instant::now() + pause >= deadline;
+            if error.is_transient() {
+                tracing::debug!(%error, "the broker is not there yet");
+                refusals.clear();
+                if is_late {
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
+            } else {
+                refusals.push(error);
+                if is_late || refusals.len() >= supervisor.addresses.len() {
+                    return Err(refusals.swap_remove(0));
+                }
+            }
+            if round {
+                sleep(next(&mut pause)).await;
             }
         };
         let live = supervisor.live(first);
@@ -124,6 +146,12 @@ impl Live {
         self.answer(self.connection.create_channel()).await?.map_err(|error| error.to_string())
     }
 
+    /// The version of the broker; the error is one of the connection.
+    pub(super) async fn version(&self) -> Result<Version, String> {
+        let asking = self.address.version.get_or_try_init(|| connect::version(&self.address));
+        self.answer(asking).await?.copied()
+    }
+
     /// Waits for an answer of the broker, unless the connection is lost or the broker silent.
     pub(super) async fn answer<F: Future>(&self, question: F) -> Result<F::Output, String> {
         tokio::select! {
@@ -134,7 +162,7 @@ impl Live {
 }
 
 struct Supervisor {
-    address: Arc<Address>,
+    addresses: Addresses,
     name: String,
     side: Side,
     vitals: Arc<Vitals>,
@@ -144,7 +172,7 @@ impl Supervisor {
     async fn run(mut self, mut live: Arc<Live>, generations: watch::Sender<Option<Arc<Live>>>) {
         loop {
             let error = self.watch(&live.connection).await;
-            tracing::warn!(broker = self.address.shown(), connection = self.side.name(), error, "connection lost");
+            tracing::warn!(broker = live.address.shown(), connection = self.side.name(), error, "connection lost");
             self.vitals.down(self.side, error);
             generations.send_replace(None);
             live.lost.cancel();
@@ -154,9 +182,14 @@ impl Supervisor {
         }
     }
 
+    async fn connect(&self, deadline: Instant) -> Result<(Connection, Wire), ConnectError> {
+        connect(self.addresses.current(), &self.name, deadline).await
+    }
+
     fn live(&mut self, (connection, wire): (Connection, Wire)) -> Arc<Live> {
         self.vitals.up(self.side);
-        Arc::new(Live { connection, lost: CancellationToken::new(), wire })
+        let address = Arc::clone(self.addresses.current());
+        Arc::new(Live { connection, lost: CancellationToken::new(), address, wire })
     }
 
     /// Follows a connection until it is lost; says why.
@@ -185,19 +218,27 @@ impl Supervisor {
         }
     }
 
+    /// Tries one node after the other, the lost one last; pauses after each round.
     async fn reconnect(&mut self) -> Arc<Live> {
-        let mut pause = PAUSE;
+        let (mut pause, mut tried) = (PAUSE, 0);
+        sleep(next(&mut pause)).await;
         loop {
-            sleep(next(&mut pause)).await;
-            match connect(&self.address, &self.name, Instant::now() + ATTEMPT).await {
+            self.addresses.advance();
+            let limit = if tried < self.addresses.len() - 1 { ATTEMPT_OF_SEVERAL } else { ATTEMPT };
+            match self.connect(Instant::now() + limit).await {
                 Ok(connected) => {
-                    tracing::info!(broker = self.address.shown(), connection = self.side.name(), "connected again");
+                    let broker = self.addresses.current().shown();
+                    tracing::info!(broker, connection = self.side.name(), "connected again");
                     return self.live(connected);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "not connected");
                     self.vitals.down(self.side, error.to_string());
                 }
+            }
+            tried += 1;
+            if tried % self.addresses.len() == 0 {
+                sleep(next(&mut pause)).await;
             }
         }
     }

@@ -17,6 +17,7 @@ mod properties;
 mod publisher;
 mod refusal;
 mod returns;
+mod version;
 mod vitals;
 mod window;
 mod wire;
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::{
-    address::Address,
+    address::Addresses,
     link::Link,
     publisher::Publisher,
     vitals::{Side, Vitals},
@@ -51,10 +52,10 @@ pub(crate) struct RabbitBackend {
 impl RabbitBackend {
     /// Connects; what is transient is tried again until the connect timeout.
     pub(crate) async fn connect(url: &str, config: &BrokerConfig) -> Result<Self, ConnectError> {
-        let address = Arc::new(Address::parse(url, &config.tls)?);
+        let addresses = Addresses::parse(url, &config.tls)?;
         let vitals = Arc::new(Vitals::default());
         let by = Instant::now() + config.connect_timeout;
-        let link = |side| Link::start(Arc::clone(&address), &config.service, side, Arc::clone(&vitals), by);
+        let link = |side| Link::start(addresses.clone(), &config.service, side, Arc::clone(&vitals), by);
         let publishing = link(Side::Publish).await?;
         let consuming = link(Side::Consume).await?;
         let publisher = Publisher::start(config, publishing.watcher(), Arc::clone(&vitals));

@@ -33,6 +33,16 @@ pub enum SubscribeError {
         /// What the broker said.
         reason: String,
     },
+    /// The broker is too old for what was asked.
+    #[error("{feature} need RabbitMQ {needs}; the broker is {version}")]
+    Unsupported {
+        /// What was asked for.
+        feature: &'static str,
+        /// The first version that has it.
+        needs: String,
+        /// The broker's version.
+        version: String,
+    },
     /// The broker could not be reached within the connect timeout.
     #[error("the broker is away: {reason}")]
     Unavailable {

@@ -133,6 +133,11 @@ impl PublishChannel {
                 job.answer(Err(PublishError::Forbidden { reason }));
                 Ok(None)
             }
+            Err(DeclareError::Unsupported { feature, version }) => {
+                let reason = format!("{} need RabbitMQ {}; the broker is {version}", feature.name, feature.since);
+                job.answer(Err(PublishError::Forbidden { reason }));
+                Ok(None)
+            }
             Err(DeclareError::Connection(error)) => {
                 tracing::debug!(error, exchange = name, "the exchange could not be declared");
                 Err(job)
