@@ -2,6 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 
 use crate::TestkitError;
@@ -46,17 +47,23 @@ impl TestCa {
 
     /// A server's identity for these host names and addresses.
     pub fn server(&self, names: &[&str]) -> Result<Identity, TestkitError> {
-        self.sign(names.first().copied().unwrap_or("server"), names, ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(named(names.first().copied().unwrap_or("server"), names)?, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A server's identity that was good until the end of the year 2000.
+    pub fn expired_server(&self, names: &[&str]) -> Result<Identity, TestkitError> {
+        let mut params = named(names.first().copied().unwrap_or("server"), names)?;
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A client's identity for mutual TLS.
     pub fn client(&self, name: &str) -> Result<Identity, TestkitError> {
-        self.sign(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(named(name, &[])?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Result<Identity, TestkitError> {
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Identity, TestkitError> {
         let key = KeyPair::generate().map_err(error)?;
-        let mut params = named(name, names)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;

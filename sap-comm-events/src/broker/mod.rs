@@ -54,7 +54,8 @@ const SCHEMES: &str = "memory (amqp and amqps need the feature `rabbitmq`)";
 
 impl Broker {
     /// Connects to the broker that `url` names: `memory://` makes a new in-memory broker, `amqp://` and `amqps://`
-    /// connect to RabbitMQ.
+    /// connect to RabbitMQ. Several URLs with commas between them are the nodes of one broker, which must know each other: they
+    /// are tried in turn, in an order of chance.
     ///
     /// # Errors
     /// When an option or the URL is invalid, or RabbitMQ cannot be entered within the connect timeout.

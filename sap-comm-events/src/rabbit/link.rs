@@ -14,8 +14,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     address::{Address, Addresses},
     connect::{self, connect},
-    vitals::{Side, Vitals},
     version::Version,
+    vitals::{Side, Vitals},
     wire::Wire,
 };
 use crate::ConnectError;

@@ -17,7 +17,8 @@ pub(super) struct Feature {
 }
 
 /// Their delayed retries need a time to live, which came later than the queues themselves.
-pub(super) const QUORUM_QUEUES: Feature = Feature { name: "quorum queues with delayed retries", since: Version(3, 10, 0) };
+pub(super) const QUORUM_QUEUES: Feature =
+    Feature { name: "quorum queues with delayed retries", since: Version(3, 10, 0) };
 
 /// A broker that says more at first says it to somebody else.
 const MAX_START: usize = 64 << 10;

@@ -100,7 +100,11 @@ impl Subscription {
     /// Lets one consumer of the group take events at a time; the others stand by, and the next takes over when it stops,
     /// pauses or dies. With one handler at a time, or ordered by key, order survives that.
     ///
-    /// The queue is a [quorum](Self::quorum) queue, whose count of crashes moves no event. A consumer that stops finishes
+    /// Without it a consumer that reconnects may take later events before the broker knows that its old connection, which holds
+    /// earlier ones, is dead.
+    ///
+    /// The queue is a [quorum](Self::quorum) queue, whose count of crashes moves no event, unless crashes are not
+    /// [counted](crate::BrokerConfig::count_redeliveries). A consumer that stops finishes
     /// what is in hand before the next begins; one that is cut off from the broker may still be handling its last events.
     /// No difference but that of the queue's kind in memory.
     pub fn single_active(mut self) -> Self {
@@ -187,7 +191,8 @@ impl Broker {
                 return Err(SubscribeError::Option { option, reason });
             }
         }
-        let kind = if single_active { QueueKind::Quorum } else { kind };
+        let moves_events = kind == QueueKind::Classic && self.config().count_redeliveries;
+        let kind = if single_active && moves_events { QueueKind::Quorum } else { kind };
         let interest = router.interest();
         if interest.is_empty() {
             return Err(SubscribeError::NoHandlers { exchange });

@@ -14,6 +14,7 @@ use crate::{TestkitError, free_port, guard::Home, install::locate, tls::TestCa};
 pub struct RabbitNodeBuilder {
     tls: bool,
     verify_peer: bool,
+    expired: bool,
     lines: Vec<String>,
 }
 
@@ -38,6 +39,13 @@ impl RabbitNodeBuilder {
     pub fn verify_peer(mut self) -> Self {
         self.tls = true;
         self.verify_peer = true;
+        self
+    }
+
+    /// Listens for TLS with a certificate that is long expired.
+    pub fn expired_certificate(mut self) -> Self {
+        self.tls = true;
+        self.expired = true;
         self
     }
 
@@ -74,7 +82,8 @@ impl RabbitNodeBuilder {
             "disk_free_limit.absolute = 1MB".to_owned(),
         ];
         if let Some((port, ca)) = &identity.tls {
-            let server = ca.server(&["localhost", "127.0.0.1"])?;
+            let names = &["localhost", "127.0.0.1"];
+            let server = if self.expired { ca.expired_server(names)? } else { ca.server(names)? };
             let authority = home.write("tls/ca.pem", ca.pem())?;
             let certificate = home.write("tls/server.pem", server.certificate)?;
             let key = home.write("tls/server.key", server.key)?;

@@ -63,7 +63,8 @@ pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) 
             }
         }
     });
-    let subscription = Subscription::new(exchange(partition));
+    // Order outlives a connection only so.
+    let subscription = Subscription::new(exchange(partition)).single_active();
     let subscription = if quorum { subscription.quorum() } else { subscription };
     let subscription = loop {
         match broker.subscribe(subscription.clone(), router.clone()).await {

@@ -1,9 +1,14 @@
 //! What only a real broker can show: refusals, faults, foreign clients.
 
+mod addresses;
+mod bounds;
+mod cluster;
 mod connecting;
 mod crashes;
+mod endurance;
 mod faults;
 mod foreign;
+mod old;
 mod reports;
 mod requests;
 mod topology;

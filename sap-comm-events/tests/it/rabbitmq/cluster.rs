@@ -1,0 +1,70 @@
+//! A cluster that loses nodes.
+
+use std::time::Duration;
+
+use sap_comm_events::{Broker, PublishError, PublishOptions, Subscription};
+use sap_comm_testkit::RabbitCluster;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use super::{Stream, all_arrive, config, numbers, soon};
+use crate::events::UserCreated;
+
+const QUEUE: &str = "user.events.user-service";
+
+/// The cluster that is broken, by one test at a time.
+async fn cluster() -> MutexGuard<'static, RabbitCluster> {
+    static CLUSTER: OnceCell<Mutex<RabbitCluster>> = OnceCell::const_new();
+    let cluster = CLUSTER.get_or_init(|| async { Mutex::new(RabbitCluster::start(3).await.unwrap()) }).await;
+    cluster.lock().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_across_a_leader_change_arrives() {
+    let cluster = cluster().await;
+    let uris = cluster.new_vhost().await.unwrap();
+    let broker = Broker::connect(&uris.join(","), config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
+    let stream = Stream::start(&broker, 50);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..200 {
+            seen.push(soon(numbers.recv()).await.unwrap());
+        }
+        let leader = soon(cluster.leader_of(0, &uris[0], QUEUE)).await.unwrap().unwrap();
+        let node = &cluster.nodes()[leader];
+        node.kill().await.unwrap();
+        // The others go on without it.
+        for _ in 0..200 {
+            seen.push(soon(numbers.recv()).await.unwrap());
+        }
+        node.restart().await.unwrap();
+    }
+    let mut missing = stream.finish().await;
+    missing.retain(|number| !seen.contains(number));
+    all_arrive(&missing, &mut numbers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_to_an_unavailable_queue_is_not_taken_for_confirmed() {
+    let cluster = cluster().await;
+    let uris = cluster.new_vhost().await.unwrap();
+    // One connection to the node that stays.
+    let broker = Broker::connect(&uris[0], config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
+    soon(broker.publish("user.events", UserCreated::numbered(0))).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(0));
+    // One of three is no majority.
+    for node in &cluster.nodes()[1..] {
+        node.pause().await.unwrap();
+    }
+    let brief = PublishOptions::new().deadline(Duration::from_secs(2));
+    let error = soon(broker.publish_with("user.events", UserCreated::numbered(1), brief)).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unknown { .. } | PublishError::Nacked { .. }), "{error:?}");
+    for node in &cluster.nodes()[1..] {
+        node.resume().await.unwrap();
+    }
+    soon(broker.publish("user.events", UserCreated::numbered(2))).await.unwrap();
+    soon(async { while numbers.recv().await != Some(2) {} }).await;
+}
