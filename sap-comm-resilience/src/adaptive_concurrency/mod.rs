@@ -1,5 +1,4 @@
 //! Bounds how many calls to one dependency run at once, by how quickly it answers.
-#![doc = include_str!("../docs/adaptive_concurrency.md")]
 
 mod builder;
 mod config;
@@ -30,19 +29,7 @@ use crate::{
 };
 
 /// A bound on the calls in flight that follows the latency of the dependency. Clones share it.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use sap_comm_resilience::{AdaptiveConcurrency, AdaptiveConcurrencyError};
-///
-/// let limit = AdaptiveConcurrency::builder("search").initial_limit(20).max_limit(200).build()?;
-/// let answer: Result<u32, AdaptiveConcurrencyError<std::io::Error>> = limit.call(async || Ok(42)).await;
-/// assert_eq!(answer?, 42);
-/// assert_eq!(limit.snapshot().limit, 20);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/adaptive_concurrency.md")]
 #[derive(Debug, Clone)]
 pub struct AdaptiveConcurrency {
     slots: Arc<Slots>,

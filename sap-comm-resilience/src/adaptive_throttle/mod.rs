@@ -1,5 +1,4 @@
 //! Sends a dependency no more than it shows that it can take.
-#![doc = include_str!("../docs/adaptive_throttle.md")]
 
 mod config;
 mod error;
@@ -28,19 +27,7 @@ use crate::{
 };
 
 /// Holds back, by lot, requests that the dependency would refuse. Clones share the counts.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use sap_comm_resilience::{AdaptiveThrottle, AdaptiveThrottleError};
-///
-/// let throttle = AdaptiveThrottle::builder("search").multiplier(2.0).build()?;
-/// let answer: Result<u32, AdaptiveThrottleError<std::io::Error>> = throttle.call(async || Ok(42)).await;
-/// assert_eq!(answer?, 42);
-/// assert_eq!(throttle.snapshot().rejection_rate, 0.0);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/adaptive_throttle.md")]
 #[derive(Debug, Clone)]
 pub struct AdaptiveThrottle {
     inner: Arc<Inner>,

@@ -1,5 +1,4 @@
 //! Bounds how many calls to one dependency run at once.
-#![doc = include_str!("../docs/bulkhead.md")]
 
 mod config;
 mod error;
@@ -23,18 +22,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit
 use crate::{Name, config::ConfigError};
 
 /// A bound on the calls in flight, with a bounded queue before it. Clones share the slots.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use sap_comm_resilience::{Bulkhead, BulkheadError};
-///
-/// let bulkhead = Bulkhead::builder("reports").max_concurrent(4).max_queue(16).build()?;
-/// let answer: Result<u32, BulkheadError<std::io::Error>> = bulkhead.call(async || Ok(42)).await;
-/// assert_eq!(answer?, 42);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/bulkhead.md")]
 #[derive(Debug, Clone)]
 pub struct Bulkhead {
     inner: Arc<Inner>,

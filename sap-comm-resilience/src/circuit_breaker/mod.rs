@@ -1,5 +1,4 @@
 //! Stops calling what does not answer, and finds out when it does again.
-#![doc = include_str!("../docs/circuit_breaker.md")]
 
 mod builder;
 mod config;
@@ -54,22 +53,7 @@ use permit::{Held, Watched};
 use state::Phase;
 
 /// A circuit breaker. Clones share one state.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{io, time::Duration};
-/// use sap_comm_resilience::{BreakerError, CircuitBreaker};
-///
-/// let breaker = CircuitBreaker::builder("userService")
-///     .failure_rate(0.5)
-///     .reset_timeout(Duration::from_secs(30))
-///     .build()?;
-/// let answer: Result<u32, BreakerError<io::Error>> = breaker.call(async || Ok(42)).await;
-/// assert_eq!(answer?, 42);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/circuit_breaker.md")]
 #[derive(Clone)]
 pub struct CircuitBreaker {
     engine: Arc<Engine>,

@@ -1,5 +1,4 @@
 //! Bounds the time of a whole call, retries and downstream services included.
-#![doc = include_str!("../docs/deadline.md")]
 
 mod error;
 mod future;
@@ -14,9 +13,7 @@ use sap_comm_core::Context;
 use tokio::time::Instant;
 
 /// A bound on the time of a whole call.
-///
-/// It stands in the [`Context`] of the call, where retries and the clients of sap-comm find it and pass it on. An
-/// earlier deadline of the caller's own caller wins.
+#[doc = include_str!("../docs/deadline.md")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     after: Duration,

@@ -1,5 +1,4 @@
 //! Answers with something else when a call fails.
-#![doc = include_str!("../docs/fallback.md")]
 
 mod future;
 mod layer;
@@ -12,21 +11,7 @@ pub use layer::{FallbackLayer, FallbackService};
 use crate::classify::{Classify, Outcome, Standard};
 
 /// What to answer when a call fails: a function from its error to another result.
-///
-/// It answers for failures, throttling and rejections, but not for ignored errors: those are the caller's own mistakes,
-/// and it should hear of them.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::io;
-/// use sap_comm_resilience::Fallback;
-///
-/// let fallback = Fallback::new(|_error: io::Error| async { Ok("a cached answer") });
-/// assert_eq!(fallback.call(async || Err(io::Error::other("down"))).await?, "a cached answer");
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/fallback.md")]
 #[derive(Clone)]
 pub struct Fallback<F> {
     otherwise: F,

@@ -1,5 +1,4 @@
 //! Makes a slow call a second time and takes whichever answers first.
-#![doc = include_str!("../docs/hedge.md")]
 
 mod config;
 mod future;
@@ -20,25 +19,7 @@ use crate::{
 };
 
 /// A second call when the first takes long, for idempotent calls. Clones share one budget.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{cell::Cell, io, time::Duration};
-/// use sap_comm_resilience::Hedge;
-///
-/// let hedge = Hedge::builder().delay(Duration::from_millis(50)).budget(1.0).build()?;
-/// let calls = Cell::new(0);
-/// let answer: Result<_, io::Error> = hedge.call(async || {
-///     calls.set(calls.get() + 1);
-///     let call = calls.get();
-///     tokio::time::sleep(Duration::from_secs(if call == 1 { 60 } else { 1 })).await;
-///     Ok(call)
-/// }).await;
-/// assert_eq!(answer?, 2);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/hedge.md")]
 #[derive(Clone)]
 pub struct Hedge {
     inner: Arc<Inner>,

@@ -1,5 +1,4 @@
 //! Several strategies around one call, in an order that reads from top to bottom.
-#![doc = include_str!("../docs/pipeline.md")]
 
 mod attempts;
 mod builder;
@@ -25,24 +24,7 @@ use crate::{
 };
 
 /// Several strategies around one call. Clones share them.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{io, time::Duration};
-/// use sap_comm_resilience::{CircuitBreaker, Pipeline, PipelineError, Retry};
-///
-/// let pipeline = Pipeline::builder("userService")
-///     .deadline(Duration::from_secs(10))
-///     .retry(Retry::builder().max_retries(2).build()?)
-///     .breaker(CircuitBreaker::builder("userService").build()?)
-///     .timeout(Duration::from_secs(3))
-///     .build()?;
-/// let answer: Result<u32, PipelineError<io::Error>> = pipeline.call(async || Ok(42)).await;
-/// assert_eq!(answer?, 42);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/pipeline.md")]
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     parts: Arc<Parts>,

@@ -1,5 +1,4 @@
 //! Bounds how many calls are made in a time.
-#![doc = include_str!("../docs/rate_limit.md")]
 
 mod clock;
 mod config;
@@ -25,18 +24,7 @@ use tokio::time::Instant;
 use crate::{Name, config::ConfigError};
 
 /// A rate limit by the generic cell rate algorithm. Clones share it.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use sap_comm_resilience::RateLimit;
-///
-/// let limit = RateLimit::builder("search").per_second(10).burst(1).build()?;
-/// assert!(limit.check().is_ok());
-/// assert!(limit.check().is_err_and(|limited| limited.retry_after.as_millis() <= 100));
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/rate_limit.md")]
 #[derive(Clone)]
 pub struct RateLimit {
     inner: Arc<Inner>,

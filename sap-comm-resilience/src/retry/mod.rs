@@ -1,5 +1,4 @@
 //! Calls again what failed in passing.
-#![doc = include_str!("../docs/retry.md")]
 
 mod backoff;
 #[cfg(feature = "backoff")]
@@ -38,29 +37,7 @@ use crate::{
 };
 
 /// Retries calls by a schedule. Clones share configuration and budget.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{cell::Cell, io, time::Duration};
-/// use sap_comm_resilience::Retry;
-///
-/// let retry = Retry::builder()
-///     .max_retries(3)
-///     .factor(2.0)
-///     .min_delay(Duration::from_secs(1))
-///     .max_delay(Duration::from_secs(5))
-///     .on_retry(|event| println!("attempt {} failed: {:?}", event.attempt, event.error::<io::Error>()))
-///     .build()?;
-/// let calls = Cell::new(0);
-/// let answer = retry.call(async || {
-///     calls.set(calls.get() + 1);
-///     if calls.get() < 3 { Err(io::Error::other("busy")) } else { Ok(42) }
-/// });
-/// assert_eq!(answer.await?, 42);
-/// # Ok(())
-/// # }
-/// ```
+#[doc = include_str!("../docs/retry.md")]
 #[derive(Clone)]
 pub struct Retry {
     inner: Arc<Inner>,

@@ -1,5 +1,4 @@
 //! Bounds the time of one attempt.
-#![doc = include_str!("../docs/timeout.md")]
 
 mod error;
 mod future;
@@ -12,18 +11,7 @@ pub use future::TimeoutFuture;
 pub use layer::{TimeoutLayer, TimeoutService};
 
 /// A bound on the time of one attempt; see [`Deadline`](crate::Deadline) for the whole call.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() {
-/// use std::{convert::Infallible, future::pending, time::Duration};
-/// use sap_comm_resilience::{Timeout, TimeoutError};
-///
-/// let timeout = Timeout::new(Duration::from_secs(3));
-/// let result: Result<(), TimeoutError<Infallible>> = timeout.call(async || pending().await).await;
-/// assert!(matches!(result, Err(TimeoutError::Elapsed(_))));
-/// # }
-/// ```
+#[doc = include_str!("../docs/timeout.md")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout {
     after: Duration,

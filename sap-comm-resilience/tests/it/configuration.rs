@@ -5,14 +5,14 @@ use std::time::Duration;
 use sap_comm_resilience::{
     AdaptiveConcurrency, AdaptiveConcurrencyBuilder, AdaptiveConcurrencyConfig, AdaptiveThrottle,
     AdaptiveThrottleBuilder, AdaptiveThrottleConfig, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerBuilder,
-    CircuitBreakerConfig, Hedge, HedgeConfig, Jitter, RateLimit, RateLimitConfig, Retry, RetryConfig,
+    CircuitBreakerConfig, Hedge, HedgeConfig, Jitter, RateLimit, RateLimitConfig, Retry, RetryBudget, RetryConfig,
 };
 
 type Change<B> = fn(B) -> B;
 
 #[test]
 fn a_breaker_that_cannot_work_is_refused_by_field() {
-    let cases: [(&str, Change<CircuitBreakerBuilder>); 18] = [
+    let cases: [(&str, Change<CircuitBreakerBuilder>); 28] = [
         ("failure_rate", |b| b.failure_rate(1.1)),
         ("failure_rate", |b| b.failure_rate(-0.1)),
         ("failure_rate", |b| b.failure_rate(f64::NAN)),
@@ -31,6 +31,16 @@ fn a_breaker_that_cannot_work_is_refused_by_field() {
         ("reset_jitter", |b| b.reset_jitter(2.0)),
         ("probes", |b| b.probes(0)),
         ("ramp", |b| b.ramp(Duration::MAX)),
+        ("slow_call_rate", |b| b.slow_calls(Duration::from_secs(1), f64::NAN)),
+        ("slow_call_duration", |b| b.slow_calls(Duration::MAX, 0.5)),
+        ("sampling_buckets", |b| b.sampling_buckets(129)),
+        ("sampling_calls", |b| b.sampling_calls(4_097)),
+        ("reset_timeout", |b| b.reset_timeout(Duration::ZERO)),
+        ("reset_factor", |b| b.reset_backoff(0.5, Duration::from_secs(1))),
+        ("max_reset_timeout", |b| b.reset_backoff(2.0, Duration::MAX)),
+        ("probes", |b| b.probes(1_025)),
+        ("probe_successes", |b| b.probe_successes(0)),
+        ("probe_lease", |b| b.probe_lease(Duration::ZERO)),
     ];
     for (field, change) in cases {
         let error = change(CircuitBreaker::builder("test")).build().unwrap_err();
@@ -50,6 +60,18 @@ fn other_strategies_that_cannot_work_are_refused_by_field() {
     assert_eq!(Retry::builder().min_delay(60 * second).build().unwrap_err().field(), "max_delay");
     assert_eq!(Retry::builder().min_delay(Duration::ZERO).build().unwrap_err().field(), "min_delay");
     assert_eq!(Retry::builder().jitter(Jitter::Spread(1.5)).build().unwrap_err().field(), "jitter");
+    assert_eq!(Retry::builder().max_delay(Duration::MAX).build().unwrap_err().field(), "max_delay");
+    assert_eq!(Retry::builder().max_retry_after(Duration::MAX).build().unwrap_err().field(), "max_retry_after");
+    assert_eq!(Retry::builder().jitter(Jitter::Spread(f64::NAN)).build().unwrap_err().field(), "jitter");
+    assert_eq!(RetryBudget::new(f64::INFINITY, 0).unwrap_err().field(), "share");
+    assert_eq!(RetryBudget::new(0.1, u32::MAX).unwrap_err().field(), "per_second");
+    assert_eq!(Bulkhead::builder("test").max_concurrent(u32::MAX).build().unwrap_err().field(), "max_concurrent");
+    assert_eq!(Bulkhead::builder("test").max_wait(Duration::MAX).build().unwrap_err().field(), "max_wait");
+    assert_eq!(RateLimit::builder("test").max_wait(Duration::MAX).build().unwrap_err().field(), "max_wait");
+    assert_eq!(RateLimit::builder("test").per(Duration::MAX, 1).build().unwrap_err().field(), "period");
+    assert_eq!(Hedge::builder().delay(Duration::MAX).build().unwrap_err().field(), "delay");
+    assert_eq!(Hedge::builder().max_hedges(0).build().unwrap_err().field(), "max_hedges");
+    assert_eq!(Hedge::builder().budget(1.1).build().unwrap_err().field(), "budget");
     assert_eq!(Bulkhead::builder("test").max_concurrent(0).build().unwrap_err().field(), "max_concurrent");
     assert_eq!(RateLimit::builder("test").per_second(0).build().unwrap_err().field(), "calls");
     assert_eq!(RateLimit::builder("test").burst(0).build().unwrap_err().field(), "burst");
@@ -117,6 +139,10 @@ fn a_configuration_reads_durations_as_text_and_keeps_its_defaults() {
 fn an_unknown_key_is_refused_by_name() {
     let error = serde_json::from_str::<CircuitBreakerConfig>(r#"{"reset_timout": "30s"}"#).unwrap_err();
     assert!(error.to_string().contains("reset_timout"), "{error}");
+    let error = serde_json::from_str::<AdaptiveConcurrencyConfig>(r#"{"max_limits": 3}"#).unwrap_err();
+    assert!(error.to_string().contains("max_limits"), "{error}");
+    let error = serde_json::from_str::<AdaptiveThrottleConfig>(r#"{"k": 2}"#).unwrap_err();
+    assert!(error.to_string().contains("`k`"), "{error}");
     let error = serde_json::from_str::<RetryConfig>(r#"{"min_delay": "soon"}"#).unwrap_err();
     assert!(error.to_string().contains("soon"), "{error}");
 }

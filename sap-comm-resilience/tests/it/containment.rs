@@ -7,7 +7,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use sap_comm_resilience::{Bulkhead, CircuitBreaker, Outcome, Retry, State, TripPolicy};
+use sap_comm_resilience::{
+    AdaptiveConcurrency, AllIdempotent, Bulkhead, CircuitBreaker, Outcome, Pipeline, Retry, State, TripPolicy,
+};
 use tower::{Layer, Service, service_fn};
 
 use crate::support::{down, hasty, open_and_wait, succeed};
@@ -114,4 +116,33 @@ async fn a_trip_policy_that_panics_opens_nothing() {
     breaker.try_acquire().unwrap().failure();
     let snapshot = breaker.snapshot();
     assert_eq!((snapshot.state, snapshot.succeeded, snapshot.failed), (State::Closed, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_pipeline_counts_as_a_failure_and_leaks_no_slot() {
+    let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();
+    let limit = AdaptiveConcurrency::builder("test").build().unwrap();
+    let build = |breaker| {
+        let pipeline = Pipeline::builder("test").bulkhead(bulkhead.clone()).retry(Retry::builder().build().unwrap());
+        pipeline.breaker(breaker).concurrency(limit.clone()).build().unwrap()
+    };
+    let pipeline = build(hasty().build().unwrap());
+    let call = pipeline.call(|| -> std::future::Ready<io::Result<()>> { panic!("a bug before the first await") });
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!((pipeline.breaker().unwrap().state(), bulkhead.available()), (State::Open, 1));
+
+    let pipeline = build(hasty().build().unwrap());
+    let service = service_fn(async |(): ()| -> io::Result<()> { panic!("a bug in the service") });
+    let call = pipeline.layer(AllIdempotent).layer(service).call(());
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!((pipeline.breaker().unwrap().state(), bulkhead.available()), (State::Open, 1));
+    assert_eq!(limit.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_about_overload_that_panics_cuts_nothing() {
+    let limit = AdaptiveConcurrency::builder("test").overload_if(|_: &io::Error| panic!("a bug in a rule"));
+    let limit = limit.build().unwrap();
+    assert!(limit.call(async || Err::<(), _>(down())).await.is_err());
+    assert_eq!((limit.limit(), limit.snapshot().in_flight), (20, 0));
 }
