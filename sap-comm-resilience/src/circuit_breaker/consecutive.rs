@@ -88,5 +88,18 @@ mod tests {
         row.succeeded(0);
         assert_eq!(row.failed(0), 0);
         assert_eq!(row.get(1), 1);
+        // On the circle of generations what lies half a turn ahead is new again.
+        assert_eq!((row.failed(1 << 31), row.failed(1)), (1, 0));
+        assert_eq!((row.failed((1 << 31) + 1), row.failed(1)), (1, 1));
+        assert_eq!(row.failed(1 << 32), 0, "a whole turn on, but for one");
+    }
+
+    #[test]
+    fn a_row_is_taken_over_and_saturates() {
+        let row = Consecutive::new();
+        row.seed(3, 5);
+        assert_eq!((row.get(2), row.get(3), row.failed(3)), (0, 5, 6));
+        row.seed(3, u64::MAX);
+        assert_eq!((row.failed(3), row.get(3)), (u64::from(u32::MAX), u64::from(u32::MAX)));
     }
 }

@@ -21,7 +21,7 @@ impl Pass {
     }
 
     pub(super) fn probe(generation: u64, lease: Lease) -> Self {
-        Self { ticket: generation << 1 | 1, mark: lease.0 }
+        Self { ticket: (generation << 1) + 1, mark: lease.0 }
     }
 
     #[inline]
@@ -64,5 +64,28 @@ impl From<Pass> for Answer {
     #[inline]
     fn from(pass: Pass) -> Self {
         Self(pass)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::circuit_breaker::state::StateWord;
+
+    #[test]
+    fn a_pass_tells_a_call_from_a_probe() {
+        let word = StateWord::new();
+        let generation = word.advance(word.load(), super::super::state::Phase::Ramping).unwrap();
+        let call = Pass::call(word.load(), 77);
+        assert_eq!((call.generation(), call.lease(), call.started()), (generation, None, 77));
+        let probe = Pass::probe(6, Lease(9));
+        assert_eq!((probe.generation(), probe.lease()), (6, Some(Lease(9))));
+    }
+
+    #[test]
+    fn an_answer_is_a_pass_or_a_wait() {
+        assert_eq!(Answer::refuse(9).into_result().unwrap_err(), 9);
+        let probe = Answer::from(Pass::probe(6, Lease(9))).into_result().unwrap();
+        assert_eq!((probe.generation(), probe.lease()), (6, Some(Lease(9))));
     }
 }

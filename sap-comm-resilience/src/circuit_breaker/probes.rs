@@ -69,4 +69,23 @@ mod tests {
         assert_eq!(probes.give_back(second), Some(10));
         assert_eq!(probes.give_back(second), None);
     }
+
+    #[test]
+    fn the_first_slot_to_expire_is_waited_for() {
+        let mut probes = Probes::default();
+        let (_, second) = (probes.take(3, 2, 10).unwrap(), probes.take(5, 2, 10).unwrap());
+        assert_eq!((probes.in_flight(), probes.take(6, 2, 10)), (2, Err(13)));
+        assert_eq!(probes.give_back(second), Some(5));
+        assert!(probes.take(6, 2, 10).is_ok());
+    }
+
+    #[test]
+    fn a_reset_forgets_probes_and_successes() {
+        let mut probes = Probes::default();
+        let old = probes.take(0, 1, 10).unwrap();
+        assert_eq!((probes.succeeded(), probes.succeeded()), (1, 2));
+        probes.reset();
+        assert_eq!((probes.in_flight(), probes.succeeded()), (0, 1));
+        assert_ne!(probes.take(0, 1, 10).unwrap(), old);
+    }
 }

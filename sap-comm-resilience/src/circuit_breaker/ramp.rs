@@ -50,9 +50,11 @@ impl Ramp {
         loop {
             let in_step = if current >> COUNT_BITS == step { current & ((1 << COUNT_BITS) - 1) } else { 0 };
             if in_step >= allowance {
-                return Admission::Refuse(((step + 1) * step_length).min(length) - elapsed);
+                // What the division leaves over belongs to the last step.
+                let end = if step == STEPS - 1 { length } else { (step + 1) * step_length };
+                return Admission::Refuse(end - elapsed);
             }
-            let next = step << COUNT_BITS | (in_step + 1);
+            let next = (step << COUNT_BITS) + in_step + 1;
             match self.admitted.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Admission::Admit,
                 Err(actual) => current = actual,
@@ -78,6 +80,27 @@ mod tests {
         assert_eq!(admitted(&ramp, 100), 20);
         assert_eq!(admitted(&ramp, 950), 5_120);
         assert_eq!(ramp.admit(1_000), Admission::Over);
+    }
+
+    #[test]
+    fn the_last_step_lasts_until_the_end() {
+        let ramp = Ramp::new();
+        ramp.begin(0, 1_009);
+        assert_eq!(admitted(&ramp, 1_005), 5_120);
+        assert_eq!(ramp.admit(1_005), Admission::Refuse(4));
+        assert_eq!(ramp.admit(1_008), Admission::Refuse(1));
+        assert_eq!(ramp.admit(1_009), Admission::Over);
+        assert_eq!(admitted(&ramp, 250), 40, "a late caller's step begins anew");
+        assert_eq!(ramp.admit(250), Admission::Refuse(50));
+    }
+
+    #[test]
+    fn a_short_ramp_has_short_steps() {
+        let ramp = Ramp::new();
+        ramp.begin(0, 3);
+        assert_eq!((admitted(&ramp, 0), admitted(&ramp, 1)), (10, 20));
+        assert_eq!(ramp.admit(1), Admission::Refuse(1));
+        assert_eq!(ramp.admit(3), Admission::Over);
     }
 
     #[test]

@@ -122,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn calls_count_while_closed_or_ramping() {
+        let phases = [Phase::Closed, Phase::Ramping, Phase::Open, Phase::HalfOpen, Phase::Isolated];
+        assert_eq!(phases.map(Phase::counts), [true, true, false, false, false]);
+        let states = [State::Closed, State::Closed, State::Open, State::HalfOpen, State::Isolated];
+        assert_eq!(phases.map(Phase::public), states);
+    }
+
+    #[test]
     fn only_one_of_two_transitions_from_the_same_reading_happens() {
         let word = StateWord::new();
         let seen = word.load();
@@ -134,7 +142,8 @@ mod tests {
     fn the_end_of_a_ramp_keeps_the_generation() {
         let word = StateWord::new();
         word.advance(word.load(), Phase::Ramping);
-        assert!(word.end_ramp(word.load()));
+        let ramping = word.load();
+        assert!(word.end_ramp(ramping) && !word.end_ramp(ramping));
         assert_eq!(word.load(), Reading::new(Phase::Closed, 1));
     }
 }

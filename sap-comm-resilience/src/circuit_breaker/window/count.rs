@@ -20,12 +20,12 @@ impl CountWindow {
 
     pub(super) fn record(&self, generation: u64, sample: Sample) {
         let index = self.next.0.fetch_add(1, Ordering::Relaxed) % self.slots.len() as u64;
-        let flags = USED | if sample.failed { FAILED } else { 0 } | if sample.slow { SLOW } else { 0 };
+        let flags = USED + if sample.failed { FAILED } else { 0 } + if sample.slow { SLOW } else { 0 };
         let slot = &self.slots[index as usize];
         let mut current = slot.load(Ordering::Relaxed);
         // A late writer of an old generation must not push out a sample of the new one.
         while current >> FLAG_BITS <= generation {
-            let next = generation << FLAG_BITS | flags;
+            let next = (generation << FLAG_BITS) + flags;
             match slot.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(actual) => current = actual,
@@ -66,6 +66,18 @@ mod tests {
             window.record(0, Sample { failed, slow: failed });
         }
         assert_eq!(window.totals(0), Totals { succeeded: 3, failed: 1, slow: 1 });
+    }
+
+    #[test]
+    fn a_fresh_window_is_empty_and_a_cleared_one_too() {
+        let window = CountWindow::new(4);
+        assert_eq!(window.totals(0), Totals::default());
+        window.record(0, Sample { failed: true, slow: false });
+        window.record(0, Sample { failed: false, slow: true });
+        assert_eq!(window.totals(0), Totals { succeeded: 1, failed: 1, slow: 1 });
+        assert_eq!(window.totals(1), Totals::default());
+        window.clear();
+        assert_eq!(window.totals(0), Totals::default());
     }
 
     #[test]

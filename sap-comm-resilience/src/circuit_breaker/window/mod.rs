@@ -112,3 +112,38 @@ impl Window {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const FAILED: Sample = Sample { failed: true, slow: false };
+    const SLOW: Sample = Sample { failed: false, slow: true };
+
+    #[test]
+    fn a_window_is_of_time_or_of_calls() {
+        let mut config = CircuitBreakerConfig::default();
+        let time = Window::of(&config);
+        config.sampling_calls = Some(20);
+        let calls = Window::of(&config);
+        assert_eq!((time.is_of_time(), calls.is_of_time()), (true, false));
+        for window in [time, calls] {
+            for sample in [FAILED, FAILED, FAILED, SLOW, SLOW] {
+                window.record(1, 5, sample);
+            }
+            let totals = window.totals(1, 5);
+            assert_eq!((totals, totals.calls()), (Totals { succeeded: 2, failed: 3, slow: 2 }, 5));
+            window.clear();
+            assert_eq!(window.totals(1, 5), Totals::default());
+        }
+    }
+
+    #[test]
+    fn a_window_of_time_stretches_and_takes_over() {
+        let window = Window::of(&CircuitBreakerConfig::default());
+        window.stretch(nanos(std::time::Duration::from_secs(100)));
+        let totals = Totals { succeeded: 4, failed: 2, slow: 1 };
+        window.seed(7, 0, totals);
+        assert_eq!(window.totals(7, 99_000_000_000), totals);
+    }
+}

@@ -58,12 +58,20 @@ impl TimeWindow {
     /// Threads of a low number have a stripe of their own; the last one is for all others.
     #[inline(always)]
     fn add(&self, thread: usize, counter: Counter, bucket: usize, tag: Tag) {
-        let shared = self.stripes - 1;
-        if thread < shared {
-            add_alone(self.word(thread, counter, bucket), tag, 1);
-        } else {
-            add(self.word(shared, counter, bucket), tag, 1);
+        match self.own_stripe(thread) {
+            Some(own) => add_alone(self.word(own, counter, bucket), tag, 1),
+            None => add(self.word(self.shared_stripe(), counter, bucket), tag, 1),
         }
+    }
+
+    #[inline]
+    fn own_stripe(&self, thread: usize) -> Option<usize> {
+        (thread < self.shared_stripe()).then_some(thread)
+    }
+
+    #[inline]
+    fn shared_stripe(&self) -> usize {
+        self.stripes - 1
     }
 
     pub(super) fn totals(&self, generation: u64, now: u64) -> Totals {
@@ -92,7 +100,7 @@ impl TimeWindow {
     }
 
     pub(super) fn seed(&self, generation: u64, now: u64, totals: Totals) {
-        let shared = self.stripes - 1;
+        let shared = self.shared_stripe();
         let (bucket, tag) = self.place(generation, self.epoch(now));
         add(self.word(shared, Counter::Succeeded, bucket), tag, totals.succeeded);
         add(self.word(shared, Counter::Failed, bucket), tag, totals.failed);
@@ -159,6 +167,38 @@ mod tests {
         window.record(0, 2, 5, OK);
         window.record(0, 1, 5, OK);
         assert_eq!(window.totals(2, 5), Totals { succeeded: 1, failed: 0, slow: 0 });
+    }
+
+    #[test]
+    fn a_sample_is_not_seen_again_a_million_buckets_later() {
+        let window = window();
+        window.record(0, 0, 5, FAILED);
+        assert_eq!(window.totals(0, 5 + (10 << 20)), Totals::default());
+    }
+
+    #[test]
+    fn only_threads_of_a_low_number_write_alone() {
+        let window = TimeWindow::new(100, 10, 4);
+        assert_eq!(
+            [0, 2, 3, 4, usize::MAX].map(|thread| window.own_stripe(thread)),
+            [Some(0), Some(2), None, None, None]
+        );
+        for thread in [0, 1, 2, 3, 9, usize::MAX] {
+            window.record(thread, 0, 5, FAILED);
+            window.record(thread, 0, 15, OK);
+        }
+        assert_eq!(window.totals(0, 20), Totals { succeeded: 6, failed: 6, slow: 6 });
+        window.clear();
+        assert_eq!(window.totals(0, 20), Totals::default());
+    }
+
+    #[test]
+    fn a_longer_window_has_longer_buckets() {
+        let window = window();
+        window.stretch(1_000);
+        window.record(0, 0, 99, FAILED);
+        assert_eq!(window.totals(0, 999).failed, 1);
+        assert_eq!(window.totals(0, 1_000), Totals::default());
     }
 
     #[test]

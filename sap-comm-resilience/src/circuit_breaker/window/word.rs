@@ -61,7 +61,7 @@ fn sum(current: u64, tag: Tag, amount: u64) -> Option<u64> {
     } else {
         amount.min(MAX_COUNT)
     };
-    Some(tag.0 << COUNT_BITS | count)
+    Some((tag.0 << COUNT_BITS) + count)
 }
 
 /// The count, if the counter belongs to `tag`.
@@ -96,10 +96,27 @@ mod tests {
 
     #[test]
     fn a_new_lap_starts_from_zero() {
-        let word = AtomicU64::new(0);
-        add(&word, Tag::new(0, 0), 5);
-        add(&word, Tag::new(0, 1), 1);
-        assert_eq!(read(&word, Tag::new(0, 1)), 1);
+        for generation in [0, 3] {
+            for record in [add, add_alone] {
+                let word = AtomicU64::new(0);
+                record(&word, Tag::new(generation, 0), 5);
+                record(&word, Tag::new(generation, 1), 1);
+                assert_eq!(read(&word, Tag::new(generation, 0)), 0);
+                record(&word, Tag::new(generation, 1), 2);
+                record(&word, Tag::new(generation, 0), 9);
+                assert_eq!(read(&word, Tag::new(generation, 1)), 3);
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_circle_lies_ahead() {
+        let cases =
+            [(1, 2, true), (2, 1, false), (3, 3, false), (0, 7, true), (0, 8, false), (15, 0, true), (14, 6, false)];
+        for (a, b, expected) in cases {
+            assert_eq!(earlier(a, b, 4), expected, "{a} before {b}");
+        }
+        assert_eq!((low(4), low(28)), (15, 0xfff_ffff));
     }
 
     #[test]
