@@ -6,6 +6,7 @@ use loom::thread;
 
 use super::{
     consecutive::Consecutive,
+    ramp::{Admission, Ramp},
     state::{Phase, StateWord},
     window::{Sample, Totals, Window},
 };
@@ -105,5 +106,50 @@ fn two_failures_in_a_row_are_two() {
         let theirs = thread.join().unwrap();
         assert_eq!(mine.max(theirs), 2);
         assert_eq!(row.get(1), 2);
+    });
+}
+
+#[test]
+fn the_last_place_of_a_step_goes_to_one_thread() {
+    loom::model(|| {
+        let ramp = Arc::new(Ramp::new());
+        ramp.begin(0, 1_000);
+        for _ in 0..9 {
+            assert_eq!(ramp.admit(0), Admission::Admit);
+        }
+        let other = Arc::clone(&ramp);
+        let thread = thread::spawn(move || other.admit(0));
+        let admitted = [ramp.admit(0), thread.join().unwrap()];
+        assert_eq!(admitted.into_iter().filter(|admission| *admission == Admission::Admit).count(), 1);
+    });
+}
+
+#[test]
+fn whoever_sees_the_recovery_sees_its_ramp() {
+    loom::model(|| {
+        let breaker = Arc::new((StateWord::new(), Ramp::new()));
+        breaker.0.advance(breaker.0.load(), Phase::Open);
+        let other = Arc::clone(&breaker);
+        let thread = thread::spawn(move || {
+            let ramping = other.0.load().phase() == Phase::Ramping;
+            ramping.then(|| other.1.admit(100))
+        });
+        breaker.1.begin(100, 1_000);
+        breaker.0.advance(breaker.0.load(), Phase::Ramping);
+        assert_ne!(thread.join().unwrap(), Some(Admission::Over));
+    });
+}
+
+#[test]
+fn a_success_ends_a_row_only_before_or_after_a_failure() {
+    loom::model(|| {
+        let row = Arc::new(Consecutive::new());
+        row.failed(1);
+        let other = Arc::clone(&row);
+        let thread = thread::spawn(move || other.failed(1));
+        row.succeeded(1);
+        let failures = thread.join().unwrap();
+        // Either the success came between, or it came first or last.
+        assert!(matches!((failures, row.get(1)), (1, 1) | (2, 2) | (2, 0)), "{failures} {}", row.get(1));
     });
 }
