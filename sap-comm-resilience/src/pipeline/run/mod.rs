@@ -4,19 +4,21 @@
 //! hundred times the size of an attempt.
 
 mod steps;
+mod timer;
 
 use std::{
     future::Future,
     ops::ControlFlow::{self, Break, Continue},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 use steps::refuse;
+use timer::{Limit, Timer};
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep},
 };
 
 use super::{
@@ -47,21 +49,18 @@ pin_project! {
         // The context of the call, with its deadline.
         context: Option<sap_comm_core::Context>,
         #[pin]
-        deadline: Option<Sleep>,
+        deadline: Timer,
         seat: Option<H::Seat>,
         // Of the call or of the attempt, as the pipeline says.
         permit: Option<H::Permit>,
-        // Around all attempts.
-        #[pin]
-        whole: Option<Sleep>,
         session: Option<Session>,
         // The context of an attempt after the first.
         scope: Option<sap_comm_core::Context>,
         leave: Option<ThrottlePermit>,
         place: Option<ConcurrencyPermit>,
-        // Around one attempt.
+        // Around all attempts or one, as the pipeline says.
         #[pin]
-        single: Option<Sleep>,
+        timeout: Timer,
     }
 }
 
@@ -90,15 +89,14 @@ impl<H: Holder, A: Attempts> Run<H, A> {
             request: Some(request),
             step: Step::Begin,
             context: None,
-            deadline: None,
+            deadline: Timer::idle(),
             seat: None,
             permit: None,
-            whole: None,
             session: None,
             scope: None,
             leave: None,
             place: None,
-            single: None,
+            timeout: Timer::idle(),
         }
     }
 }
@@ -117,20 +115,20 @@ where
             if at.is_some_and(|at| at <= Instant::now()) {
                 return self.end((None, Err(PipelineError::deadline_exceeded())));
             }
-            let mut this = self.as_mut().project();
+            let this = self.as_mut().project();
             *this.context = Some(context);
-            this.deadline.set(at.map(sleep_until));
+            this.deadline.set(at.map(Limit::At));
         }
         let context = self.context.clone();
         if let Poll::Ready(ended) = within(&context, || self.as_mut().advance(cx)) {
             return self.end(ended);
         }
         let this = self.as_mut().project();
-        if elapsed(this.whole, cx) {
+        if !this.holder.timeout_per_attempt && this.timeout.elapsed(cx) {
             let timed_out = this.holder.timed_out();
             return self.end((Some(Outcome::Failure), Err(timed_out)));
         }
-        if elapsed(this.deadline, cx) {
+        if this.deadline.elapsed(cx) {
             return self.end((None, Err(PipelineError::deadline_exceeded())));
         }
         Poll::Pending
@@ -195,8 +193,13 @@ where
                     };
                     let result = match polled {
                         Poll::Ready(result) => result.map_err(PipelineError::inner),
-                        Poll::Pending if elapsed(this.single.as_mut(), cx) => Err(this.holder.timed_out()),
-                        Poll::Pending => return Poll::Pending,
+                        Poll::Pending => {
+                            let over = this.holder.timeout_per_attempt && this.timeout.as_mut().elapsed(cx);
+                            if !over {
+                                return Poll::Pending;
+                            }
+                            Err(this.holder.timed_out())
+                        }
                     };
                     this.settle(result)
                 }
@@ -226,9 +229,4 @@ fn within<R>(scope: &Option<sap_comm_core::Context>, run: impl FnOnce() -> R) ->
         Some(context) => context.clone().sync_scope(run),
         None => run(),
     }
-}
-
-/// Whether a bound has passed. An attempt that uses up the task's budget does not put it off.
-fn elapsed(bound: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
-    bound.as_pin_mut().is_some_and(|sleep| pin!(tokio::task::unconstrained(sleep)).poll(cx).is_ready())
 }

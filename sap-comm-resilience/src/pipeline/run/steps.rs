@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
         attempts::{Attempts, Verdict, judge},
         holder::{Holder, Settle},
     },
-    Next, RunProj, Step, within,
+    Limit, Next, RunProj, Step, within,
 };
 use crate::retry::Session;
 
@@ -52,9 +52,9 @@ where
                 Err(rejected) => return refuse::<A>(PipelineError::open(rejected)),
             }
         }
-        let whole = parts.timeout.filter(|_| !parts.timeout_per_attempt).map(|timeout| sleep(timeout.duration()));
-        let until = whole.as_ref().map(Sleep::deadline);
-        self.whole.set(whole);
+        let whole = parts.timeout.filter(|_| !parts.timeout_per_attempt).map(|timeout| timeout.duration());
+        let until = whole.filter(|_| parts.retry.is_some()).and_then(|whole| Instant::now().checked_add(whole));
+        self.timeout.as_mut().set(until.map(Limit::At).or(whole.map(Limit::After)));
         *self.session = parts.retry.as_ref().map(|retry| Session::begin(retry, until));
         Continue(Step::Attempt)
     }
@@ -85,8 +85,10 @@ where
     }
 
     pub(super) fn send(&mut self, request: A::Request) -> Next<A> {
-        let timeout = self.holder.timeout.filter(|_| self.holder.timeout_per_attempt);
-        self.single.set(timeout.map(|timeout| sleep(timeout.duration())));
+        if self.holder.timeout_per_attempt {
+            let timeout = self.holder.timeout.map(|timeout| Limit::After(timeout.duration()));
+            self.timeout.as_mut().set(timeout);
+        }
         let send = || within(self.scope, || self.attempts.send(request));
         let call = match self.permit {
             Some(permit) => permit.watch(send),
@@ -98,8 +100,10 @@ where
     /// An attempt came to this: everybody hears of it, and it is made again or ends the call.
     pub(super) fn settle(&mut self, result: Verdict<A>) -> Next<A> {
         self.step.set(Step::Over);
-        self.single.set(None);
         let parts = &**self.holder;
+        if parts.timeout_per_attempt {
+            self.timeout.as_mut().set(None);
+        }
         let (outcome, result) = judge(self.attempts, result);
         if let (Some(limit), Some(place)) = (&parts.concurrency, self.place.take()) {
             place.settle(limit.judge(outcome, result.as_ref().err()));
