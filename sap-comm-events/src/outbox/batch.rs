@@ -10,7 +10,7 @@ use futures_util::{StreamExt, future, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{RelayConfig, Unroutable, entry::Entry, store::Store};
@@ -62,9 +62,9 @@ enum Fate {
 const CHUNK: usize = 64;
 
 impl Desk {
-    /// Publishes and settles; publishing ends early when `cut` does.
-    pub(super) async fn publish(&self, entries: Vec<Entry>, cut: impl Future<Output = ()>) -> Tally {
-        let (until, held) = (Instant::now() + self.config.lease, entries.len() as u64);
+    /// Publishes and settles what was claimed by a question asked at `asked_at`; publishing ends early when `cut` does.
+    pub(super) async fn publish(&self, entries: Vec<Entry>, asked_at: Instant, cut: impl Future<Output = ()>) -> Tally {
+        let (until, held) = (asked_at + self.config.lease, entries.len() as u64);
         let lease = Lease { until: Mutex::new(until), held: AtomicU64::new(held) };
         let (done, mut fates) = mpsc::channel(entries.len().max(1));
         let lanes: FuturesUnordered<_> =
@@ -139,10 +139,18 @@ impl Desk {
     /// Ends when the lease could not be renewed in time, or not for every event: another relay has the rest.
     async fn keep(&self, lease: &Lease) {
         let length = self.config.lease;
-        while Instant::now() < *lease.until.lock() {
+        loop {
+            let until = *lease.until.lock();
+            if Instant::now() >= until {
+                return;
+            }
             sleep(length / 3).await;
             let asked_at = Instant::now();
-            match self.store.renew(&self.owner, length).await {
+            let Ok(renewed) = timeout_at(until, self.store.renew(&self.owner, length)).await else {
+                tracing::warn!("the claim was not renewed in time; the batch ends");
+                return;
+            };
+            match renewed {
                 Ok(renewed) if renewed < lease.held.load(Ordering::Acquire) => {
                     tracing::warn!(renewed, "some claimed events are no longer ours; the batch ends");
                     return;
@@ -267,7 +275,7 @@ mod tests {
         assert_eq!(entries.len(), 3);
         let steal = "UPDATE sap_outbox SET lease_owner = 'b', lease_until = lease_until * 2 WHERE number = 3";
         sqlx::query(steal).execute(&pool).await.unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(10), desk.publish(entries, future::pending())).await;
+        let ended = tokio::time::timeout(Duration::from_secs(10), desk.publish(entries, Instant::now(), future::pending())).await;
         assert_eq!(ended.expect("the batch ends").sent, 1);
         let owned = "SELECT COUNT(*) FROM sap_outbox WHERE lease_owner IS NOT NULL";
         let owned: i64 = sqlx::query_scalar(owned).fetch_one(&pool).await.unwrap();

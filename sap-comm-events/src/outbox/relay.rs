@@ -125,13 +125,14 @@ impl Relay {
         if !store.has_work().await? {
             return Ok((Next::WhenThereIsWork, false));
         }
+        let asked_at = Instant::now();
         let entries = match store.claim(owner, config.lease, config.batch).await? {
             Claim::Got(entries) if entries.is_empty() => return Ok((Next::WhenThereIsWork, false)),
             Claim::Got(entries) => entries,
             Claim::Busy => return Ok((Next::Soon(BUSY.mul_f64(fastrand::f64())), false)),
         };
         let claimed = entries.len();
-        let Tally { sent, broker_away } = self.desk.publish(entries, self.cut()).await;
+        let Tally { sent, broker_away } = self.desk.publish(entries, asked_at, self.cut()).await;
         tracing::debug!(claimed, sent, "relayed events of the outbox");
         Ok((Next::AtOnce, broker_away))
     }

@@ -24,7 +24,8 @@ impl Dialect {
         }
     }
 
-    /// Fills `{now}`, milliseconds since the Unix epoch by the database's clock, which all processes share; `{serial}`,
+    /// Fills `{now}`, milliseconds since the Unix epoch by the database's clock, which all processes share, the same
+    /// throughout a statement: a lease that ended in the middle of one would let a later event overtake; `{serial}`,
     /// the type of a key that counts up; and `{list}`, the rows of a list made by [`Dialect::list`] and bound as `$1`.
     pub(crate) fn fill(self, template: &str) -> String {
         let (now, serial, list) = match self {
@@ -34,7 +35,7 @@ impl Dialect {
                 "(SELECT value FROM json_each('[' || $1 || ']'))",
             ),
             Self::Postgres => (
-                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+                "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)",
                 "BIGSERIAL PRIMARY KEY",
                 "(SELECT unnest(CAST(string_to_array($1, ',') AS BIGINT[])))",
             ),
