@@ -58,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
     for subscription in subscriptions {
         subscription.stop().await;
     }
-    for letter in broker.dead_letters("order.events", "billing").list(10).await? {
+    for letter in broker.dead_letters("order.events", "billing").peek(10).await? {
         println!("dead:    {} after {} attempts: {}", letter.event_type, letter.attempts, letter.reason);
     }
     broker.close(Duration::from_secs(1)).await;

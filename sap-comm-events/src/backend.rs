@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     BrokerHealth, DeadLetterError, PublishError, SubscribeError,
     message::Message,
-    topology::{Target, Topology},
+    topology::{Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// A broker, or a connection to one.
@@ -23,8 +23,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Declares `topology` again, in case somebody deleted part of it.
     async fn declare(&self, topology: &Topology) -> Result<(), SubscribeError>;
 
-    /// Takes up to `limit` messages from a queue into hand.
-    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError>;
+    /// Compares what exists with `spec`, and makes nothing.
+    async fn examine(&self, spec: &TopologySpec) -> Result<Vec<TopologyDifference>, SubscribeError>;
+
+    /// Gets ready to take the messages of a queue into hand.
+    async fn hand(&self, queue: &str) -> Result<Box<dyn Hand>, DeadLetterError>;
 
     /// How many messages wait in a queue; none when there is no such queue.
     async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError>;
@@ -71,14 +74,25 @@ pub(crate) struct Limits {
     pub(crate) concurrency: usize,
 }
 
-/// Messages taken from a queue.
+/// Takes the messages of a queue, one after the other. Dropped, what was not removed is back in its place.
 #[async_trait]
 pub(crate) trait Hand: Send {
-    /// The messages that are yet to be looked at, oldest first.
-    fn take(&mut self) -> Vec<Delivery>;
+    /// The next message, oldest first; `None` once the queue is empty. Cancel safe.
+    async fn next(&mut self) -> Result<Option<Held>, DeadLetterError>;
 
-    /// Waits until settlements are done and everything else is back in the queue.
+    /// Removes a message in hand for good. The broker learns of it soon.
+    async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError>;
+
+    /// Waits until what was removed is gone and everything else is back in its place.
     async fn end(self: Box<Self>);
+}
+
+/// A message in hand.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Tells it from the others in hand.
+    pub(crate) number: u64,
+    pub(crate) message: Arc<Message>,
 }
 
 /// A message that waits to be settled; dropped, it goes back to its queue.

@@ -6,7 +6,9 @@
 //! | [`EventRouter`] | handlers by payload type, and what they may answer |
 //! | [`Subscription`] | the exchange, the consumer group and its limits |
 //! | [`Request`] | a command that is answered, by [`Broker::request`] and [`EventRouter::on_request`] |
-//! | [`DeadLetters`] | what could not be handled: list, count, redrive |
+//! | [`DeadLetters`] | what could not be handled: count, peek, redrive, purge |
+//! | [`Tail`] | what is published to an exchange, live, for whoever looks on |
+//! | [`TopologySpec`] | what a service declares, and where its broker differs |
 //! | `async_api` | the AsyncAPI document of a service (feature `asyncapi`) |
 //! | [`cloud_events`] | events as CloudEvents, for peers that speak those |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
@@ -60,6 +62,7 @@ mod router;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod subscription;
+mod tail;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod topology;
@@ -69,12 +72,13 @@ pub use broker::{
     PublishOptions, TlsConfig,
 };
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
-pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetters};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Filter, Progress, Round};
 pub use message::{EventFormat, header};
 pub use request::{Request, RequestError};
 pub use router::{Batching, EventRouter, HandlerError, Outcome};
 pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, SubscriptionHandle};
-pub use topology::TopologyError;
+pub use tail::{Tail, TailedEvent};
+pub use topology::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologyDifference, TopologyError, TopologySpec};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -210,7 +210,7 @@ impl Story {
         let data: Value = serde_json::from_str(report.data.get())?;
         same("the original event", &json!("content.published"), &data["originalEvent"]["type"])?;
         same("the code", &json!("USER_NOT_FOUND"), &data["error"]["code"])?;
-        let letters = self.cluster.broker().dead_letters("content.events", "notification-service").list(100).await?;
+        let letters = self.cluster.broker().dead_letters("content.events", "notification-service").peek(100).await?;
         let event_id = data["originalEvent"]["id"].as_str().unwrap_or_default();
         let letter = letters.iter().find(|letter| letter.id == event_id);
         let attempts = letter.map(|letter| letter.attempts);

@@ -10,6 +10,7 @@ mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "sql")]
@@ -22,7 +23,13 @@ pub use self::{
     publish_error::PublishError,
     tls::TlsConfig,
 };
-use crate::{DeadLetters, backend::Backend, memory::MemoryBackend, request::Replies};
+use crate::{
+    DeadLetterError, DeadLetterQueue, DeadLetters, SubscribeError,
+    backend::Backend,
+    memory::MemoryBackend,
+    request::Replies,
+    topology::{Topology, TopologyDifference, TopologySpec, command_queue, group_queue},
+};
 
 /// A connection to a broker, on behalf of one service. Cheap to clone.
 ///
@@ -45,6 +52,8 @@ struct Shared {
     /// Ends every subscription at once.
     abort: CancellationToken,
     replies: Replies,
+    /// What the subscriptions so far have declared.
+    declared: Mutex<TopologySpec>,
 }
 
 #[cfg(feature = "rabbitmq")]
@@ -90,7 +99,8 @@ impl Broker {
     fn new(backend: Arc<dyn Backend>, config: BrokerConfig) -> Self {
         let service = config.service.as_str().into();
         let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort, replies: Replies::default() }), service }
+        let (replies, declared) = (Replies::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort, replies, declared }), service }
     }
 
     /// The same connection on behalf of another service: another source of events and another default group.
@@ -116,13 +126,48 @@ impl Broker {
     /// What `group` could not handle of `exchange`.
     #[must_use]
     pub fn dead_letters(&self, exchange: &str, group: &str) -> DeadLetters {
-        DeadLetters::of_group(self.clone(), exchange, group)
+        self.dead_letters_of(&group_queue(exchange, group))
     }
 
     /// The commands of type `event_type` that could not be handled.
     #[must_use]
     pub fn dead_commands(&self, exchange: &str, event_type: &str) -> DeadLetters {
-        DeadLetters::of_command(self.clone(), exchange, event_type)
+        self.dead_letters_of(&command_queue(exchange, event_type))
+    }
+
+    /// What could not be handled of a queue that is known by name, such as `user.events.audit`.
+    #[must_use]
+    pub fn dead_letters_of(&self, queue: &str) -> DeadLetters {
+        DeadLetters::new(self.clone(), queue.to_owned())
+    }
+
+    /// What every clone's subscriptions so far have declared, those of [`Subscription::ephemeral`](crate::Subscription)
+    /// left out: for `sap-events topology diff`, and for whoever looks after the broker.
+    #[must_use]
+    pub fn topology(&self) -> TopologySpec {
+        self.shared.declared.lock().clone()
+    }
+
+    /// Where the broker is not as `spec` says. Makes and changes nothing. RabbitMQ names one argument of each queue and
+    /// exchange, and does not tell of bindings; the in-memory broker knows no exchanges and no replication.
+    ///
+    /// # Errors
+    /// When the broker is away, or refuses to tell.
+    pub async fn topology_differences(&self, spec: &TopologySpec) -> Result<Vec<TopologyDifference>, SubscribeError> {
+        self.backend().examine(spec).await
+    }
+
+    /// The dead letters of every queue that a subscription of any clone has consumed so far, in the order of their names.
+    ///
+    /// # Errors
+    /// When the broker is away, or one of the queues was deleted.
+    pub async fn dead_letter_queues(&self) -> Result<Vec<DeadLetterQueue>, DeadLetterError> {
+        let mut queues = Vec::new();
+        for queue in self.topology().queues_with_dead_letters() {
+            let letters = self.dead_letters_of(queue);
+            queues.push(DeadLetterQueue { queue: queue.to_owned(), count: letters.count().await? });
+        }
+        Ok(queues)
     }
 
     /// Closes the connection for every clone: subscriptions stop taking events and finish those in hand, then no
@@ -155,6 +200,10 @@ impl Broker {
 
     pub(crate) fn replies(&self) -> &Replies {
         &self.shared.replies
+    }
+
+    pub(crate) fn note(&self, topology: &Topology) {
+        self.shared.declared.lock().extend(TopologySpec::of(topology));
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

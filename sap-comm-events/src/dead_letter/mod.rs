@@ -1,91 +1,63 @@
-//! What could not be handled: look at it, count it, send it back.
+//! What could not be handled: count it, look at it, send it back, remove it.
 
-use std::time::Duration;
+mod error;
+mod filter;
+mod letter;
+mod pass;
+mod round;
 
-use bytes::Bytes;
-use sap_comm_core::Timestamp;
-use tokio::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{
-    Broker, PublishError,
-    backend::Delivery,
-    message::header,
-    topology::{Target, command_queue, dead_queue, group_queue},
+use sap_comm_core::EventKind;
+
+pub use self::{
+    error::DeadLetterError,
+    filter::Filter,
+    letter::DeadLetter,
+    round::{Progress, Round},
 };
 
-/// An event that could not be handled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The event id; empty if its publisher named none.
-    pub id: String,
-    /// The event type.
-    pub event_type: String,
-    /// The bytes of the message: an event's JSON, or what was not one.
-    pub event: Bytes,
-    /// Why it could not be handled.
-    pub reason: String,
-    /// The code of that failure.
-    pub code: String,
-    /// How often it was handled.
-    pub attempts: u32,
-    /// When it became a dead letter, if it was this crate that made it one.
-    pub at: Option<Timestamp>,
-}
-
-/// Why dead letters could not be read or sent back.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeadLetterError {
-    /// The broker could not be reached.
-    #[error("the broker is away: {reason}")]
-    Unavailable {
-        /// The last thing that went wrong.
-        reason: String,
-    },
-    /// There is no such queue: no subscription of that group was ever made.
-    #[error("there is no queue {queue:?}")]
-    NoQueue {
-        /// The queue of the dead letters.
-        queue: String,
-    },
-    /// The broker's user may not read the queue.
-    #[error("the broker refuses access: {reason}")]
-    Forbidden {
-        /// What the broker said.
-        reason: String,
-    },
-    /// The broker did not take an event back; those before it are redriven.
-    #[error("event {id:?} could not be sent back after {redriven} others: {source}")]
-    Redrive {
-        /// The event that failed.
-        id: String,
-        /// How many were sent back before it.
-        redriven: usize,
-        /// Why.
-        source: PublishError,
-    },
-}
+use self::pass::Act;
+use crate::{
+    Broker,
+    message::header,
+    topology::{Target, check_name, dead_queue},
+};
 
 /// The dead letters of one queue.
+///
+/// While one of these operations runs, what it has looked at is held: others neither see nor count it. When it ends,
+/// is dropped or killed, or loses its connection, everything that it did not remove is back in its place and order, as
+/// RabbitMQ documents for classic queues; a quorum queue puts it to the front. The process keeps no more than the few
+/// messages on their way, however many stay.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     broker: Broker,
     queue: String,
 }
 
-/// How many dead letters a redrive holds at once.
-const BATCH: usize = 64;
-/// How long a broker may take to take one back.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// A queue, and how many of its events are dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DeadLetterQueue {
+    /// The queue that they come from, such as `user.events.audit`.
+    pub queue: String,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// What is looked at unless the round says otherwise.
+const PEEK: usize = 100;
 
 impl DeadLetters {
-    pub(crate) fn of_group(broker: Broker, exchange: &str, group: &str) -> Self {
-        Self { broker, queue: group_queue(exchange, group) }
+    pub(crate) fn new(broker: Broker, queue: String) -> Self {
+        Self { broker, queue }
     }
 
-    pub(crate) fn of_command(broker: Broker, exchange: &str, event_type: &str) -> Self {
-        Self { broker, queue: command_queue(exchange, event_type) }
+    /// The queue that they come from and go back to.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// How many there are.
@@ -96,72 +68,71 @@ impl DeadLetters {
         self.broker.backend().depth(&dead_queue(&self.queue)).await
     }
 
-    /// The oldest ones, `limit` at most; they stay where they are.
+    /// The oldest ones of the round, 100 unless it has a limit; they stay where they are. To see more than memory holds,
+    /// take a dry run with [`Round::on_letter`].
     ///
     /// # Errors
     /// As [`DeadLetters::count`].
-    pub async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        let mut hand = self.broker.backend().fetch(&dead_queue(&self.queue), limit).await?;
-        let letters = hand.take().iter().map(letter).collect();
-        hand.end().await;
-        Ok(letters)
+    pub async fn peek(&self, round: impl Into<Round>) -> Result<Vec<DeadLetter>, DeadLetterError> {
+        let mut round = round.into();
+        round.limit.get_or_insert(PEEK);
+        let letters = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&letters);
+        let mut also = round.on_letter.take();
+        let round = round.on_letter(move |letter| {
+            if let Some(look) = &mut also {
+                look(letter);
+            }
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(letter.clone());
+        });
+        self.run(round, Act::Look).await?;
+        Ok(std::mem::take(&mut *letters.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Sends the oldest ones back to the queue that they came from, `limit` at most, as if they had never been handled.
+    /// Sends those of the round back to the queue that they came from, as if they had never been handled. No other
+    /// group sees them again.
     ///
-    /// Each leaves the dead letters only after the broker confirmed its return. What becomes a dead letter meanwhile stays
-    /// one, so an event that fails at once is not sent round in circles. Returns how many were sent back.
+    /// Each leaves the dead letters only after the broker confirmed its return: whatever ends in between, it is there
+    /// twice rather than lost. What becomes a dead letter meanwhile stays one, so an event that fails at once is not
+    /// sent round in circles. Dropping the future leaves those that are not confirmed where they were; they may be
+    /// there twice.
     ///
     /// # Errors
-    /// When the broker is away, there is no such queue, or one is not taken back; the rest stay dead letters.
-    pub async fn redrive(&self, limit: usize) -> Result<usize, DeadLetterError> {
-        let there = self.count().await?;
-        let limit = limit.min(usize::try_from(there).unwrap_or(usize::MAX));
-        let mut redriven = 0;
-        while redriven < limit {
-            let mut hand = self.broker.backend().fetch(&dead_queue(&self.queue), BATCH.min(limit - redriven)).await?;
-            let batch = hand.take();
-            let done = batch.is_empty();
-            let returned = self.send_back(batch, &mut redriven).await;
-            hand.end().await;
-            returned?;
-            if done {
-                break;
-            }
-        }
-        Ok(redriven)
+    /// When the broker is away, there is no such queue, an option is invalid, or one is not taken back; the rest stay
+    /// dead letters.
+    pub async fn redrive(&self, round: impl Into<Round>) -> Result<Progress, DeadLetterError> {
+        let queue = self.queue.clone();
+        self.run(round.into(), Act::SendBack(Box::new(move |_| Target::Queue(queue.clone())))).await
     }
 
-    async fn send_back(&self, batch: Vec<Delivery>, redriven: &mut usize) -> Result<(), DeadLetterError> {
-        for delivery in batch {
-            let mut message = (*delivery.message).clone();
-            for name in header::OF_FAILURE {
-                message.headers.remove(name);
-            }
-            let target = Target::Queue(self.queue.clone());
-            let returned = self.broker.backend().publish(target, message, Instant::now() + DEADLINE).await;
-            returned.map_err(|source| DeadLetterError::Redrive {
-                id: delivery.message.id.clone(),
-                redriven: *redriven,
-                source,
-            })?;
-            delivery.settlement.ack();
-            *redriven += 1;
-        }
-        Ok(())
+    /// Like [`DeadLetters::redrive`], and publishes them to `exchange` again: every group that wants their types gets
+    /// them, those included that have handled them before.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::redrive`].
+    pub async fn redrive_to_exchange(
+        &self,
+        exchange: &str,
+        round: impl Into<Round>,
+    ) -> Result<Progress, DeadLetterError> {
+        check_name("exchange", exchange)?;
+        let exchange = exchange.to_owned();
+        let target = move |message: &crate::message::Message| {
+            let kind = message.headers.text(header::KIND).and_then(|kind| kind.parse().ok());
+            Target::of(&exchange, kind.unwrap_or(EventKind::Domain))
+        };
+        self.run(round.into(), Act::SendBack(Box::new(target))).await
     }
-}
 
-fn letter(delivery: &Delivery) -> DeadLetter {
-    let message = &delivery.message;
-    let text = |name| message.headers.text(name).unwrap_or_default().to_owned();
-    DeadLetter {
-        id: message.id.clone(),
-        event_type: message.event_type.clone(),
-        event: message.body.clone(),
-        reason: text(header::REASON),
-        code: text(header::CODE),
-        attempts: message.attempt(),
-        at: message.headers.text(header::FAILED_AT).and_then(|text| text.parse().ok()),
+    /// Removes those of the round for good.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::count`].
+    pub async fn purge(&self, round: impl Into<Round>) -> Result<Progress, DeadLetterError> {
+        self.run(round.into(), Act::Remove).await
+    }
+
+    async fn run(&self, round: Round, act: Act) -> Result<Progress, DeadLetterError> {
+        pass::run(&self.broker, &dead_queue(&self.queue), round, act).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod delay;
 mod gate;
+mod hand;
 mod load;
 mod pattern;
 mod settlement;
@@ -21,17 +22,19 @@ use parking_lot::Mutex;
 use sap_comm_core::Timestamp;
 use tokio::{task::JoinSet, time::Instant};
 
+pub(crate) use self::pattern::matches;
+
 use self::{
     gate::Gate,
-    settlement::{Desk, MemorySettlement},
+    hand::MemoryHand,
     source::MemorySource,
     state::{Refusal, State},
 };
 use crate::{
     BrokerConfig, BrokerHealth, BrokerState, DeadLetterError, OverflowPolicy, PublishError, SubscribeError,
-    backend::{Backend, Delivery, Hand, Limits, Redelivered, Source},
+    backend::{Backend, Hand, Limits, Source},
     message::Message,
-    topology::{Role, Target, Topology},
+    topology::{Role, Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// Exchanges and queues in memory.
@@ -114,18 +117,6 @@ impl MemoryBackend {
     }
 }
 
-/// Messages in hand, which are back the moment that they are dropped.
-struct MemoryHand(Vec<Delivery>);
-
-#[async_trait]
-impl Hand for MemoryHand {
-    fn take(&mut self) -> Vec<Delivery> {
-        std::mem::take(&mut self.0)
-    }
-
-    async fn end(self: Box<Self>) {}
-}
-
 /// Counts a publish for as long as it lives.
 struct Pending<'a>(&'a MemoryBackend);
 
@@ -159,21 +150,12 @@ impl Backend for MemoryBackend {
         self.declare_all(&mut self.shared.state.lock(), topology)
     }
 
-    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
-        let mut taken = Vec::new();
-        let mut state = self.shared.state.lock();
-        let desk = Desk::new(&self.shared, queue.into(), state.load(queue));
-        if !state.has(queue) {
-            return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
-        }
-        while taken.len() < limit
-            && let Some(stored) = state.take(queue)
-        {
-            let message = Arc::clone(&stored.message);
-            let settlement = Box::new(MemorySettlement::new(&desk, stored));
-            taken.push(Delivery { message, queue: Arc::clone(&desk.queue), redelivered: Redelivered::No, settlement });
-        }
-        Ok(Box::new(MemoryHand(taken)))
+    async fn examine(&self, spec: &TopologySpec) -> Result<Vec<TopologyDifference>, SubscribeError> {
+        Ok(self.shared.state.lock().differences(spec))
+    }
+
+    async fn hand(&self, queue: &str) -> Result<Box<dyn Hand>, DeadLetterError> {
+        Ok(Box::new(MemoryHand::new(&self.shared, queue)))
     }
 
     async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError> {

@@ -1,7 +1,7 @@
 //! Topic patterns: words between dots, `*` for one word, `#` for any number of them.
 
 /// Whether routing key `key` matches `pattern`.
-pub(super) fn matches(pattern: &str, key: &str) -> bool {
+pub(crate) fn matches(pattern: &str, key: &str) -> bool {
     if pattern == "#" || pattern == key {
         return true;
     }

@@ -12,7 +12,7 @@ use super::{load::Load, pattern::matches};
 use crate::{
     TopologyError,
     message::Message,
-    topology::{Binding, ExchangeKind, Queue, Role, Target},
+    topology::{Binding, ExchangeKind, Queue, Role, TAIL_LENGTH, Target, Topology, TopologyDifference, TopologySpec},
 };
 
 pub(super) struct State {
@@ -36,7 +36,7 @@ struct Store {
 #[derive(Debug)]
 pub(super) struct Stored {
     /// Grows with every message; keeps the order when one comes back.
-    number: u64,
+    pub(super) number: u64,
     pub(super) message: Arc<Message>,
     /// When a delayed message is due.
     pub(super) due: Option<Instant>,
@@ -61,21 +61,18 @@ impl State {
             if store.role == queue.role {
                 return Ok(false);
             }
-            return Err(TopologyError {
-                object: format!("queue {:?}", queue.name),
-                argument: None,
-                detail: format!("it is {:?}, and {:?} is declared", store.role, queue.role),
-            });
+            let detail = format!("it is {:?}, and {:?} is declared", store.role, queue.role);
+            return Err(TopologyError::new(format!("queue {:?}", queue.name), detail));
         }
         let bells = match queue.role {
             Role::Delay { .. } => vec![Arc::default()],
-            Role::Work { .. } | Role::Ephemeral | Role::Dead { .. } => Vec::new(),
+            Role::Work { .. } | Role::Ephemeral | Role::Tail | Role::Dead { .. } => Vec::new(),
         };
         let load = match &queue.role {
             Role::Delay { to: served, .. } | Role::Dead { of: served } => {
                 self.queues.get(served).map(|store| store.load.clone()).unwrap_or_default()
             }
-            Role::Work { .. } | Role::Ephemeral => Load::default(),
+            Role::Work { .. } | Role::Ephemeral | Role::Tail => Load::default(),
         };
         let store = Store { role: queue.role.clone(), ready: VecDeque::new(), load, bells };
         self.queues.insert(queue.name.clone(), store);
@@ -119,7 +116,7 @@ impl State {
         let mut others: Vec<&str> = wanted.filter(|other| *other != first).collect();
         others.sort_unstable();
         others.dedup();
-        let is_full = |store: &Store| store.load.get() >= *capacity;
+        let is_full = |store: &Store| store.role != Role::Tail && store.load.get() >= *capacity;
         if others.iter().any(|queue| queues.get(*queue).is_some_and(is_full)) {
             return Err(Refusal::Full(*capacity));
         }
@@ -195,6 +192,25 @@ impl State {
         }
     }
 
+    /// What is missing of `spec` or other than it says. Exchanges are there as soon as anybody names them, and what
+    /// replicates a queue has no meaning here.
+    pub(super) fn differences(&self, spec: &TopologySpec) -> Vec<TopologyDifference> {
+        let topology = Topology {
+            queues: (self.queues.iter())
+                .map(|(name, store)| Queue { name: name.clone(), role: store.role.clone() })
+                .collect(),
+            bindings: self.bindings.values().flatten().cloned().collect(),
+            ..Topology::default()
+        };
+        let mut wanted = TopologySpec { exchanges: Vec::new(), ..spec.clone() };
+        for queue in &mut wanted.queues {
+            for replication in ["x-queue-type", "x-dead-letter-strategy", "x-overflow"] {
+                queue.arguments.remove(replication);
+            }
+        }
+        wanted.differences(&TopologySpec::of(&topology))
+    }
+
     pub(super) fn has(&self, queue: &str) -> bool {
         self.queues.contains_key(queue)
     }
@@ -221,7 +237,7 @@ impl State {
         if let Some(store) = self.queues.get_mut(queue) {
             store.bells.retain(|own| !Arc::ptr_eq(own, bell));
             store.ring();
-            if store.role == Role::Ephemeral && store.bells.is_empty() {
+            if matches!(store.role, Role::Ephemeral | Role::Tail) && store.bells.is_empty() {
                 self.queues.remove(queue);
                 self.bindings.values_mut().for_each(|bindings| bindings.retain(|binding| binding.queue != queue));
             }
@@ -237,6 +253,10 @@ impl Store {
     fn push(&mut self, mut stored: Stored) {
         if let Role::Delay { delay, .. } = &self.role {
             stored.due = Some(Instant::now() + *delay);
+        }
+        if self.role == Role::Tail && self.ready.len() >= TAIL_LENGTH.into() {
+            self.ready.pop_front();
+            self.load.remove();
         }
         self.load.add();
         self.ready.push_back(stored);

@@ -26,7 +26,6 @@ pub(crate) struct Message {
     pub(crate) correlation_id: Option<String>,
     /// The queue to answer to.
     pub(crate) reply_to: Option<String>,
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) source: Option<String>,
     /// Seconds since the Unix epoch.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]

@@ -275,7 +275,9 @@ mod tests {
         assert_eq!(entries.len(), 3);
         let steal = "UPDATE sap_outbox SET lease_owner = 'b', lease_until = lease_until * 2 WHERE number = 3";
         sqlx::query(steal).execute(&pool).await.unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(10), desk.publish(entries, Instant::now(), future::pending())).await;
+        let ended =
+            tokio::time::timeout(Duration::from_secs(10), desk.publish(entries, Instant::now(), future::pending()))
+                .await;
         assert_eq!(ended.expect("the batch ends").sent, 1);
         let owned = "SELECT COUNT(*) FROM sap_outbox WHERE lease_owner IS NOT NULL";
         let owned: i64 = sqlx::query_scalar(owned).fetch_one(&pool).await.unwrap();

@@ -100,7 +100,7 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
     })
 }
 
-fn unsupported(feature: Feature, version: Version) -> SubscribeError {
+pub(super) fn unsupported(feature: Feature, version: Version) -> SubscribeError {
     let Feature { name, since } = feature;
     SubscribeError::Unsupported { feature: name, needs: since.to_string(), version: version.to_string() }
 }

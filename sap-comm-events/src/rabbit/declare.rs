@@ -8,16 +8,13 @@ use lapin::{
 
 use super::{
     link::Live,
-    refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, Refusal},
+    refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
     version::{Feature, QUORUM_QUEUES, Version},
 };
 use crate::{
     TopologyError,
-    topology::{ExchangeKind, Queue, Role, Topology},
+    topology::{Argument, ExchangeKind, ExchangeSpec, QueueSpec, Topology},
 };
-
-/// Milliseconds that an ephemeral queue waits for its consumer to come back.
-const EPHEMERAL_LIFE: i64 = 60_000;
 
 /// Why something could not be declared.
 pub(super) enum DeclareError {
@@ -39,7 +36,9 @@ impl DeclareError {
 
     fn of(error: &lapin::Error, object: impl FnOnce() -> String) -> Self {
         match Refusal::of(error) {
-            Some(refusal) if refusal.code == PRECONDITION_FAILED => Self::Difference(refusal.difference(object())),
+            Some(refusal) if [PRECONDITION_FAILED, RESOURCE_LOCKED].contains(&refusal.code) => {
+                Self::Difference(refusal.difference(object()))
+            }
             Some(refusal) if refusal.code == ACCESS_REFUSED => Self::Forbidden(refusal.text),
             _ => Self::Connection(error.to_string()),
         }
@@ -60,7 +59,7 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
             exchange(channel, name, *kind).await?;
         }
         for declared in &topology.queues {
-            queue(channel, declared, topology.quorum).await?;
+            queue(channel, &QueueSpec::of(declared, topology.quorum)).await?;
         }
         for binding in &topology.bindings {
             let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
@@ -81,49 +80,45 @@ pub(super) async fn declare_exchange(live: &Live, name: &str, kind: ExchangeKind
 }
 
 async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
-    let kind = match kind {
-        ExchangeKind::Topic => lapin::ExchangeKind::Topic,
-        ExchangeKind::Direct => lapin::ExchangeKind::Direct,
-    };
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let declared = channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await;
-    declared.map_err(|error| DeclareError::of(&error, || format!("exchange {name:?}")))
+    declare_as(channel, &ExchangeSpec::new(name, kind)).await
 }
 
-async fn queue(channel: &Channel, queue: &Queue, quorum: bool) -> Result<(), DeclareError> {
+/// Declares an exchange.
+pub(super) async fn declare_as(channel: &Channel, spec: &ExchangeSpec) -> Result<(), DeclareError> {
+    let options = ExchangeDeclareOptions { durable: spec.durable, ..ExchangeDeclareOptions::default() };
+    let declared =
+        channel.exchange_declare(spec.name.as_str().into(), kind(spec), options, FieldTable::default()).await;
+    declared.map_err(|error| DeclareError::of(&error, || spec.object()))
+}
+
+/// The type of an exchange in the client library's words.
+pub(super) fn kind(spec: &ExchangeSpec) -> lapin::ExchangeKind {
+    match spec.kind.as_str() {
+        "topic" => lapin::ExchangeKind::Topic,
+        "direct" => lapin::ExchangeKind::Direct,
+        "fanout" => lapin::ExchangeKind::Fanout,
+        "headers" => lapin::ExchangeKind::Headers,
+        other => lapin::ExchangeKind::Custom(other.to_owned()),
+    }
+}
+
+/// Declares a queue.
+pub(super) async fn queue(channel: &Channel, spec: &QueueSpec) -> Result<(), DeclareError> {
     let mut arguments = FieldTable::default();
-    // What a replicated queue relies on is replicated too, or the loss of one node would stop its consumers.
-    if quorum && queue.role != Role::Ephemeral {
-        arguments.insert("x-queue-type".into(), text("quorum"));
+    for (name, value) in &spec.arguments {
+        let value = match value {
+            Argument::Flag(flag) => AMQPValue::Boolean(*flag),
+            Argument::Number(number) => AMQPValue::LongLongInt(*number),
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+        };
+        arguments.insert(name.as_str().into(), value);
     }
-    match &queue.role {
-        Role::Work { single_active } => {
-            if *single_active {
-                arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-            }
-        }
-        Role::Dead { .. } => {}
-        Role::Ephemeral => {
-            arguments.insert("x-expires".into(), AMQPValue::LongLongInt(EPHEMERAL_LIFE));
-        }
-        Role::Delay { delay, to } => {
-            // The configuration keeps delays within 32 bits.
-            let ttl = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-            arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(ttl));
-            arguments.insert("x-dead-letter-exchange".into(), text(""));
-            arguments.insert("x-dead-letter-routing-key".into(), text(to));
-            if quorum {
-                // Otherwise an event is dropped whose queue has no leader at the moment that its delay is over.
-                arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
-                arguments.insert("x-overflow".into(), text("reject-publish"));
-            }
-        }
-    }
-    let name = queue.name.as_str();
-    let declared = channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await;
-    declared.map(drop).map_err(|error| DeclareError::of(&error, || format!("queue {name:?}")))
-}
-
-fn text(value: &str) -> AMQPValue {
-    AMQPValue::LongString(value.into())
+    let options = QueueDeclareOptions {
+        durable: spec.durable,
+        exclusive: spec.exclusive,
+        auto_delete: spec.auto_delete,
+        ..QueueDeclareOptions::default()
+    };
+    let declared = channel.queue_declare(spec.name.as_str().into(), options, arguments).await;
+    declared.map(drop).map_err(|error| DeclareError::of(&error, || spec.object()))
 }

@@ -3,62 +3,56 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use lapin::{
     Channel,
-    options::{BasicGetOptions, QueueDeclareOptions},
+    message::BasicGetMessage,
+    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
 };
 
 use super::{
-    acks::Acks,
     link::{Absence, Live, Watcher},
     properties,
     refusal::{ACCESS_REFUSED, NOT_FOUND, Refusal},
 };
 use crate::{
     DeadLetterError,
-    backend::{Delivery, Hand, Redelivered},
+    backend::{Hand, Held},
 };
 
-/// A channel that holds messages; closing it gives back what is not acknowledged.
+/// How many messages are asked for at once; the broker answers in order.
+const AHEAD: usize = 32;
+
+/// A channel that holds messages. However it is closed, what is not acknowledged goes back to its place.
 pub(super) struct RabbitHand {
     live: Arc<Live>,
     channel: Channel,
-    acks: Acks,
-    messages: Vec<Delivery>,
+    queue: ShortString,
+    asked: FuturesOrdered<BoxFuture<'static, lapin::Result<Option<BasicGetMessage>>>>,
 }
 
-/// Takes up to `limit` messages.
-pub(super) async fn fetch(
-    link: &Watcher,
-    queue: &str,
-    limit: usize,
-    wait: Duration,
-) -> Result<RabbitHand, DeadLetterError> {
-    let (live, channel, _) = look(link, queue, wait).await?;
-    let acks = Acks::start(channel.clone(), Arc::default());
-    let name: Arc<str> = queue.into();
-    let mut messages = Vec::new();
-    while messages.len() < limit {
-        let taken = live.answer(channel.basic_get(queue.into(), BasicGetOptions::default())).await;
-        let Some(taken) = taken.map_err(unavailable)?.map_err(|error| explain(&error, queue))? else {
-            break;
-        };
-        let (tag, message) = (taken.delivery.delivery_tag, properties::message(taken.delivery));
-        let settlement = acks.settlement(tag, message.id.clone());
-        let queue = Arc::clone(&name);
-        messages.push(Delivery { message: Arc::new(message), queue, redelivered: Redelivered::No, settlement });
+impl RabbitHand {
+    pub(super) async fn open(link: &Watcher, queue: &str, wait: Duration) -> Result<Self, DeadLetterError> {
+        let (live, channel, queue) = open(link, queue, wait).await?;
+        Ok(Self { live, channel, queue, asked: FuturesOrdered::new() })
     }
-    Ok(RabbitHand { live, channel, acks, messages })
 }
 
 /// How many messages are ready in the queue.
 pub(super) async fn depth(link: &Watcher, queue: &str, wait: Duration) -> Result<u64, DeadLetterError> {
-    look(link, queue, wait).await.map(|(_, _, depth)| depth)
+    let (live, channel, name) = open(link, queue, wait).await?;
+    let passive = QueueDeclareOptions::default().passive();
+    let declared = live.answer(channel.queue_declare(name, passive, FieldTable::default())).await;
+    let declared = declared.map_err(unavailable)?.map_err(|error| explain(&error, queue))?;
+    Ok(declared.message_count().into())
 }
 
-/// Opens a channel and looks whether the queue exists.
-async fn look(link: &Watcher, queue: &str, wait: Duration) -> Result<(Arc<Live>, Channel, u64), DeadLetterError> {
+async fn open(
+    link: &Watcher,
+    queue: &str,
+    wait: Duration,
+) -> Result<(Arc<Live>, Channel, ShortString), DeadLetterError> {
     let Ok(name) = ShortString::try_new(queue) else {
         return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
     };
@@ -68,24 +62,45 @@ async fn look(link: &Watcher, queue: &str, wait: Duration) -> Result<(Arc<Live>,
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {wait:?}"))),
     };
     let channel = live.channel().await.map_err(unavailable)?;
-    let passive = QueueDeclareOptions::default().passive();
-    let declared = live.answer(channel.queue_declare(name, passive, FieldTable::default())).await;
-    let declared = declared.map_err(unavailable)?.map_err(|error| explain(&error, queue))?;
-    Ok((live, channel, declared.message_count().into()))
+    Ok((live, channel, name))
 }
 
 #[async_trait]
 impl Hand for RabbitHand {
-    fn take(&mut self) -> Vec<Delivery> {
-        std::mem::take(&mut self.messages)
+    async fn next(&mut self) -> Result<Option<Held>, DeadLetterError> {
+        if self.asked.is_empty() {
+            for _ in 0..AHEAD {
+                let (channel, queue) = (self.channel.clone(), self.queue.clone());
+                self.asked
+                    .push_back(Box::pin(async move { channel.basic_get(queue, BasicGetOptions::default()).await }));
+            }
+        }
+        let taken = self.live.answer(self.asked.next()).await.map_err(unavailable)?;
+        let taken = taken.transpose().map_err(|error| explain(&error, self.queue.as_str()))?.flatten();
+        Ok(taken.map(|taken| {
+            let (number, message) = (taken.delivery.delivery_tag, properties::message(taken.delivery));
+            Held { number, message: Arc::new(message) }
+        }))
     }
 
-    async fn end(mut self: Box<Self>) {
-        self.messages.clear();
-        self.acks.flush().await;
+    async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError> {
+        let acked = self.live.answer(self.channel.basic_ack(number, BasicAckOptions::default())).await;
+        acked.map_err(unavailable)?.map_err(|error| explain(&error, self.queue.as_str()))
+    }
+
+    async fn end(self: Box<Self>) {
+        let ending = async {
+            // Closing the channel gives everything back too, and does not wait until the queue has it.
+            let all = BasicNackOptions { multiple: true, requeue: true };
+            self.channel.basic_nack(0, all).await?;
+            // The broker answers a channel in order, and the queue its channel.
+            let passive = QueueDeclareOptions::default().passive();
+            self.channel.queue_declare(self.queue.clone(), passive, FieldTable::default()).await?;
+            self.channel.close(200, "done".into()).await
+        };
         // An error means that the connection is lost, and everything went back with it.
-        let closed = self.live.answer(self.channel.close(200, "done".into())).await;
-        tracing::trace!(?closed, "hand closed");
+        let ended = self.live.answer(ending).await;
+        tracing::trace!(?ended, "hand closed");
     }
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod connect;
 mod consumer;
 mod declare;
+mod examine;
 mod hand;
 mod held;
 mod ledger;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use self::{
     address::Addresses,
+    hand::RabbitHand,
     link::Link,
     publisher::Publisher,
     vitals::{Side, Vitals},
@@ -37,7 +39,7 @@ use crate::{
     BrokerConfig, BrokerHealth, ConnectError, DeadLetterError, PublishError, SubscribeError,
     backend::{Backend, Hand, Limits, Source},
     message::Message,
-    topology::{Target, Topology},
+    topology::{Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// Connections to one RabbitMQ.
@@ -78,8 +80,12 @@ impl Backend for RabbitBackend {
         consumer::declare(self.consuming.watcher(), topology, self.connect_timeout).await
     }
 
-    async fn fetch(&self, queue: &str, limit: usize) -> Result<Box<dyn Hand>, DeadLetterError> {
-        Ok(Box::new(hand::fetch(&self.consuming.watcher(), queue, limit, self.connect_timeout).await?))
+    async fn examine(&self, spec: &TopologySpec) -> Result<Vec<TopologyDifference>, SubscribeError> {
+        examine::examine(self.consuming.watcher(), spec, self.connect_timeout).await
+    }
+
+    async fn hand(&self, queue: &str) -> Result<Box<dyn Hand>, DeadLetterError> {
+        Ok(Box::new(RabbitHand::open(&self.consuming.watcher(), queue, self.connect_timeout).await?))
     }
 
     async fn depth(&self, queue: &str) -> Result<u64, DeadLetterError> {

@@ -24,6 +24,12 @@ pub enum SubscribeError {
         /// The exchange.
         exchange: String,
     },
+    /// There is no such exchange, and whoever only looks on makes none.
+    #[error("there is no exchange {exchange:?}")]
+    NoExchange {
+        /// The exchange.
+        exchange: String,
+    },
     /// A queue or the exchange exists with other properties.
     #[error(transparent)]
     Topology(#[from] TopologyError),

@@ -14,7 +14,7 @@ pub use ordering::{OrderingKey, RetryOrder};
 use sap_comm_core::id;
 
 use crate::{
-    Broker, EventRouter,
+    Broker, BrokerConfig, EventRouter, TopologySpec,
     backend::Limits,
     consumer::{Settings, Worker},
     topology::{QueueKind, Topology, check_name},
@@ -134,6 +134,23 @@ impl Subscription {
     }
 }
 
+impl Subscription {
+    /// What it declares, for a service with this configuration: to be exported before, or without, a broker.
+    ///
+    /// # Errors
+    /// When a name is invalid.
+    pub fn topology(&self, config: &BrokerConfig, router: &EventRouter) -> Result<TopologySpec, SubscribeError> {
+        let group = self.group.as_deref().unwrap_or(&config.service);
+        check_name("exchange", &self.exchange)?;
+        check_name("group", group)?;
+        let kind = if self.single_active { QueueKind::Quorum } else { self.kind };
+        let (interest, delays) = (router.interest(), &config.retry_delays);
+        let topology = Topology::of(&self.exchange, group, &interest, delays, kind, self.single_active);
+        topology.check()?;
+        Ok(TopologySpec::of(&topology))
+    }
+}
+
 impl From<&str> for Subscription {
     fn from(exchange: &str) -> Self {
         Self::new(exchange)
@@ -209,6 +226,9 @@ impl Broker {
         let prefetch = prefetch.max(u16::try_from(in_hand).unwrap_or(u16::MAX));
         let limits = Limits { prefetch, concurrency: in_hand };
         let source = self.backend().consume(topology.clone(), limits).await?;
+        if !ephemeral {
+            self.note(&topology);
+        }
         let ordering = ordering.map(|key| (key, retry_order));
         let settings = Settings { exchange, group, limits, concurrency, timeout, ordering, ephemeral, topology };
         let worker = Worker::new(self, settings, router, source);

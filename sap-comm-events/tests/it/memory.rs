@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sap_comm_core::Event;
 use sap_comm_events::{
-    Broker, BrokerConfig, EventProcessingFailed, EventRouter, HandlerError, Outcome, OverflowPolicy, PublishError,
+    Broker, BrokerConfig, EventProcessingFailed, EventRouter, Filter, HandlerError, Outcome, OverflowPolicy,
+    PublishError, Round,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -158,4 +159,45 @@ async fn a_report_is_tried_again_until_it_fits() {
     assert_eq!(messages, ["broken", "later"]);
     handle.stop().await;
     assert_eq!(broker.dead_letters("user.events", "user-service").count().await.unwrap(), 1);
+}
+
+/// Numbers that became dead letters.
+async fn buried(broker: &Broker, numbers: u32) -> sap_comm_events::DeadLetters {
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("broken")) });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    for number in 0..numbers {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    let letters = broker.dead_letters("user.events", broker.service());
+    while letters.count().await.unwrap() < numbers.into() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    handle.stop().await;
+    letters
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_keeps_its_rate() {
+    let broker = Broker::memory(BrokerConfig::new("user-service")).unwrap();
+    let letters = buried(&broker, 21).await;
+    let start = Instant::now();
+    let progress = letters.redrive(Round::new().rate(10.0)).await.unwrap();
+    assert_eq!(
+        (progress.done, start.elapsed().as_millis() / 10),
+        (21, 200),
+        "the first at once, the others 100 ms apart"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_that_takes_an_hour_takes_what_it_holds_anew() {
+    let broker = Broker::memory(BrokerConfig::new("user-service")).unwrap();
+    let letters = buried(&broker, 6).await;
+    let round =
+        Round::new().filter(Filter::new().matching(|letter| !letter.event.windows(5).any(|text| text == b"usr_2")));
+    let start = Instant::now();
+    let progress = letters.redrive(round.rate(0.001)).await.unwrap();
+    assert_eq!((progress.total, progress.done), (6, 5));
+    assert!(start.elapsed() >= Duration::from_secs(4_000), "{:?}", start.elapsed());
+    assert_eq!(letters.count().await.unwrap(), 1);
 }

@@ -20,7 +20,7 @@ pub(crate) async fn an_exhausted_event_is_a_dead_letter_and_reported<F: Future<O
     assert_eq!(failure.data.original_event.get(), String::from_utf8(event.to_json().unwrap()).unwrap());
     assert_eq!(failure.data.error.code, "USER_NOT_FOUND");
     assert_eq!(failure.data.error.message, "User with ID 7 not found");
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].attempts, letters[0].id.as_str()), (3, event.id.as_str()));
     assert_eq!(letters[0].reason, "User with ID 7 not found");
@@ -42,7 +42,7 @@ pub(crate) async fn a_permanent_failure_is_a_dead_letter_at_once<F: Future<Outpu
         ("UNKNOWN_ERROR", "no such tenant")
     );
     handle.stop().await;
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.attempts).collect::<Vec<_>>(), [1]);
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn an_unparsable_event_is_a_dead_letter_and_the_consumer_goes_o
     assert_eq!(failure.data.error.code, "MALFORMED_BODY");
     assert_eq!(failure.correlation_id, "req_1");
     handle.stop().await;
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letters[0].reason.contains("user.created"), "{}", letters[0].reason);
 }
@@ -97,14 +97,14 @@ pub(crate) async fn an_unknown_type_is_a_dead_letter_that_a_later_version_takes<
     assert!(failure.message.contains("\"user.deleted\""), "{}", failure.message);
     handle.stop().await;
     let letters = broker.dead_letters("user.events", "user-service");
-    assert_eq!(letters.list(10).await.unwrap()[0].code, "EVENT_TYPE_UNKNOWN");
+    assert_eq!(letters.peek(10).await.unwrap()[0].code, "EVENT_TYPE_UNKNOWN");
     let (sender, mut deleted) = mpsc::unbounded_channel();
     let router = EventRouter::new().on(move |event: Event<UserDeleted>| {
         let sent = sender.send(event.data.user_id);
         async move { Ok(sent?) }
     });
     let _handle = broker.subscribe("user.events", router).await.unwrap();
-    assert_eq!(letters.redrive(10).await.unwrap(), 1);
+    assert_eq!(letters.redrive(10).await.unwrap().done, 1);
     assert_eq!(soon(deleted.recv()).await.as_deref(), Some("usr_1"));
 }
 
@@ -160,16 +160,16 @@ pub(crate) async fn dead_letters_are_listed_and_redriven<F: Future<Output = Brok
     }
     handle.stop().await;
     let letters = broker.dead_letters("user.events", "user-service");
-    assert_eq!(letters.list(3).await.unwrap().len(), 3);
-    let listed = letters.list(100).await.unwrap();
+    assert_eq!(letters.peek(3).await.unwrap().len(), 3);
+    let listed = letters.peek(100).await.unwrap();
     let numbers_of = |event: &[u8]| RawEvent::from_json(event).unwrap().decode::<UserCreated>().unwrap().data.number;
     let listed: Vec<_> = listed.iter().map(|letter| numbers_of(&letter.event)).collect();
     assert_eq!(listed, [0, 1, 2, 3, 4], "oldest first, and listing takes nothing away");
-    assert_eq!(letters.redrive(2).await.unwrap(), 2);
+    assert_eq!(letters.redrive(2).await.unwrap().done, 2);
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     assert_eq!((soon(numbers.recv()).await, soon(numbers.recv()).await), (Some(0), Some(1)));
-    assert_eq!(letters.redrive(100).await.unwrap(), 3);
+    assert_eq!(letters.redrive(100).await.unwrap().done, 3);
     for number in 2..5 {
         assert_eq!(soon(numbers.recv()).await, Some(number));
     }
@@ -188,7 +188,7 @@ pub(crate) async fn a_redrive_ends_although_its_events_fail_again<F: Future<Outp
         soon(failures.recv()).await.unwrap();
     }
     let letters = broker.dead_letters("user.events", "user-service");
-    assert_eq!(soon(letters.redrive(usize::MAX)).await.unwrap(), 3);
+    assert_eq!(soon(letters.redrive(usize::MAX)).await.unwrap().done, 3);
     for _ in 0..3 {
         soon(failures.recv()).await.unwrap();
     }
@@ -199,7 +199,7 @@ pub(crate) async fn dead_letters_of_an_unknown_group_are_an_error<F: Future<Outp
 ) {
     let broker = broker(config()).await;
     for error in [
-        broker.dead_letters("user.events", "nobody").list(1).await.unwrap_err(),
+        broker.dead_letters("user.events", "nobody").peek(1).await.unwrap_err(),
         broker.dead_letters("user.events", "nobody").count().await.unwrap_err(),
     ] {
         assert!(error.to_string().contains("user.events.nobody.dead"), "{error}");

@@ -2,6 +2,7 @@
 
 mod batching;
 mod context;
+mod dead_letters;
 mod ending;
 mod failing;
 mod formats;
@@ -13,6 +14,7 @@ mod requests;
 mod retrying;
 mod routing;
 mod versions;
+mod watching;
 
 use std::{future::Future, time::Duration};
 
@@ -88,6 +90,17 @@ macro_rules! conformance {
                 failing::dead_letters_are_listed_and_redriven,
                 failing::a_redrive_ends_although_its_events_fail_again,
                 failing::dead_letters_of_an_unknown_group_are_an_error,
+                dead_letters::a_filtered_redrive_leaves_the_others_in_their_order,
+                dead_letters::a_dry_run_changes_nothing,
+                dead_letters::a_purge_removes_what_is_meant,
+                dead_letters::a_redrive_is_ended_by_whoever_watches_it,
+                dead_letters::a_redriven_event_starts_anew_in_its_own_group,
+                dead_letters::a_redrive_that_the_broker_refuses_leaves_the_dead_letters,
+                dead_letters::a_dropped_redrive_loses_nothing,
+                dead_letters::two_redrives_at_once_lose_nothing,
+                dead_letters::the_queues_of_dead_letters_are_listed,
+                watching::a_tail_sees_what_is_published_and_takes_it_from_nobody,
+                watching::what_a_subscription_declares_is_there_and_the_rest_is_missing,
                 routing::an_unroutable_event_is_reported,
                 routing::topics_are_separate,
                 routing::otherwise_gets_every_other_type,

@@ -146,7 +146,7 @@ pub(crate) async fn a_key_goes_on_behind_a_dead_letter<F: Future<Output = Broker
         assert_eq!(soon(handled.recv()).await, Some(expected));
     }
     soon(handle.stop()).await;
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert_eq!((letters.len(), letters[0].attempts, letters[0].reason.as_str()), (1, 3, "never"));
 }
 

@@ -79,7 +79,7 @@ pub(crate) async fn a_request_whose_handler_fails_for_good_fails<F: Future<Outpu
     let RequestError::Failed(error) = ask(&broker, 7, PATIENCE).await.unwrap_err() else { panic!("another error") };
     assert_eq!((error.code(), error.message()), (&ErrorCode::INTERNAL_ERROR, "the handler panicked"));
     soon(handle.stop()).await;
-    let letters = broker.dead_commands("report.events", "report.requested").list(10).await.unwrap();
+    let letters = broker.dead_commands("report.events", "report.requested").peek(10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.attempts).collect::<Vec<_>>(), [3]);
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn an_expired_request_is_a_dead_letter_and_not_handled<F: Futur
     let letters = broker.dead_commands("report.events", "report.requested");
     assert_eq!(letters.count().await.unwrap(), 1);
     // Who redrives it wants it done, whatever the time.
-    assert_eq!(letters.redrive(10).await.unwrap(), 1);
+    assert_eq!(letters.redrive(10).await.unwrap().done, 1);
     let (sender, mut done) = mpsc::unbounded_channel();
     let router = EventRouter::new().on_request(move |command: Event<ReportRequested>| {
         let sent = sender.send(command.data.number);
@@ -182,7 +182,7 @@ pub(crate) async fn a_published_command_is_settled_by_a_handler_that_answers<F: 
     }
     assert_eq!(soon(failures.recv()).await.unwrap().data.error.code, "REPORT_NOT_FOUND");
     soon(handle.stop()).await;
-    let letters = broker.dead_commands("report.events", "report.requested").list(10).await.unwrap();
+    let letters = broker.dead_commands("report.events", "report.requested").peek(10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.attempts).collect::<Vec<_>>(), [3], "nobody else learns of it");
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn a_version_that_nobody_reads_is_a_dead_letter<F: Future<Outpu
         assert_eq!(failure.code, "EVENT_VERSION_UNSUPPORTED", "{version}");
         assert!(failure.message.contains(&format!("{version:?}")), "{}", failure.message);
     }
-    let letters = broker.dead_letters("user.events", "user-service").list(1).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(1).await.unwrap();
     assert_eq!(letters[0].code, "EVENT_VERSION_UNSUPPORTED");
 }
 

@@ -92,7 +92,7 @@ async fn ends_a_command_that_kills_its_consumers(subscription: Subscription) {
     .await;
     handle.stop().await;
     assert!(handled.try_recv().is_err());
-    let letters = letters.list(10).await.unwrap();
+    let letters = letters.peek(10).await.unwrap();
     assert!(letters[0].reason.contains("more than 2 times"), "{}", letters[0].reason);
 }
 

@@ -86,7 +86,7 @@ async fn rubbish_on_the_exchange_becomes_dead_letters_and_the_consumer_goes_on()
         assert_eq!(serde_json::from_str::<serde_json::Value>(failure.original_event.get()).unwrap(), *original);
         assert_eq!(failure.error.code, *code, "{}", failure.error.message);
     }
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.as_ref()).collect::<Vec<_>>(), cases.map(|(body, ..)| body));
     assert!(letters.iter().all(|letter| !letter.reason.is_empty()));
     // An event without any property or header of ours is as good as any.
@@ -108,7 +108,7 @@ async fn an_event_that_nobody_asked_for_is_a_dead_letter_and_the_consumer_goes_o
     broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
     assert_eq!(soon(numbers.recv()).await, Some(1));
     handle.stop().await;
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     let codes: Vec<_> = letters.iter().map(|letter| letter.code.as_str()).collect();
     assert_eq!(codes, ["EVENT_TYPE_UNKNOWN"]);
 }
@@ -151,7 +151,7 @@ async fn a_wrong_content_type_is_a_dead_letter_that_names_and_keeps_it() {
     }
     assert_eq!(soon(numbers.recv()).await, Some(7));
     handle.stop().await;
-    let letters = broker.dead_letters("user.events", "user-service").list(10).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service").peek(10).await.unwrap();
     assert!(letters[0].reason.contains("text/xml") && letters[1].reason.contains("gzip"), "{letters:?}");
     let get = lapin::options::BasicGetOptions { no_ack: true };
     let dead = channel.basic_get("user.events.user-service.dead".into(), get).await.unwrap().unwrap();

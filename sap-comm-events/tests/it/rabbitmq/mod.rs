@@ -5,6 +5,7 @@ mod bounds;
 mod cluster;
 mod connecting;
 mod crashes;
+mod dead_letters;
 mod endurance;
 mod faults;
 mod foreign;

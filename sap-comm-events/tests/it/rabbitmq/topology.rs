@@ -26,6 +26,7 @@ async fn a_queue_with_other_arguments_is_reported_with_the_argument() {
     let error = broker.subscribe(Subscription::new("user.events").group("audit"), router).await.unwrap_err();
     let SubscribeError::Topology(difference) = &error else { panic!("{error:?}") };
     assert_eq!(difference.argument.as_deref(), Some("x-message-ttl"));
+    assert_eq!((difference.expected.as_deref(), difference.found.as_deref()), (Some("none"), Some("5")));
     assert!(difference.object.contains("user.events.audit"), "{error}");
     // The connection is none the worse for it.
     let (router, _numbers) = numbers();
@@ -171,4 +172,67 @@ async fn a_name_that_does_not_fit_is_refused() {
     let router = EventRouter::new().otherwise(|_| async { Ok(()) });
     let error = broker.subscribe(Subscription::new("x".repeat(101)), router).await.unwrap_err();
     assert!(matches!(error, SubscribeError::Name { .. }), "{error}");
+}
+
+/// Every property that a queue of ours may differ in: declared by somebody else, found at start by its name and values.
+#[tokio::test]
+async fn a_subscription_names_the_argument_that_differs() {
+    let uri = vhost().await;
+    let channel = foreign(&uri).await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let durable = QueueDeclareOptions::durable();
+    let cases = [
+        ("g1", "x-queue-type", text("quorum"), durable, "classic", "quorum"),
+        ("g2", "x-dead-letter-exchange", text("other"), durable, "none", "other"),
+        ("g3", "x-max-length", AMQPValue::LongInt(9), durable, "none", "9"),
+        ("g4", "x-message-ttl", AMQPValue::LongInt(5), durable, "none", "5"),
+        ("g5", "durable", AMQPValue::Void, QueueDeclareOptions::default(), "true", "false"),
+        ("g6", "auto_delete", AMQPValue::Void, QueueDeclareOptions { auto_delete: true, ..durable }, "false", "true"),
+    ];
+    for (group, argument, value, options, expected, found) in cases {
+        let mut arguments = FieldTable::default();
+        if value != AMQPValue::Void {
+            arguments.insert(argument.into(), value);
+        }
+        channel.queue_declare(format!("user.events.{group}").as_str().into(), options, arguments).await.unwrap();
+        let (router, _numbers) = numbers();
+        let error = broker.subscribe(Subscription::new("user.events").group(group), router).await.unwrap_err();
+        let SubscribeError::Topology(difference) = &error else { panic!("{error:?}") };
+        assert_eq!(difference.argument.as_deref(), Some(argument), "{error}");
+        assert_eq!(difference.found.as_deref(), Some(found), "{error}");
+        // What is not given is the broker's to say.
+        assert!([expected, "none"].contains(&difference.expected.as_deref().unwrap()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn looking_for_differences_names_what_differs_and_makes_nothing() {
+    let uri = vhost().await;
+    let channel = foreign(&uri).await;
+    let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    channel.queue_declare("user.events.user-service".into(), exclusive, FieldTable::default()).await.unwrap();
+    channel
+        .exchange_declare("user.events".into(), ExchangeKind::Direct, Default::default(), FieldTable::default())
+        .await
+        .unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, _numbers) = numbers();
+    let spec = Subscription::new("user.events").topology(&config(), &router).unwrap();
+    for _ in 0..2 {
+        let differences = broker.topology_differences(&spec).await.unwrap();
+        let shown: Vec<_> = differences.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                r#"exchange "user.events" differs in type: expected topic, found direct"#,
+                r#"queue "user.events.user-service" differs in exclusive: expected false, found true"#,
+                r#"queue "user.events.user-service.dead" is missing"#,
+                r#"queue "user.events.user-service.retry.20" is missing"#,
+                r#"queue "user.events.user-service.retry.50" is missing"#,
+            ]
+        );
+    }
+    let error = broker.tail("nothing.events", &["#"]).await.unwrap_err();
+    assert!(matches!(&error, SubscribeError::NoExchange { exchange } if exchange == "nothing.events"), "{error}");
 }

@@ -10,20 +10,49 @@
 //! | dead letters | `{queue}.dead` |
 //! | answers to the requests of one process | `{service}.replies_{id}` |
 
+mod difference;
+mod spec;
+
 use std::{sync::Arc, time::Duration};
 
 use sap_comm_core::EventKind;
 
+pub use self::{
+    difference::TopologyDifference,
+    spec::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologySpec},
+};
+
+pub(crate) use self::spec::TAIL_LENGTH;
+
 /// A queue or exchange that exists with other properties than this service declares.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{object} differs from what is declared{}: {detail}", .argument.as_ref().map(|name| format!(" in {name}")).unwrap_or_default())]
+#[error("{object} differs from what is declared{}", what(.argument, .expected, .found, .detail))]
+#[non_exhaustive]
 pub struct TopologyError {
     /// What differs, such as `queue "user.events.audit"`.
     pub object: String,
-    /// The argument that differs, such as `x-message-ttl`, if the broker named it.
+    /// The argument that differs, such as `x-message-ttl`, if the broker named it; it names one of them.
     pub argument: Option<String>,
+    /// The value that is declared, `none` if there is none, if the broker named it.
+    pub expected: Option<String>,
+    /// The value that exists, `none` if there is none, if the broker named it.
+    pub found: Option<String>,
     /// What the broker said.
     pub detail: String,
+}
+
+impl TopologyError {
+    pub(crate) fn new(object: String, detail: String) -> Self {
+        Self { object, argument: None, expected: None, found: None, detail }
+    }
+}
+
+fn what(argument: &Option<String>, expected: &Option<String>, found: &Option<String>, detail: &str) -> String {
+    let argument = argument.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    match (expected, found) {
+        (Some(expected), Some(found)) => format!("{argument}: expected {expected}, found {found}"),
+        _ => format!("{argument}: {detail}"),
+    }
 }
 
 /// A name that cannot be an exchange or a group.
@@ -103,9 +132,12 @@ pub(crate) fn retry_queue(queue: &str, delay: Duration) -> String {
     format!("{queue}.retry.{}", delay.as_millis())
 }
 
+/// What the name of a queue of dead letters ends with.
+pub(crate) const DEAD: &str = ".dead";
+
 /// The queue of what could not be handled.
 pub(crate) fn dead_queue(queue: &str) -> String {
-    format!("{queue}.dead")
+    format!("{queue}{DEAD}")
 }
 
 /// What must exist before a subscription consumes; declared again after every reconnection.
@@ -149,6 +181,8 @@ pub(crate) enum Role {
     Work { single_active: bool },
     /// Consumed from by one process, and gone soon after it.
     Ephemeral,
+    /// Read by one connection that takes nothing away from others, and gone with it.
+    Tail,
     /// Holds messages for `delay`, then hands them to queue `to`.
     Delay { delay: Duration, to: String },
     /// Holds messages that queue `of` could not deal with until somebody looks at them.
@@ -217,6 +251,17 @@ impl Topology {
     pub(crate) fn of_replies(queue: &str) -> Self {
         let mut topology = Self::default();
         topology.add_ephemeral(queue);
+        topology
+    }
+
+    /// What it takes to see what is published to `exchange` with keys that fit any of `patterns`.
+    pub(crate) fn tail(exchange: &str, queue: &str, patterns: &[&str]) -> Self {
+        let mut topology = Self::default();
+        topology.queues.push(Queue { name: queue.to_owned(), role: Role::Tail });
+        topology.consumed.push(queue.into());
+        for pattern in patterns {
+            topology.bind(queue, exchange, pattern);
+        }
         topology
     }
 
