@@ -23,6 +23,7 @@ mod service;
 mod sync;
 mod thread_number;
 mod timeout;
+mod timer;
 
 pub use adaptive_concurrency::{
     AdaptiveConcurrency, AdaptiveConcurrencyBuilder, AdaptiveConcurrencyConfig, AdaptiveConcurrencyError,

@@ -12,6 +12,8 @@ pub use layer::{DeadlineLayer, DeadlineService};
 use sap_comm_core::Context;
 use tokio::time::Instant;
 
+use crate::{timeout::Within, timer::Limit};
+
 /// A bound on the time of a whole call.
 #[doc = include_str!("../docs/deadline.md")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Deadline {
         }
         let call = context.scope(op());
         let result = match at {
-            Some(at) => tokio::time::timeout_at(at, call).await.map_err(|_| DeadlineError::exceeded())?,
+            Some(at) => Within::new(Limit::At(at), call).await.ok_or_else(DeadlineError::exceeded)?,
             None => call.await,
         };
         result.map_err(DeadlineError::inner)

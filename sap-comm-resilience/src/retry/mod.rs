@@ -11,6 +11,7 @@ mod future;
 mod jitter;
 mod layer;
 mod replay;
+mod scoped;
 mod session;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ pub use future::RetryFuture;
 pub use jitter::Jitter;
 pub use layer::{RetryLayer, RetryService};
 pub use replay::{AllIdempotent, HttpReplay, Replay, ReplayBody, ReplayBodyError, ReplayBodyLayer, ReplayBodyService};
-use sap_comm_core::Context;
+pub(crate) use scoped::Scoped;
 pub(crate) use session::Session;
 
 use crate::{
@@ -94,13 +95,14 @@ impl Retry {
         Fut: Future<Output = Result<T, E>>,
     {
         let mut session = Session::begin(self, None);
-        let mut result = op().await;
+        let mut context = None;
         loop {
+            let result = Scoped::new(context, op()).await;
             let delay = session.next(self, classifier.classify(&result), result.as_ref().err());
             let Some(delay) = delay else { return result };
             drop(result);
             tokio::time::sleep(delay).await;
-            result = scoped(session.context(), op()).await;
+            context = session.context();
         }
     }
 
@@ -126,14 +128,6 @@ impl Retry {
     #[must_use]
     pub fn attempt_starts(&self) -> Vec<Duration> {
         backoff::attempt_starts(&self.inner.config, self.inner.backoff.as_ref())
-    }
-}
-
-/// Runs an attempt after the first, with the attempt counted in the current context.
-pub(crate) async fn scoped<F: Future>(context: Option<Context>, attempt: F) -> F::Output {
-    match context {
-        Some(context) => context.scope(attempt).await,
-        None => attempt.await,
     }
 }
 

@@ -6,11 +6,10 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::TimeoutError;
-use crate::service::ReadyCall;
+use super::{TimeoutError, Within};
+use crate::{service::ReadyCall, timer::Limit};
 
 pin_project! {
     /// A request and the time it has.
@@ -20,16 +19,14 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        call: ReadyCall<S, Req>,
-        #[pin]
-        sleep: Sleep,
+        call: Within<ReadyCall<S, Req>>,
         after: Duration,
     }
 }
 
 impl<S: Service<Req>, Req> TimeoutFuture<S, Req> {
     pub(super) fn new(call: ReadyCall<S, Req>, after: Duration) -> Self {
-        Self { call, sleep: tokio::time::sleep(after), after }
+        Self { call: Within::new(Limit::After(after), call), after }
     }
 }
 
@@ -42,11 +39,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Poll::Ready(result) = this.call.poll(cx) {
-            return Poll::Ready(result.map_err(TimeoutError::inner));
-        }
-        ready!(this.sleep.poll(cx));
-        Poll::Ready(Err(TimeoutError::elapsed(*this.after)))
+        Poll::Ready(match ready!(this.call.poll(cx)) {
+            Some(result) => result.map_err(TimeoutError::inner),
+            None => Err(TimeoutError::elapsed(*this.after)),
+        })
     }
 }
 

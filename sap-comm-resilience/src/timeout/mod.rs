@@ -3,12 +3,16 @@
 mod error;
 mod future;
 mod layer;
+mod within;
 
 use std::time::Duration;
 
 pub use error::{Elapsed, TimeoutError};
 pub use future::TimeoutFuture;
 pub use layer::{TimeoutLayer, TimeoutService};
+pub(crate) use within::Within;
+
+use crate::timer::Limit;
 
 /// A bound on the time of one attempt; see [`Deadline`](crate::Deadline) for the whole call.
 #[doc = include_str!("../docs/timeout.md")]
@@ -39,9 +43,9 @@ impl Timeout {
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        match tokio::time::timeout(self.after, op()).await {
-            Ok(result) => result.map_err(TimeoutError::inner),
-            Err(_) => Err(TimeoutError::elapsed(self.after)),
+        match Within::new(Limit::After(self.after), op()).await {
+            Some(result) => result.map_err(TimeoutError::inner),
+            None => Err(TimeoutError::elapsed(self.after)),
         }
     }
 

@@ -26,5 +26,6 @@ mod retry;
 mod schedule;
 mod specification;
 mod support;
+mod timeout;
 mod transitions;
 mod window;

@@ -4,7 +4,6 @@
 //! hundred times the size of an attempt.
 
 mod steps;
-mod timer;
 
 use std::{
     future::Future,
@@ -15,7 +14,6 @@ use std::{
 
 use pin_project_lite::pin_project;
 use steps::refuse;
-use timer::{Limit, Timer};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, Sleep},
@@ -27,7 +25,10 @@ use super::{
     holder::{Holder, Settle},
 };
 use crate::{
-    BulkheadFull, ConcurrencyLimited, ConcurrencyPermit, RateLimited, ThrottlePermit, classify::Outcome, retry::Session,
+    BulkheadFull, ConcurrencyLimited, ConcurrencyPermit, RateLimited, ThrottlePermit,
+    classify::Outcome,
+    retry::Session,
+    timer::{Limit, Timer},
 };
 
 /// A wait in a queue: the only thing that allocates.
