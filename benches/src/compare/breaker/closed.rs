@@ -10,7 +10,7 @@ use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 
 use super::{
     Settings,
-    contestant::{Contestant, awaited, no_op, no_op_async, plain},
+    contestant::{Contestant, awaited, no_op, no_op_async, pass, plain},
     opossum,
 };
 use crate::BenchError;
@@ -50,7 +50,7 @@ fn ours(name: &'static str, threads: usize) -> Result<Contestant, BenchError> {
         .map_err(BenchError::refused("build a breaker"))?;
     Ok(Contestant::new(name, "breaker.call(async || …).await", threads, move || {
         let breaker = breaker.clone();
-        awaited(async move || drop(black_box(breaker.call(no_op_async).await)))
+        awaited(async move || pass(&breaker.call(no_op_async).await))
     }))
 }
 
@@ -65,7 +65,7 @@ fn rate_window(threads: usize) -> Contestant {
     let breaker = Config::new().failure_policy(policy).build();
     Contestant::new("failsafe-rate-window", "breaker.call(|| …)", threads, move || {
         let breaker = breaker.clone();
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -74,7 +74,7 @@ fn consecutive(threads: usize) -> Contestant {
     let breaker = Config::new().failure_policy(policy).build();
     Contestant::new("failsafe-consecutive", "breaker.call(|| …)", threads, move || {
         let breaker = breaker.clone();
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -83,7 +83,7 @@ fn recloser(threads: usize) -> Contestant {
         std::sync::Arc::new(Recloser::custom().error_rate(Settings::FAILURE_RATE as f32).closed_len(100).build());
     Contestant::new("recloser", "breaker.call(|| …), window of 100 calls", threads, move || {
         let breaker = breaker.clone();
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -103,7 +103,7 @@ fn tower_resilience(threads: usize) -> Result<Contestant, BenchError> {
             let mut service = layer.layer(service_fn(|(): ()| no_op_async()));
             awaited(async move || {
                 if let Ok(ready) = service.ready().await {
-                    drop(black_box(ready.call(()).await));
+                    pass(&ready.call(()).await);
                 }
             })
         },

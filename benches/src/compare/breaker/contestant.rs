@@ -52,6 +52,12 @@ pub(super) async fn no_op_async() -> io::Result<u32> {
     no_op()
 }
 
+/// Uses a call's result as its caller would: looks whether it succeeded.
+#[inline]
+pub(super) fn pass<T, E>(result: &Result<T, E>) {
+    black_box(result.is_ok());
+}
+
 /// Times a plain call.
 pub(super) fn plain(mut call: impl FnMut() + 'static) -> Runner {
     Box::new(move |calls| {

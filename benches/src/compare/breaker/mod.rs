@@ -31,7 +31,7 @@ const STACK: &str = "stack-success";
 #[derive(Clone, Debug, clap::Args)]
 pub struct BreakerOptions {
     /// How many interleaved rounds to take the median of
-    #[arg(long, default_value_t = 301, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 101, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
     /// Only these cases, such as `closed-1t`
     #[arg(long = "case", value_name = "CASE", value_parser = [CLOSED, CLOSED_BY_TWO, OPEN, STACK])]

@@ -1,6 +1,6 @@
 //! Rejections by open breakers.
 
-use std::{hint::black_box, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use failsafe::{CircuitBreaker as _, Config, FailurePolicy as _, backoff, failure_policy};
 use recloser::Recloser;
@@ -11,7 +11,7 @@ use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 use super::{
     Settings,
     closed::instant_now,
-    contestant::{Contestant, awaited, no_op, no_op_async, plain, runtime},
+    contestant::{Contestant, awaited, no_op, no_op_async, pass, plain, runtime},
     opossum,
 };
 use crate::BenchError;
@@ -49,7 +49,7 @@ fn ours(threads: usize) -> Result<Contestant, BenchError> {
     });
     Ok(Contestant::new("sap-comm", "breaker.call(async || …).await", threads, move || {
         let breaker = breaker.clone();
-        awaited(async move || drop(black_box(breaker.call(no_op_async).await)))
+        awaited(async move || pass(&breaker.call(no_op_async).await))
     }))
 }
 
@@ -67,7 +67,7 @@ fn failsafe_rate_window(threads: usize) -> Contestant {
     drop(breaker.call(fail));
     Contestant::new("failsafe-rate-window", "breaker.call(|| …)", threads, move || {
         let breaker = breaker.clone();
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -77,7 +77,7 @@ fn failsafe_consecutive(threads: usize) -> Contestant {
     drop(breaker.call(fail));
     Contestant::new("failsafe-consecutive", "breaker.call(|| …)", threads, move || {
         let breaker = breaker.clone();
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -88,7 +88,7 @@ fn recloser(threads: usize) -> Contestant {
     }
     Contestant::new("recloser", "breaker.call(|| …)", threads, move || {
         let breaker = Arc::clone(&breaker);
-        Ok(plain(move || drop(black_box(breaker.call(no_op)))))
+        Ok(plain(move || pass(&breaker.call(no_op))))
     })
 }
 
@@ -102,7 +102,7 @@ fn tower_resilience(threads: usize) -> Result<Contestant, BenchError> {
         let mut service = layer.layer(service_fn(|(): ()| no_op_async()));
         awaited(async move || {
             if let Ok(ready) = service.ready().await {
-                drop(black_box(ready.call(()).await));
+                pass(&ready.call(()).await);
             }
         })
     }))

@@ -1,6 +1,6 @@
 //! Successful calls through bulkhead, retry, breaker and timeout, in this order from the outside in.
 
-use std::{hint::black_box, io};
+use std::io;
 
 use sap_comm::{
     config::ConfigError,
@@ -16,7 +16,7 @@ use tower_resilience::{
 
 use super::{
     Settings,
-    contestant::{Contestant, awaited, no_op_async},
+    contestant::{Contestant, awaited, no_op_async, pass},
 };
 use crate::BenchError;
 
@@ -66,7 +66,7 @@ impl Parts {
             .service(service_fn(|(): ()| no_op_async()));
         awaited(async move || {
             if let Ok(ready) = service.ready().await {
-                drop(black_box(ready.call(()).await));
+                pass(&ready.call(()).await);
             }
         })
     }
@@ -79,7 +79,7 @@ impl Parts {
             .timeout(self.timeout)
             .build()
             .map_err(BenchError::refused("build a pipeline"))?;
-        awaited(async move || drop(black_box(pipeline.call(no_op_async).await)))
+        awaited(async move || pass(&pipeline.call(no_op_async).await))
     }
 }
 
@@ -104,7 +104,7 @@ fn tower_resilience(threads: usize) -> Result<Contestant, BenchError> {
             .service(service_fn(|(): ()| no_op_async()));
         awaited(async move || {
             if let Ok(ready) = service.ready().await {
-                drop(black_box(ready.call(()).await));
+                pass(&ready.call(()).await);
             }
         })
     }))
