@@ -40,6 +40,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    /// Trap 7.
     #[tokio::test(start_paused = true)]
     async fn an_instant_before_the_origin_reads_zero() {
         let early = Instant::now();
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(clock.now(), 2_000_000_000);
     }
 
+    /// Trap 7.
     #[test]
     fn a_huge_duration_saturates() {
         assert_eq!(nanos(Duration::MAX), u64::MAX);

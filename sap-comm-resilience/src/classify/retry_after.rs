@@ -43,6 +43,7 @@ mod tests {
         }
     }
 
+    /// Trap 14.
     #[test]
     fn the_past_is_zero_and_a_huge_number_is_the_longest() {
         let now = Timestamp::from_millis(1_700_000_000_000);

@@ -114,6 +114,7 @@ impl Inner {
 mod tests {
     use super::*;
 
+    /// Trap 23.
     #[tokio::test(start_paused = true)]
     async fn sixty_percent_means_sixty_percent() {
         let budget = RetryBudget::new(0.6, 0).unwrap();
@@ -123,6 +124,7 @@ mod tests {
         assert_eq!((0..1000).filter(|_| budget.try_withdraw()).count(), 60);
     }
 
+    /// Trap 23.
     #[test]
     fn threads_never_overdraw() {
         let budget = RetryBudget::new(0.5, 0).unwrap();

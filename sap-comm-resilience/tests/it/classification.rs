@@ -8,6 +8,7 @@ use crate::support::{SECOND, hasty};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
+/// Trap 16.
 #[tokio::test(start_paused = true)]
 async fn statuses_count_by_their_class() {
     let breaker = CircuitBreaker::builder("test").minimum_throughput(1_000).build().unwrap();
@@ -24,6 +25,7 @@ async fn statuses_count_by_their_class() {
     assert_eq!((snapshot.succeeded, snapshot.failed), (1, 2));
 }
 
+/// Trap 17.
 #[tokio::test(start_paused = true)]
 async fn a_rejection_by_a_nested_breaker_is_no_failure() {
     let (outer, inner) = (hasty().build().unwrap(), hasty().build().unwrap());
@@ -36,6 +38,7 @@ async fn a_rejection_by_a_nested_breaker_is_no_failure() {
     assert_eq!(outer.snapshot().failed, 0);
 }
 
+/// Trap 17.
 #[tokio::test(start_paused = true)]
 async fn a_full_bulkhead_and_a_rate_limit_are_no_failures() {
     let breaker = hasty().build().unwrap();
@@ -49,6 +52,7 @@ async fn a_full_bulkhead_and_a_rate_limit_are_no_failures() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Trap 17.
 #[tokio::test(start_paused = true)]
 async fn a_rejection_is_seen_inside_a_boxed_error() {
     let (outer, inner) = (hasty().build().unwrap(), hasty().build().unwrap());
@@ -70,6 +74,7 @@ async fn a_failure_inside_nested_strategies_is_one() {
     assert_eq!(breaker.state(), State::Open);
 }
 
+/// Trap 18.
 #[tokio::test(start_paused = true)]
 async fn a_timeout_counts_once_and_cancels_the_call() {
     struct SetOnDrop<'a>(&'a std::cell::Cell<u32>);

@@ -10,6 +10,7 @@ use sap_comm_resilience::{
 
 type Change<B> = fn(B) -> B;
 
+/// Trap 9.
 #[test]
 fn a_breaker_that_cannot_work_is_refused_by_field() {
     let cases: [(&str, Change<CircuitBreakerBuilder>); 28] = [

@@ -14,6 +14,7 @@ use tower::{Layer, Service, service_fn};
 
 use crate::support::{down, hasty, open_and_wait, succeed};
 
+/// Trap 19.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_call_counts_as_a_failure() {
     let breaker = hasty().build().unwrap();
@@ -22,6 +23,7 @@ async fn a_panic_in_the_call_counts_as_a_failure() {
     assert_eq!(breaker.state(), State::Open);
 }
 
+/// Trap 19.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_probe_leaks_no_slot() {
     let breaker = hasty().build().unwrap();
@@ -64,6 +66,7 @@ async fn a_waiting_call_dropped_by_the_panic_of_another_counts_for_nothing() {
     assert_eq!((breaker.state(), breaker.snapshot().failed), (State::Closed, 0));
 }
 
+/// Trap 19.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_bulkhead_leaks_no_slot() {
     let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();

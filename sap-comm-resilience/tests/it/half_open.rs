@@ -7,6 +7,7 @@ use sap_comm_resilience::{BreakerError, Outcome, State};
 
 use crate::support::{MILLISECOND, SECOND, down, hasty, open_and_wait, succeed};
 
+/// Trap 1.
 #[tokio::test(start_paused = true)]
 async fn a_stampede_gets_as_many_probes_as_configured() {
     let breaker = hasty().probes(3).probe_successes(3).build().unwrap();
@@ -22,6 +23,7 @@ async fn a_stampede_gets_as_many_probes_as_configured() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Trap 1.
 #[test]
 fn threads_that_stampede_get_as_many_probes_as_configured() {
     let breaker = hasty().reset_timeout(MILLISECOND).probes(5).build().unwrap();
@@ -37,6 +39,7 @@ fn threads_that_stampede_get_as_many_probes_as_configured() {
     assert_eq!(permits.len(), 5);
 }
 
+/// Trap 3.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_probe_returns_its_slot_and_counts_for_nothing() {
     let breaker = hasty().build().unwrap();
@@ -50,6 +53,7 @@ async fn a_dropped_probe_returns_its_slot_and_counts_for_nothing() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Trap 4.
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_never_ends_loses_its_slot_and_its_say() {
     let breaker = hasty().probe_lease(5 * SECOND).build().unwrap();
@@ -64,6 +68,7 @@ async fn a_probe_that_never_ends_loses_its_slot_and_its_say() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Trap 5.
 #[tokio::test(start_paused = true)]
 async fn an_ignored_outcome_releases_the_last_probe() {
     let breaker = hasty().build().unwrap();
@@ -75,6 +80,7 @@ async fn an_ignored_outcome_releases_the_last_probe() {
     assert!(succeed(&breaker).await);
 }
 
+/// Trap 2.
 #[tokio::test(start_paused = true)]
 async fn a_failed_probe_opens_again() {
     let breaker = hasty().probes(2).build().unwrap();
@@ -96,5 +102,32 @@ async fn a_rejection_names_the_breaker_and_the_wait() {
             assert_eq!((rejected.name.as_str(), rejected.retry_after()), ("test", 20 * SECOND));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_slow_opens_again() {
+    let breaker = hasty().slow_calls(SECOND, 1.0).build().unwrap();
+    for (pause, expected) in [(SECOND, State::Open), (SECOND - MILLISECOND, State::Closed)] {
+        if breaker.state() == State::Closed {
+            breaker.try_acquire().unwrap().failure();
+        }
+        tokio::time::advance(30 * SECOND).await;
+        let probe = breaker.try_acquire().unwrap();
+        tokio::time::advance(pause).await;
+        probe.success();
+        assert_eq!(breaker.state(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_caller_waits_for_the_first_lease_to_expire_but_a_second_at_most() {
+    for (lease, expected) in [(SECOND / 2, SECOND / 2), (30 * SECOND, SECOND)] {
+        let breaker = hasty().probe_lease(lease).build().unwrap();
+        breaker.try_acquire().unwrap().failure();
+        tokio::time::advance(30 * SECOND).await;
+        let _probe = breaker.try_acquire().unwrap();
+        assert_eq!(breaker.snapshot().probes, 1);
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), expected);
     }
 }

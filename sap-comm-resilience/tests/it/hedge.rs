@@ -3,11 +3,17 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use http::{Method, Request, Response};
 use sap_comm_resilience::{Hedge, HedgeBuilder};
 use tokio::time::Instant;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{SECOND, down};
 
@@ -41,6 +47,7 @@ async fn a_slow_call_is_overtaken() {
     assert_eq!((result.unwrap(), took, calls), (1, 2 * SECOND, 2));
 }
 
+/// Trap 24.
 #[tokio::test(start_paused = true)]
 async fn a_failed_hedge_does_not_beat_a_live_first_call() {
     let (result, took, _) = race(&hedge().build().unwrap(), &[(5, true), (1, false)]).await;
@@ -67,6 +74,7 @@ async fn a_quick_failure_is_not_hedged() {
     assert_eq!((took, calls), (Duration::ZERO, 1));
 }
 
+/// Trap 24.
 #[tokio::test(start_paused = true)]
 async fn the_loser_is_dropped() {
     struct Dropped<'a>(&'a RefCell<Vec<usize>>, usize);
@@ -90,6 +98,7 @@ async fn the_loser_is_dropped() {
     assert_eq!(*dropped.borrow(), [1, 0]);
 }
 
+/// Trap 24.
 #[tokio::test(start_paused = true)]
 async fn hedges_are_budgeted() {
     let hedge = Hedge::builder().delay(Duration::from_millis(1)).budget(0.1).build().unwrap();
@@ -105,4 +114,23 @@ async fn hedges_are_budgeted() {
     // A tenth, ten saved up, and one a second.
     let calls = calls.get();
     assert!((1_100..=1_115).contains(&calls), "{calls}");
+}
+
+/// Trap 24.
+#[tokio::test(start_paused = true)]
+async fn only_a_request_that_may_be_sent_twice_is_hedged() {
+    for (method, expected) in [(Method::GET, 2), (Method::POST, 1)] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let service = service_fn(move |_: Request<String>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async {
+                tokio::time::sleep(2 * SECOND).await;
+                Ok::<_, io::Error>(Response::new(()))
+            }
+        });
+        let request = Request::builder().method(method).body(String::new()).unwrap();
+        assert!(hedge().build().unwrap().http_layer().layer(service).oneshot(request).await.is_ok());
+        assert_eq!(calls.load(Ordering::SeqCst), expected);
+    }
 }

@@ -91,6 +91,7 @@ where
     assert_eq!(held.load(Ordering::SeqCst), 0, "a reservation is left over");
 }
 
+/// Trap 20.
 #[tokio::test(start_paused = true)]
 async fn every_layer_keeps_the_contract() {
     keeps_the_contract(CircuitBreaker::builder("test").build().unwrap().layer()).await;
@@ -114,6 +115,7 @@ async fn every_layer_keeps_the_contract() {
     keeps_the_contract(Fallback::new(|error: io::Error| ready(Err(error))).layer()).await;
 }
 
+/// Trap 20.
 #[tokio::test(start_paused = true)]
 async fn no_reservation_is_held_across_a_back_off() {
     let inner = Strict::new(|call| if call < 2 { Err(io::Error::other("down")) } else { Ok(call) });
@@ -126,6 +128,7 @@ async fn no_reservation_is_held_across_a_back_off() {
     assert_eq!(call.await.unwrap(), 2);
 }
 
+/// Trap 21.
 #[tokio::test(start_paused = true)]
 async fn an_idle_ready_clone_holds_no_bulkhead_slot() {
     let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();

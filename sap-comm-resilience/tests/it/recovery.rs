@@ -6,6 +6,7 @@ use sap_comm_resilience::{CircuitBreaker, Jitter, Retry};
 
 use crate::support::{SECOND, down, hasty, open_and_wait, succeed};
 
+/// Trap 15.
 #[tokio::test(start_paused = true)]
 async fn the_reset_is_jittered_by_default() {
     let mut waits = HashSet::new();
@@ -19,6 +20,7 @@ async fn the_reset_is_jittered_by_default() {
     assert!(waits.len() > 15);
 }
 
+/// Trap 15.
 #[tokio::test(start_paused = true)]
 async fn traffic_is_let_in_by_steps_after_recovery() {
     let breaker = hasty().ramp(10 * SECOND).build().unwrap();
@@ -44,6 +46,7 @@ async fn a_failure_while_ramping_opens_again() {
     open_and_wait(&breaker).await;
 }
 
+/// Trap 15.
 #[tokio::test(start_paused = true)]
 async fn two_clients_wait_differently() {
     for jitter in [Jitter::Full, Jitter::Equal, Jitter::Spread(0.25)] {

@@ -37,6 +37,7 @@ fn request(method: Method, size: usize) -> Request<Full<Bytes>> {
     Request::builder().method(method).body(Full::new(Bytes::from(vec![0; size]))).unwrap()
 }
 
+/// Trap 13.
 #[tokio::test(start_paused = true)]
 async fn an_idempotent_request_with_a_small_body_is() {
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
@@ -44,12 +45,14 @@ async fn an_idempotent_request_with_a_small_body_is() {
     }
 }
 
+/// Trap 13.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_changes_something_each_time_is_not() {
     assert_eq!(attempts(request(Method::POST, 0)).await, 1);
     assert_eq!(attempts(request(Method::PATCH, 0)).await, 1);
 }
 
+/// Trap 13.
 #[tokio::test(start_paused = true)]
 async fn one_with_an_idempotency_key_is() {
     let mut request = request(Method::POST, 10);
@@ -57,6 +60,7 @@ async fn one_with_an_idempotency_key_is() {
     assert_eq!(attempts(request).await, 3);
 }
 
+/// Trap 13.
 #[tokio::test(start_paused = true)]
 async fn a_large_body_is_not() {
     assert_eq!(attempts(request(Method::PUT, 1_025)).await, 1);

@@ -33,6 +33,7 @@ async fn max_retries_excludes_the_first_call() {
     assert_eq!(exhaust(&exact().max_retries(3).build().unwrap()).await, (4, 7 * SECOND));
 }
 
+/// Trap 11.
 #[tokio::test(start_paused = true)]
 async fn a_breaker_inside_counts_the_attempts_one_by_one_and_its_rejection_ends_the_call() {
     let breaker = hasty().consecutive_failures(2).build().unwrap();
@@ -49,6 +50,7 @@ async fn a_breaker_inside_counts_the_attempts_one_by_one_and_its_rejection_ends_
     assert_eq!(budget.available(), 10, "a rejection spends no budget");
 }
 
+/// Trap 12.
 #[tokio::test(start_paused = true)]
 async fn a_breaker_outside_counts_one_outcome_a_call() {
     let breaker = CircuitBreaker::builder("test").build().unwrap();
@@ -57,6 +59,7 @@ async fn a_breaker_outside_counts_one_outcome_a_call() {
     assert_eq!(breaker.snapshot().failed, 1);
 }
 
+/// Trap 14.
 #[tokio::test(start_paused = true)]
 async fn what_the_server_asks_for_is_honoured_and_capped() {
     let retry = exact().max_retries(1).max_retry_after(10 * SECOND).build().unwrap();

@@ -10,6 +10,7 @@ fn plain() -> CircuitBreakerBuilder {
     CircuitBreaker::builder("test")
 }
 
+/// Trap 8.
 #[tokio::test(start_paused = true)]
 async fn a_gap_longer_than_the_window_clears_it() {
     let breaker = plain().minimum_throughput(10).build().unwrap();
@@ -23,6 +24,7 @@ async fn a_gap_longer_than_the_window_clears_it() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Trap 9.
 #[tokio::test(start_paused = true)]
 async fn failures_within_one_millisecond_open() {
     let breaker = plain().minimum_throughput(100).build().unwrap();
@@ -33,6 +35,7 @@ async fn failures_within_one_millisecond_open() {
     assert_eq!(breaker.state(), State::Open);
 }
 
+/// Trap 9.
 #[tokio::test(start_paused = true)]
 async fn one_success_in_each_millisecond_hides_no_failures() {
     let breaker = plain().build().unwrap();
@@ -48,6 +51,7 @@ async fn one_success_in_each_millisecond_hides_no_failures() {
     assert_eq!(breaker.state(), State::Open);
 }
 
+/// Trap 10.
 #[tokio::test(start_paused = true)]
 async fn a_long_healthy_history_does_not_delay_opening_beyond_the_window() {
     let by_time = plain().build().unwrap();
@@ -132,4 +136,14 @@ async fn failures_in_a_row_open_and_a_success_between_does_not() {
         assert!(fail(&breaker).await);
     }
     assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn opossums_pipeline_runs_the_breaker_around_its_timeout() {
+    let pipeline = CircuitBreaker::opossum("test").timeout(2 * SECOND).volume_threshold(3).pipeline().unwrap();
+    for expected in [State::Closed, State::Closed, State::Open] {
+        let started = tokio::time::Instant::now();
+        assert!(pipeline.call(async || std::future::pending::<Result<(), std::io::Error>>().await).await.is_err());
+        assert_eq!((started.elapsed(), pipeline.breaker().unwrap().state()), (2 * SECOND, expected));
+    }
 }

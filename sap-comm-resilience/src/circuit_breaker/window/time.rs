@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(window.totals(0, 110), Totals::default());
     }
 
+    /// Trap 8.
     #[test]
     fn a_huge_gap_clears_it_at_once() {
         let window = window();
