@@ -19,6 +19,8 @@ use crate::BenchError;
 
 /// How long the workers may take to begin, and to finish what is under way at the end.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// A worker that takes longer to finish shows its last words.
+const LONG: Duration = Duration::from_secs(8);
 const SAMPLE: Duration = Duration::from_millis(500);
 
 /// What to do.
@@ -144,8 +146,12 @@ async fn weighing(stage: &Stage, memory: &mut Memory) {
 /// Tells the workers to stop and waits until each has finished what it has.
 async fn finish(workers: &[&Worker], start: Instant, log: &mut Log) -> Result<(), BenchError> {
     let finishing = workers.iter().map(|worker| async {
+        let asked = Instant::now();
         let finished = worker.finish(PATIENCE).await;
         println!("{} {} has finished", Since(start), worker.name());
+        if asked.elapsed() > LONG {
+            println!("{}", worker.log());
+        }
         finished
     });
     for (worker, finished) in workers.iter().zip(join_all(finishing).await) {

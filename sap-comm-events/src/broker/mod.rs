@@ -4,6 +4,7 @@ mod config;
 mod connect_error;
 mod delays;
 mod health;
+mod lag;
 mod publish;
 mod publish_error;
 mod tls;

@@ -10,7 +10,7 @@ use sqlx::{
     Row, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{CLOSE_LIMIT, Role, desk::Counts, desk::Desk};
 use crate::{
@@ -74,8 +74,11 @@ pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) 
         sleep(PAUSE).await;
     };
     desk.stopped().await;
+    let stopping = Instant::now();
     subscription.stop().await;
+    eprintln!("stopped after {:.1?}: {:?}", stopping.elapsed(), broker.health());
     broker.close(CLOSE_LIMIT).await;
+    eprintln!("closed after {:.1?}: {:?}", stopping.elapsed(), broker.health());
     Ok(())
 }
 

@@ -18,7 +18,8 @@ use crate::{
     chaos::{Step, exchange},
 };
 
-const PACE: Duration = Duration::from_millis(40);
+/// Each event of a key awaits its confirm, which takes a slow cluster a tenth of a second.
+const PACE: Duration = Duration::from_millis(120);
 /// So that a killed relay's claims are free soon.
 const LEASE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);

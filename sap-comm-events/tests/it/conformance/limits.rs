@@ -38,3 +38,24 @@ async fn a_full_queue_refuses_or_makes_the_publisher_wait() {
         assert_eq!(start.elapsed() >= Duration::from_millis(50), waited);
     }
 }
+
+pub(crate) async fn the_lag_of_a_group_is_what_waits_for_it<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    assert_eq!(broker.lag("user.events", "user-service").await.unwrap(), None);
+    let (router, _gone) = numbers();
+    broker.subscribe("user.events", router).await.unwrap().stop().await;
+    for number in 0..3 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    assert_eq!(broker.lag("user.events", "user-service").await.unwrap(), Some(3));
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    for number in 0..3 {
+        assert_eq!(soon(numbers.recv()).await, Some(number));
+    }
+    soon(handle.stop()).await;
+    assert_eq!(broker.lag("user.events", "user-service").await.unwrap(), Some(0));
+    assert!(broker.lag("user events", "user-service").await.is_err());
+}

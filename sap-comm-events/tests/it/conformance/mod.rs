@@ -118,6 +118,7 @@ macro_rules! conformance {
                 load::concurrent_handlers_are_bounded,
                 limits::an_event_over_the_limit_is_refused,
                 limits::names_that_cannot_be_are_refused,
+                limits::the_lag_of_a_group_is_what_waits_for_it,
                 ordering::events_of_a_key_are_handled_one_at_a_time_in_order,
                 ordering::different_keys_do_not_wait_for_each_other,
                 ordering::a_retry_holds_its_key_and_no_other,
