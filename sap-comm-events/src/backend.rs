@@ -1,6 +1,6 @@
 //! What a broker must do; everything above it is the same for all of them.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     BrokerHealth, DeadLetterError, PublishError, SubscribeError,
     message::Message,
-    topology::{Target, Topology, TopologyDifference, TopologySpec},
+    topology::{ExchangeKind, Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// A broker, or a connection to one.
@@ -16,6 +16,16 @@ use crate::{
 pub(crate) trait Backend: Debug + Send + Sync {
     /// Hands a message over; returns once the broker has it, or by `deadline`.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
+
+    /// Hands a message over that is to reach exchange `name` after `delay`; returns once the broker has it, or by `deadline`.
+    async fn publish_later(
+        &self,
+        name: String,
+        kind: ExchangeKind,
+        message: Message,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), PublishError>;
 
     /// Declares `topology` and consumes its queues.
     async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError>;

@@ -61,7 +61,7 @@ impl Described {
         let (name, kind) = match Target::of(exchange, self.kind) {
             Target::Exchange { name, kind: ExchangeKind::Topic } => (name, "topic"),
             Target::Exchange { name, kind: ExchangeKind::Direct } => (name, "direct"),
-            Target::Queue(name) => (name, "default"),
+            Target::Queue(name) | Target::Later { name, .. } => (name, "default"),
         };
         json!({
             "address": self.event_type,

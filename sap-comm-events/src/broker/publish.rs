@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sap_comm_core::{Context, Event, EventKind, EventPayload, RawEvent};
+use sap_comm_core::{Context, Event, EventKind, EventPayload, RawEvent, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -32,6 +32,14 @@ pub struct PublishOptions {
     ordering_key: Option<String>,
     format: Option<EventFormat>,
     answer_to: Option<ReturnAddress>,
+    when: Option<When>,
+}
+
+/// When an event is to reach its exchange.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    After(Duration),
+    At(Timestamp),
 }
 
 impl PublishOptions {
@@ -58,6 +66,34 @@ impl PublishOptions {
     pub fn format(mut self, format: EventFormat) -> Self {
         self.format = Some(format);
         self
+    }
+
+    /// The longest delay: 30 days. What is to happen later belongs into a database, where it can be looked at and changed.
+    pub const MAX_DELAY: Duration = Duration::from_secs(30 * 86_400);
+
+    /// Publishes the event after `delay`, which counts from its confirm: from then on the broker keeps it.
+    ///
+    /// On RabbitMQ the delay is rounded up to the next 100 ms, and the event arrives some milliseconds after that, never before.
+    /// It needs no plugin: queues named `sap.delay.{n}` hold it in turn, and survive a restart. An event that no queue wants
+    /// when it is due is dropped: whoever wants it subscribes before. The last of `after` and [`at`](Self::at) counts.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.when = Some(When::After(delay));
+        self
+    }
+
+    /// Publishes the event at a point in time, as [`after`](Self::after) the time until then; at once when that is past.
+    pub fn at(mut self, at: Timestamp) -> Self {
+        self.when = Some(When::At(at));
+        self
+    }
+
+    /// How much later the event is to be published, if it is.
+    fn delay(&self) -> Option<Duration> {
+        let delay = match self.when? {
+            When::After(delay) => delay,
+            When::At(at) => at.saturating_since(Timestamp::now()),
+        };
+        (!delay.is_zero()).then_some(delay)
     }
 
     /// Makes it a request.
@@ -106,6 +142,56 @@ impl Broker {
         let event = Event::caused_by(&context, self.service(), payload);
         let (format, body) = self.body(&event, &options)?;
         self.send(exchange, event.map(drop), format, body, T::KIND, context, options).await
+    }
+
+    /// Like [`Broker::publish`], `delay` later: see [`PublishOptions::after`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use sap_comm_core::{Event, EventPayload};
+    /// # use sap_comm_events::{Broker, BrokerConfig, EventRouter};
+    /// # #[derive(serde::Serialize, serde::Deserialize, EventPayload)]
+    /// # #[event(type = "invitation.expired")]
+    /// # struct InvitationExpired { id: String }
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let broker = Broker::connect("memory://", BrokerConfig::new("user-service")).await?;
+    /// # let (seen, mut arrived) = tokio::sync::mpsc::channel(1);
+    /// # let router = EventRouter::new().on(move |event: Event<InvitationExpired>| {
+    /// #     let seen = seen.clone();
+    /// #     async move { Ok(seen.send(event.data.id).await?) }
+    /// # });
+    /// # let subscription = broker.subscribe("user.events", router).await?;
+    /// let week = Duration::from_secs(7 * 86_400);
+    /// broker.publish_after("user.events", InvitationExpired { id: "inv_1".into() }, week).await?;
+    /// # assert_eq!(arrived.recv().await.as_deref(), Some("inv_1"));
+    /// # subscription.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Broker::publish`], and when the delay is over [`PublishOptions::MAX_DELAY`].
+    pub async fn publish_after<T: EventPayload>(
+        &self,
+        exchange: &str,
+        payload: T,
+        delay: Duration,
+    ) -> Result<Confirmation, PublishError> {
+        self.publish_with(exchange, payload, PublishOptions::new().after(delay)).await
+    }
+
+    /// Like [`Broker::publish`], at a point in time: see [`PublishOptions::at`].
+    ///
+    /// # Errors
+    /// As [`Broker::publish_after`].
+    pub async fn publish_at<T: EventPayload>(
+        &self,
+        exchange: &str,
+        payload: T,
+        at: Timestamp,
+    ) -> Result<Confirmation, PublishError> {
+        self.publish_with(exchange, payload, PublishOptions::new().at(at)).await
     }
 
     /// Publishes an event as it is, such as one made with [`Event::new`] or kept from earlier: its id stays.
@@ -221,11 +307,30 @@ impl Broker {
             event_type = head.event_type,
             exchange,
         );
-        let id = head.id.clone();
+        let (id, delay) = (head.id.clone(), options.delay());
         let mut message = Message::of_event(head, format, body, kind, context);
         options.mark(&mut message);
-        self.backend().publish(Target::of(exchange, kind), message, deadline).instrument(span).await?;
+        self.hand_over(exchange, kind, message, delay, deadline).instrument(span).await?;
         Ok(Confirmation { id })
+    }
+
+    async fn hand_over(
+        &self,
+        exchange: &str,
+        kind: EventKind,
+        message: Message,
+        delay: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        match (delay, Target::of(exchange, kind)) {
+            (Some(delay), _) if delay > PublishOptions::MAX_DELAY => {
+                Err(PublishError::TooFar { id: message.id, delay, limit: PublishOptions::MAX_DELAY })
+            }
+            (Some(delay), Target::Exchange { name, kind }) => {
+                self.backend().publish_later(name, kind, message, delay, deadline).await
+            }
+            (_, target) => self.backend().publish(target, message, deadline).await,
+        }
     }
 
     fn deadline(&self, context: &Context, options: &PublishOptions) -> Instant {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use sap_comm_core::{ApiError, ErrorCode};
 
 use crate::topology::{NameError, TopologyError};
@@ -10,7 +12,7 @@ use crate::topology::{NameError, TopologyError};
 /// | `Nacked` | no | send again later |
 /// | `Unknown`, `Blocked` | perhaps | send the same event, with the same id |
 /// | `Unavailable`, `QueueFull` | no | send again later |
-/// | `Encode`, `TooLarge`, `Name`, `Topology` | no | change the event or the configuration |
+/// | `Encode`, `TooLarge`, `TooFar`, `Name`, `Topology` | no | change the event or the configuration |
 /// | `Forbidden` | no | change the broker's permissions |
 /// | `Closed` | no | nothing: the service ends |
 #[derive(Debug, Clone, thiserror::Error)]
@@ -74,6 +76,16 @@ pub enum PublishError {
         size: usize,
         /// The limit.
         limit: usize,
+    },
+    /// The event is delayed for longer than a broker should keep it.
+    #[error("event {id:?} is to be published in {delay:?}; the limit is {limit:?}")]
+    TooFar {
+        /// The event's id.
+        id: String,
+        /// How much later it was to be published.
+        delay: Duration,
+        /// The limit.
+        limit: Duration,
     },
     /// The event cannot be written as JSON, or its type cannot be a routing key.
     #[error("event cannot be published: {reason}")]

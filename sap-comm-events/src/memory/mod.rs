@@ -5,6 +5,7 @@ mod gate;
 mod hand;
 mod load;
 mod pattern;
+mod schedule;
 mod settlement;
 mod source;
 mod state;
@@ -15,6 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -27,6 +29,7 @@ pub(crate) use self::pattern::matches;
 use self::{
     gate::Gate,
     hand::MemoryHand,
+    schedule::Schedule,
     source::MemorySource,
     state::{Refusal, State},
 };
@@ -34,7 +37,7 @@ use crate::{
     BrokerConfig, BrokerHealth, BrokerState, DeadLetterError, OverflowPolicy, PublishError, SubscribeError,
     backend::{Backend, Hand, Limits, Source},
     message::Message,
-    topology::{Role, Target, Topology, TopologyDifference, TopologySpec},
+    topology::{ExchangeKind, Role, Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// Exchanges and queues in memory.
@@ -45,6 +48,10 @@ pub(crate) struct MemoryBackend {
     pending: AtomicUsize,
     /// The tasks that end delays; they end with the broker.
     delays: Mutex<JoinSet<()>>,
+    /// What is to be published later; its task starts with the first of it.
+    schedule: Arc<Schedule>,
+    scheduling: AtomicBool,
+    capacity: usize,
 }
 
 /// What consumers, settlements and delays share.
@@ -70,6 +77,9 @@ impl MemoryBackend {
             since: Timestamp::now(),
             pending: AtomicUsize::new(0),
             delays: Mutex::new(JoinSet::new()),
+            schedule: Arc::default(),
+            scheduling: AtomicBool::new(false),
+            capacity: config.queue_capacity,
         }
     }
 
@@ -134,6 +144,33 @@ impl Backend for MemoryBackend {
         self.pending.fetch_add(1, Ordering::SeqCst);
         let _pending = Pending(self);
         self.deliver(&target, &Arc::new(message), deadline).await
+    }
+
+    async fn publish_later(
+        &self,
+        name: String,
+        kind: ExchangeKind,
+        message: Message,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        if !self.scheduling.swap(true, Ordering::AcqRel) {
+            self.delays.lock().spawn(schedule::run(Arc::clone(&self.schedule), Arc::downgrade(&self.shared)));
+        }
+        let (target, message, capacity) = (Target::Exchange { name, kind }, Arc::new(message), self.capacity);
+        loop {
+            let mut gone = std::pin::pin!(self.schedule.gone.notified());
+            gone.as_mut().enable();
+            if self.schedule.add(capacity, Instant::now() + delay, &target, &message) {
+                return Ok(());
+            }
+            if self.overflow == OverflowPolicy::Refuse || tokio::time::timeout_at(deadline, gone).await.is_err() {
+                return Err(PublishError::QueueFull { capacity });
+            }
+        }
     }
 
     async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {

@@ -94,6 +94,8 @@ impl State {
             Stored { number: *last_number, message: Arc::clone(message), due: None }
         };
         let (name, kind) = match target {
+            // What is to come later waits in the schedule.
+            Target::Later { name, .. } => return Err(Refusal::Unroutable(name.clone())),
             // A settlement or a redrive, for a message that counts already.
             Target::Queue(name) => match queues.get_mut(name) {
                 Some(store) => {

@@ -34,7 +34,7 @@ impl DeclareError {
         Self::of(error, || "a queue".to_owned())
     }
 
-    fn of(error: &lapin::Error, object: impl FnOnce() -> String) -> Self {
+    pub(super) fn of(error: &lapin::Error, object: impl FnOnce() -> String) -> Self {
         match Refusal::of(error) {
             Some(refusal) if [PRECONDITION_FAILED, RESOURCE_LOCKED].contains(&refusal.code) => {
                 Self::Difference(refusal.difference(object()))
@@ -79,7 +79,7 @@ pub(super) async fn declare_exchange(live: &Live, name: &str, kind: ExchangeKind
     live.answer(exchange(&channel, name, kind)).await.map_err(DeclareError::Connection)?
 }
 
-async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
+pub(super) async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
     declare_as(channel, &ExchangeSpec::new(name, kind)).await
 }
 

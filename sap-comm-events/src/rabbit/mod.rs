@@ -11,6 +11,7 @@ mod declare;
 mod examine;
 mod hand;
 mod held;
+mod ladder;
 mod ledger;
 mod link;
 mod open;
@@ -18,6 +19,7 @@ mod properties;
 mod publisher;
 mod refusal;
 mod returns;
+mod rungs;
 mod version;
 mod vitals;
 mod window;
@@ -33,13 +35,14 @@ use self::{
     hand::RabbitHand,
     link::Link,
     publisher::Publisher,
+    rungs::Rungs,
     vitals::{Side, Vitals},
 };
 use crate::{
     BrokerConfig, BrokerHealth, ConnectError, DeadLetterError, PublishError, SubscribeError,
     backend::{Backend, Hand, Limits, Source},
     message::Message,
-    topology::{Target, Topology, TopologyDifference, TopologySpec},
+    topology::{ExchangeKind, Target, Topology, TopologyDifference, TopologySpec},
 };
 
 /// Connections to one RabbitMQ.
@@ -68,6 +71,24 @@ impl RabbitBackend {
 #[async_trait]
 impl Backend for RabbitBackend {
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
+        self.publisher.publish(target, message, deadline).await
+    }
+
+    async fn publish_later(
+        &self,
+        name: String,
+        kind: ExchangeKind,
+        mut message: Message,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        let rungs = Rungs::of(delay);
+        for rung in rungs.each() {
+            message.headers.set(rungs::header(rung), "1".to_owned());
+        }
+        message.headers.set(rungs::TO, name.clone());
+        let rung = rungs.highest();
+        let target = Target::Later { rung, enters: rungs::name(rung), name, kind };
         self.publisher.publish(target, message, deadline).await
     }
 

@@ -84,7 +84,8 @@ pub(super) fn message(delivery: Delivery) -> Message {
 
 /// The headers that a copy keeps. The broker's own records of deaths and deliveries would mislead about the copy.
 fn headers(table: &FieldTable) -> Headers {
-    const OF_THE_BROKER: [&str; 4] = ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT];
+    const OF_THE_BROKER: [&str; 5] =
+        ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT, super::rungs::HEADERS];
     let mut headers = Headers::default();
     for (name, value) in table {
         if OF_THE_BROKER.iter().any(|prefix| name.as_str().starts_with(prefix)) {

@@ -8,6 +8,7 @@
 //! | a command's queue, shared by all groups | `user.events.commands.{type}` |
 //! | a delayed retry | `{queue}.retry.{milliseconds}`, dead-lettering back into `{queue}` |
 //! | dead letters | `{queue}.dead` |
+//! | a delayed publish, of whatever exchange | exchanges and queues `sap.delay.{rung}`, and `sap.delay.due` below them |
 //! | answers to the requests of one process | `{service}.replies_{id}` |
 
 mod difference;
@@ -99,6 +100,9 @@ pub(crate) enum Target {
     Exchange { name: String, kind: ExchangeKind },
     /// Straight into a queue.
     Queue(String),
+    /// To the exchange `name` by way of the ladder of delays, which it enters at `rung`, the exchange `enters`.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "memory needs no ladder"))]
+    Later { rung: u32, enters: String, name: String, kind: ExchangeKind },
 }
 
 impl Target {

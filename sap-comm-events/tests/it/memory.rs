@@ -35,6 +35,34 @@ async fn each_retry_waits_for_its_delay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delay_is_exact_and_what_waits_is_bounded() {
+    let config = BrokerConfig::new("user-service").queue_capacity(2).overflow(OverflowPolicy::Refuse);
+    let broker = Broker::memory(config).unwrap();
+    let (sender, mut arrived) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let sent = sender.send((event.data.number, Instant::now()));
+        async move { Ok(sent?) }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let start = Instant::now();
+    let later = async |number, days: u64| {
+        let delay = Duration::from_secs(days * 86_400);
+        broker.publish_after("user.events", UserCreated::numbered(number), delay).await
+    };
+    later(1, 30).await.unwrap();
+    later(2, 1).await.unwrap();
+    let error = later(3, 2).await.unwrap_err();
+    assert!(matches!(error, PublishError::QueueFull { capacity: 2 }), "{error}");
+    for (number, days) in [(2, 1), (1, 30)] {
+        let (arrived, at) = arrived.recv().await.unwrap();
+        let waited = at - start;
+        assert_eq!((arrived, waited.as_secs()), (number, days * 86_400));
+    }
+    later(3, 2).await.unwrap();
+    assert_eq!(arrived.recv().await.unwrap().0, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiting_retry_holds_nobody_up() {
     let broker = Broker::memory(BrokerConfig::new("user-service")).unwrap();
     let (sender, mut handled) = mpsc::unbounded_channel();

@@ -14,6 +14,7 @@ use crate::{
     PublishError,
     rabbit::{
         declare::{DeclareError, declare_exchange},
+        ladder::declare_ladder,
         link::Live,
         properties,
         refusal::{ACCESS_REFUSED, NOT_FOUND, Refusal},
@@ -40,6 +41,9 @@ pub(super) struct PublishChannel {
     channel: Channel,
     /// Exchanges that exist as far as this channel knows.
     declared: HashSet<String>,
+    /// How many rungs of the ladder of delays exist as far as this channel knows, and the exchanges that it leads to.
+    rungs: u32,
+    delayed: HashSet<String>,
     window: Window<Job>,
     returns: Returns,
 }
@@ -49,7 +53,8 @@ impl PublishChannel {
         let channel = live.channel().await?;
         let selected = live.answer(channel.confirm_select(ConfirmSelectOptions::default())).await?;
         selected.map_err(|error| error.to_string())?;
-        Ok(Self { channel, declared: HashSet::new(), window: Window::default(), returns: Returns::default() })
+        let (declared, delayed) = (HashSet::new(), HashSet::new());
+        Ok(Self { channel, declared, rungs: 0, delayed, window: Window::default(), returns: Returns::default() })
     }
 
     /// Publishes the actor's jobs. What is in flight at the end goes back to the head of its backlog.
@@ -114,15 +119,24 @@ impl PublishChannel {
 
     /// Sees that the job's exchange exists. `None`: it cannot, and the job is answered. `Err`: nobody knows.
     async fn prepare(&mut self, job: Job, live: &Live) -> Result<Option<Job>, Job> {
-        let Target::Exchange { name, kind } = &job.target else {
-            return Ok(Some(job));
+        let declared = match &job.target {
+            Target::Queue(_) => return Ok(Some(job)),
+            Target::Exchange { name, .. } if self.declared.contains(name) => return Ok(Some(job)),
+            Target::Exchange { name, kind } => declare_exchange(live, name, *kind).await,
+            Target::Later { rung, name, .. } if *rung < self.rungs && self.delayed.contains(name) => {
+                return Ok(Some(job));
+            }
+            Target::Later { rung, name, kind, .. } => declare_ladder(live, self.rungs..=*rung, name, *kind).await,
         };
-        if self.declared.contains(name) {
-            return Ok(Some(job));
-        }
-        match declare_exchange(live, name, *kind).await {
+        match declared {
             Ok(()) => {
-                self.declared.insert(name.clone());
+                match &job.target {
+                    Target::Exchange { name, .. } | Target::Queue(name) => self.declared.insert(name.clone()),
+                    Target::Later { rung, name, .. } => {
+                        self.rungs = self.rungs.max(rung + 1);
+                        self.delayed.insert(name.clone())
+                    }
+                };
                 Ok(Some(job))
             }
             Err(DeclareError::Difference(error)) => {
@@ -139,7 +153,7 @@ impl PublishChannel {
                 Ok(None)
             }
             Err(DeclareError::Connection(error)) => {
-                tracing::debug!(error, exchange = name, "the exchange could not be declared");
+                tracing::debug!(error, target = ?job.target, "an exchange could not be declared");
                 Err(job)
             }
         }

@@ -34,6 +34,7 @@ impl Job {
         match &self.target {
             Target::Exchange { name, .. } => (name, &self.message.event_type),
             Target::Queue(name) => ("", name),
+            Target::Later { enters, .. } => (enters, &self.message.event_type),
         }
     }
 
@@ -56,7 +57,7 @@ impl Job {
 
     pub(super) fn unroutable(self) {
         let exchange = match &self.target {
-            Target::Exchange { name, .. } | Target::Queue(name) => name.clone(),
+            Target::Exchange { name, .. } | Target::Queue(name) | Target::Later { name, .. } => name.clone(),
         };
         let event_type = self.message.event_type.clone();
         self.answer(Err(PublishError::Unroutable { exchange, event_type }));

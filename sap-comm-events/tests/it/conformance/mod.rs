@@ -3,6 +3,7 @@
 mod batching;
 mod context;
 mod dead_letters;
+mod delays;
 mod ending;
 mod failing;
 mod formats;
@@ -138,6 +139,13 @@ macro_rules! conformance {
                 pausing::a_pause_finishes_what_is_in_hand_and_the_group_goes_on,
                 pausing::an_ephemeral_consumer_loses_nothing_in_a_pause,
                 pausing::a_single_active_consumer_is_followed_in_order,
+                delays::a_delayed_event_arrives_when_it_is_due_and_not_before,
+                delays::a_short_delay_does_not_wait_behind_a_long_one,
+                delays::equal_delays_keep_the_order,
+                delays::a_scheduled_event_comes_at_its_time_or_at_once_when_that_is_past,
+                delays::a_delayed_event_is_the_event_that_was_published,
+                delays::a_delayed_command_reaches_one_consumer,
+                delays::a_delay_over_the_limit_is_refused,
                 requests::a_request_is_answered,
                 requests::a_handlers_error_answers_the_request,
                 requests::a_request_that_nobody_handles_is_unroutable,

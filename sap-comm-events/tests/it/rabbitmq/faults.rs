@@ -42,6 +42,32 @@ async fn a_killed_broker_loses_nothing_that_was_confirmed_and_the_consumer_resum
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delayed_events_survive_a_restart_of_the_broker() {
+    let node = breakable().await;
+    let uri = node.new_vhost().await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    // The first are due while the broker is away, the last after it is back.
+    for (number, delay) in [2_000, 3_000, 15_000].into_iter().enumerate() {
+        let delay = Duration::from_millis(delay);
+        broker.publish_after("user.events", UserCreated::numbered(number as u32), delay).await.unwrap();
+    }
+    node.restart().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(soon(numbers.recv()).await.unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2]);
+    // The ladder is there again for a new connection, and for one more exchange.
+    let (router, mut others) = super::numbers();
+    let _other = broker.subscribe("other.events", router).await.unwrap();
+    broker.publish_after("other.events", UserCreated::numbered(3), Duration::from_millis(100)).await.unwrap();
+    assert_eq!(soon(others.recv()).await, Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_confirmed_over_lost_connections_arrives() {
     let node = RabbitNode::shared().await.unwrap();
     let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
