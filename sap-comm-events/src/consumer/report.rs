@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use sap_comm_core::{DecodeError, Event, EventPayload};
+use tokio::time::{Instant, timeout_at};
 
 use super::{ERROR_EVENTS, EventProcessingFailed, FailureCause, Handling, failure::MAX_ORIGINAL};
 use crate::{PublishError, message::Message};
 
-/// How often a report is tried while the broker may yet take it; each try has the publish deadline.
+/// How often a report is tried while the broker may yet take it, within one publish deadline: its dead letter waits for it.
 const TRIES: u32 = 3;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A settlement waits no longer than this, whatever a publisher may.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 impl Handling {
     /// Reports a failure; returns once that is confirmed, or given up and logged.
@@ -29,15 +32,16 @@ impl Handling {
         // An original near the limit does not fit with the report around it, nor with every character escaped.
         let mut keeps = [MAX_ORIGINAL, self.broker.config().max_event_bytes / 8, 0].into_iter();
         let mut report = self.report_of(message, cause, keeps.next())?;
-        let mut tries = 1;
+        let (mut tries, by) = (1, Instant::now() + self.broker.config().publish_deadline.min(MAX_WAIT));
         loop {
-            match self.broker.publish_event(ERROR_EVENTS, &report).await {
+            let published = timeout_at(by, self.broker.publish_event(ERROR_EVENTS, &report)).await;
+            match published.unwrap_or_else(|_| Err(PublishError::Unknown { id: report.id.clone() })) {
                 Ok(_) => return Ok(()),
                 Err(error @ PublishError::TooLarge { .. }) => match keeps.next() {
                     Some(keep) => report = self.report_of(message, cause, Some(keep))?,
                     None => return Err(error),
                 },
-                Err(error) if error.is_transient() && tries < TRIES => {
+                Err(error) if error.is_transient() && tries < TRIES && Instant::now() + PAUSE < by => {
                     tracing::warn!(%error, tries, "the report of a dead letter is tried again");
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;

@@ -40,7 +40,7 @@ impl Default for RelayConfig {
         Self {
             batch: 100,
             poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),
             unroutable: Unroutable::Keep,
@@ -76,7 +76,8 @@ impl RelayConfig {
         self
     }
 
-    /// After how long the events claimed by a relay that died are free again. 60 s; a living relay renews its claims.
+    /// After how long the events claimed by a relay that died are free again. 15 s: a living relay renews its claims every
+    /// 5 s, so it may miss two.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
