@@ -72,8 +72,16 @@ impl Engine {
     #[inline(never)]
     fn admit_when_open(&self, reading: Reading) -> Answer {
         let now = self.clock.now();
-        let until = self.open_until.load(Ordering::Acquire);
-        if now < until { Answer::refuse(until - now) } else { self.admit_otherwise(reading, now) }
+        match self.until_reset(now) {
+            0 => self.admit_otherwise(reading, now),
+            wait => Answer::refuse(wait),
+        }
+    }
+
+    /// The rest of the reset timeout.
+    #[inline]
+    pub(super) fn until_reset(&self, now: u64) -> u64 {
+        self.open_until.load(Ordering::Acquire).saturating_sub(now)
     }
 
     #[inline]
@@ -94,10 +102,10 @@ impl Engine {
                         None
                     }
                 },
-                Phase::Open => {
-                    let until = self.open_until.load(Ordering::Acquire);
-                    if now < until { Some(Answer::refuse(until - now)) } else { self.begin_probing(reading, now) }
-                }
+                Phase::Open => match self.until_reset(now) {
+                    0 => self.begin_probing(reading, now),
+                    wait => Some(Answer::refuse(wait)),
+                },
                 Phase::HalfOpen => self.admit_probe(reading, now),
                 Phase::Isolated => Some(Answer::refuse(nanos(self.cold.lock().config.reset_timeout))),
             };

@@ -123,7 +123,6 @@ impl Engine {
         let reading = self.word.load();
         let totals = self.window.totals(reading.generation(), now);
         let rate = if totals.calls() == 0 { 0.0 } else { totals.failed as f64 / totals.calls() as f64 };
-        let wait = self.open_until.load(Ordering::Acquire).saturating_sub(now);
         Snapshot {
             name: self.name.clone(),
             state: reading.phase().public(),
@@ -135,7 +134,7 @@ impl Engine {
             failure_rate: rate,
             consecutive_failures: self.consecutive.get(reading.generation()),
             probes: if reading.phase() == Phase::HalfOpen { probes } else { 0 },
-            retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(wait)),
+            retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(self.until_reset(now))),
         }
     }
 

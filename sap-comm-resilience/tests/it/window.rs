@@ -113,8 +113,8 @@ async fn opossum_opens_only_above_the_threshold_and_from_the_first_call() {
 #[tokio::test(start_paused = true)]
 async fn slow_calls_open() {
     let breaker = plain().failure_rate(None).slow_calls(SECOND, 0.5).minimum_throughput(4).build().unwrap();
-    for slow in [false, false, true, true] {
-        assert_eq!(breaker.state(), State::Closed);
+    for (slow, before) in [(false, 0), (false, 0), (true, 0), (true, 1)] {
+        assert_eq!((breaker.state(), breaker.snapshot().slow), (State::Closed, before));
         let call = breaker.call(async || {
             tokio::time::sleep(if slow { SECOND } else { SECOND / 2 }).await;
             Ok::<_, std::io::Error>(())
