@@ -80,6 +80,6 @@ pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, Su
 pub use tail::{Tail, TailedEvent};
 pub use topology::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologyDifference, TopologyError, TopologySpec};
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

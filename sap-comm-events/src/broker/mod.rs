@@ -55,6 +55,9 @@ struct Shared {
     replies: Replies,
     /// What the subscriptions so far have declared.
     declared: Mutex<TopologySpec>,
+    /// Remembers what happened.
+    #[cfg(feature = "test-util")]
+    recorder: Option<Arc<crate::test_util::Recorder>>,
 }
 
 #[cfg(feature = "rabbitmq")]
@@ -100,8 +103,37 @@ impl Broker {
     fn new(backend: Arc<dyn Backend>, config: BrokerConfig) -> Self {
         let service = config.service.as_str().into();
         let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-        let (replies, declared) = (Replies::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { backend, config, tasks, drain, abort, replies, declared }), service }
+        let shared = Shared {
+            backend,
+            config,
+            tasks,
+            drain,
+            abort,
+            replies: Replies::default(),
+            declared: Mutex::default(),
+            #[cfg(feature = "test-util")]
+            recorder: None,
+        };
+        Self { shared: Arc::new(shared), service }
+    }
+
+    /// A broker that remembers what happens.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn recorded(
+        backend: Arc<dyn Backend>,
+        config: BrokerConfig,
+        recorder: Arc<crate::test_util::Recorder>,
+    ) -> Self {
+        let mut broker = Self::new(backend, config);
+        if let Some(shared) = Arc::get_mut(&mut broker.shared) {
+            shared.recorder = Some(recorder);
+        }
+        broker
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn recorder(&self) -> Option<&crate::test_util::Recorder> {
+        self.shared.recorder.as_deref()
     }
 
     /// The same connection on behalf of another service: another source of events and another default group.

@@ -310,7 +310,13 @@ impl Broker {
         let (id, delay) = (head.id.clone(), options.delay());
         let mut message = Message::of_event(head, format, body, kind, context);
         options.mark(&mut message);
+        #[cfg(feature = "test-util")]
+        let recorded = self.recorder().map(|recorder| recorder.publishing(exchange, &message));
         self.hand_over(exchange, kind, message, delay, deadline).instrument(span).await?;
+        #[cfg(feature = "test-util")]
+        if let Some(recorded) = recorded {
+            recorded.confirmed();
+        }
         Ok(Confirmation { id })
     }
 

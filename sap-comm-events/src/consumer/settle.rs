@@ -1,5 +1,7 @@
 //! From an outcome to a settled delivery: consequences are confirmed first.
 
+#[cfg(feature = "test-util")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use sap_comm_core::Timestamp;
@@ -23,6 +25,8 @@ impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
         // A copy that kills its consumer at once must not leave the original behind, or both would grow in number.
         let surely = matches!(verdict, Verdict::Requeue);
+        #[cfg(feature = "test-util")]
+        let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {
             Verdict::Ack => {
                 self.answer_done(&delivery.message).await;
@@ -33,6 +37,10 @@ impl Handling {
             Verdict::Dead(cause) => self.bury(&delivery, cause).await,
             Verdict::Requeue => self.requeue(&delivery).await,
         };
+        #[cfg(feature = "test-util")]
+        if handled && let Some(recorder) = self.broker.recorder() {
+            recorder.record(crate::test_util::What::Handled, &delivery.queue, Arc::clone(&delivery.message));
+        }
         match confirmed {
             Ok(()) if surely => delivery.settlement.ack_surely().await,
             Ok(()) => delivery.settlement.ack(),
@@ -84,6 +92,8 @@ impl Handling {
     async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
         tracing::error!(error = cause.message, code = cause.code, "handling failed for good");
         if self.settings.ephemeral {
+            #[cfg(feature = "test-util")]
+            self.record_death(delivery, &cause);
             self.report(&delivery.message, cause).await;
             return Ok(());
         }
@@ -94,9 +104,20 @@ impl Handling {
         copy.headers.set(header::QUEUE, delivery.queue.to_string());
         describe(&mut copy, cause.clone());
         self.hand_over(dead_queue(&delivery.queue), copy).await?;
+        #[cfg(feature = "test-util")]
+        self.record_death(delivery, &cause);
         self.answer_failure(&delivery.message, answer).await;
         self.report(&delivery.message, cause).await;
         Ok(())
+    }
+
+    #[cfg(feature = "test-util")]
+    fn record_death(&self, delivery: &Delivery, cause: &FailureCause) {
+        if let Some(recorder) = self.broker.recorder() {
+            let FailureCause { message, code } = cause.clone();
+            let what = crate::test_util::What::DeadLettered { reason: message, code };
+            recorder.record(what, &delivery.queue, Arc::clone(&delivery.message));
+        }
     }
 
     /// Writes the message to the end of its queue with a raised count.

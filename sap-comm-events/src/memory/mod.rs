@@ -1,8 +1,11 @@
 //! A broker within the process: the same groups, order, retries and dead letters, bounded, without a wire.
 
 mod delay;
+#[cfg(feature = "test-util")]
+mod faults;
 mod gate;
 mod hand;
+mod lent;
 mod load;
 mod pattern;
 mod schedule;
@@ -57,11 +60,14 @@ pub(crate) struct MemoryBackend {
 /// What consumers, settlements and delays share.
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Rings when a queue has room again.
+    /// Rings when a queue has room again, or less is under way.
     room: Arc<Gate>,
     /// Rings when nothing is pending.
     idle: Gate,
     closed: AtomicBool,
+    /// Decides what fails on purpose.
+    #[cfg(feature = "test-util")]
+    dice: Option<crate::test_util::Dice>,
 }
 
 impl MemoryBackend {
@@ -72,6 +78,8 @@ impl MemoryBackend {
                 room: Arc::default(),
                 idle: Gate::default(),
                 closed: AtomicBool::new(false),
+                #[cfg(feature = "test-util")]
+                dice: None,
             }),
             overflow: config.overflow,
             since: Timestamp::now(),
@@ -134,6 +142,7 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if self.0.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.shared.idle.ring();
+            self.0.shared.room.ring();
         }
     }
 }
@@ -143,6 +152,10 @@ impl Backend for MemoryBackend {
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
         self.pending.fetch_add(1, Ordering::SeqCst);
         let _pending = Pending(self);
+        #[cfg(feature = "test-util")]
+        if let Some(dice) = &self.shared.dice {
+            return self.deliver_or_fail(dice, &target, &Arc::new(message), deadline).await;
+        }
         self.deliver(&target, &Arc::new(message), deadline).await
     }
 

@@ -21,6 +21,15 @@ impl Desk {
         Arc::new(Self { queue, load, room: Arc::clone(&shared.room), shared: Arc::downgrade(shared) })
     }
 
+    /// A message in hand is dealt with, unless it was taken back meanwhile.
+    fn forget(&self, stored: &Stored) {
+        let ours = stored.is_ours() || self.shared.upgrade().is_some_and(|shared| shared.state.lock().release(stored));
+        if ours {
+            self.load.remove();
+            self.room.ring();
+        }
+    }
+
     /// Gives messages that nobody has begun back to where they were.
     pub(super) fn give_back(&self, messages: impl DoubleEndedIterator<Item = Stored>) {
         if let Some(shared) = self.shared.upgrade() {
@@ -46,9 +55,9 @@ impl MemorySettlement {
 #[async_trait]
 impl Settlement for MemorySettlement {
     fn ack(mut self: Box<Self>) {
-        self.stored = None;
-        self.desk.load.remove();
-        self.desk.room.ring();
+        if let Some(stored) = self.stored.take() {
+            self.desk.forget(&stored);
+        }
     }
 
     async fn ack_surely(self: Box<Self>) {
@@ -58,7 +67,9 @@ impl Settlement for MemorySettlement {
 
 impl Drop for MemorySettlement {
     fn drop(&mut self) {
-        self.desk.give_back(self.stored.take().into_iter());
+        if let Some(stored) = self.stored.take() {
+            self.desk.give_back(std::iter::once(stored));
+        }
     }
 }
 

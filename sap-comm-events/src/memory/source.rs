@@ -42,13 +42,21 @@ impl MemorySource {
     }
 
     fn take(&mut self) -> Option<Delivery> {
-        if self.ahead.is_empty() {
-            self.refill();
-        }
-        let stored = self.ahead.pop_front()?;
+        let stored = loop {
+            if self.ahead.is_empty() {
+                self.refill();
+            }
+            let stored = self.ahead.pop_front()?;
+            // What was taken back comes again.
+            if stored.is_ours() || self.shared.state.lock().has_lent(&stored) {
+                break stored;
+            }
+        };
         let desk = &self.desks[self.of];
         let (queue, message) = (Arc::clone(&desk.queue), Arc::clone(&stored.message));
         let settlement = Box::new(MemorySettlement::new(desk, stored));
+        #[cfg(feature = "test-util")]
+        self.shared.may_lose_connection();
         Some(Delivery { message, queue, redelivered: Redelivered::No, settlement })
     }
 
@@ -112,5 +120,7 @@ impl Drop for MemorySource {
         for desk in &self.desks {
             state.leave(&desk.queue, &self.bell);
         }
+        drop(state);
+        self.shared.room.ring();
     }
 }

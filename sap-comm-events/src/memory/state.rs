@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{load::Load, pattern::matches};
+use super::{lent::Lent, load::Load, pattern::matches};
 use crate::{
     TopologyError,
     message::Message,
@@ -21,6 +21,8 @@ pub(super) struct State {
     bindings: HashMap<String, Vec<Binding>>,
     queues: HashMap<String, Store>,
     last_number: u64,
+    /// What is in hand, where it may be taken back.
+    pub(super) lent: Option<Lent>,
 }
 
 /// One queue.
@@ -33,13 +35,22 @@ struct Store {
 }
 
 /// A message in a queue.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stored {
     /// Grows with every message; keeps the order when one comes back.
     pub(super) number: u64,
     pub(super) message: Arc<Message>,
     /// When a delayed message is due.
     pub(super) due: Option<Instant>,
+    /// Tells one delivery of a message from the next, where it may be taken back.
+    pub(super) loan: Option<u64>,
+}
+
+impl Stored {
+    /// Whether nobody takes the message back while it is in hand.
+    pub(super) fn is_ours(&self) -> bool {
+        self.loan.is_none()
+    }
 }
 
 /// Why a message was not taken.
@@ -52,7 +63,7 @@ pub(super) enum Refusal {
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, bindings: HashMap::new(), queues: HashMap::new(), last_number: 0 }
+        Self { capacity, bindings: HashMap::new(), queues: HashMap::new(), last_number: 0, lent: None }
     }
 
     /// Makes a queue; `false` if it exists alike.
@@ -88,10 +99,10 @@ impl State {
 
     /// Puts the message into every queue that wants it, or into none.
     pub(super) fn publish(&mut self, target: &Target, message: &Arc<Message>) -> Result<(), Refusal> {
-        let Self { capacity, bindings, queues, last_number } = self;
+        let Self { capacity, bindings, queues, last_number, .. } = self;
         let mut stored = || {
             *last_number += 1;
-            Stored { number: *last_number, message: Arc::clone(message), due: None }
+            Stored { number: *last_number, message: Arc::clone(message), due: None, loan: None }
         };
         let (name, kind) = match target {
             // What is to come later waits in the schedule.
@@ -156,7 +167,11 @@ impl State {
         }
         let sources = if single { 1 } else { store.bells.len().max(1) };
         let share = store.ready.len().div_ceil(sources).min(limit);
-        into.extend(store.ready.drain(..share));
+        let taken = store.ready.drain(..share);
+        match &mut self.lent {
+            None => into.extend(taken),
+            Some(lent) => into.extend(taken.map(|stored| lent.lend(queue, stored))),
+        }
         share > 0
     }
 
@@ -166,7 +181,11 @@ impl State {
     }
 
     /// A message in hand goes back to where it was.
-    pub(super) fn give_back(&mut self, queue: &str, stored: Stored) {
+    pub(super) fn give_back(&mut self, queue: &str, mut stored: Stored) {
+        if !self.release(&stored) {
+            return;
+        }
+        stored.loan = None;
         if let Some(store) = self.queues.get_mut(queue) {
             let at = store.ready.partition_point(|other| other.number < stored.number);
             store.ready.insert(at, stored);
@@ -244,6 +263,29 @@ impl State {
                 self.bindings.values_mut().for_each(|bindings| bindings.retain(|binding| binding.queue != queue));
             }
         }
+    }
+
+    /// What is under way, queue by queue; empty if nothing is. What waits for no consumer is not.
+    #[cfg(feature = "test-util")]
+    pub(super) fn busy(&self) -> String {
+        use std::fmt::Write;
+
+        let mut text = String::new();
+        for (name, store) in self.queues.iter().filter(|(_, store)| !store.role.serves_another()) {
+            let of = |wanted: fn(&Role) -> Option<&String>| -> usize {
+                let theirs = self.queues.values().filter(|other| wanted(&other.role) == Some(name));
+                theirs.map(|other| other.ready.len()).sum()
+            };
+            let delayed = of(|role| if let Role::Delay { to, .. } = role { Some(to) } else { None });
+            let dead = of(|role| if let Role::Dead { of } = role { Some(of) } else { None });
+            let ready = store.ready.len();
+            let in_hand = store.load.get().saturating_sub(ready + delayed + dead);
+            let waiting = if store.bells.is_empty() { 0 } else { ready };
+            if waiting + delayed + in_hand > 0 {
+                let _ = write!(text, "{name}: {waiting} waiting, {in_hand} in hand, {delayed} to be retried; ");
+            }
+        }
+        text
     }
 
     pub(super) fn ring_all(&self) {

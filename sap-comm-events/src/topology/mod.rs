@@ -193,6 +193,14 @@ pub(crate) enum Role {
     Dead { of: String },
 }
 
+#[cfg(feature = "test-util")]
+impl Role {
+    /// Whether the queue holds what belongs to another.
+    pub(crate) fn serves_another(&self) -> bool {
+        matches!(self, Self::Delay { .. } | Self::Dead { .. })
+    }
+}
+
 /// A queue's interest in a routing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binding {

@@ -7,6 +7,8 @@ mod events;
 #[cfg(feature = "test-util")]
 mod ledger;
 mod memory;
+#[cfg(feature = "test-util")]
+mod memory_broker;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
