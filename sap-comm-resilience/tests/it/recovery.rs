@@ -1,8 +1,15 @@
 //! What happens after the reset: no two callers in step, and traffic let in by steps.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use sap_comm_resilience::{CircuitBreaker, Jitter, Retry};
+use sap_comm_resilience::{CircuitBreaker, Jitter, Retry, TripPolicy};
 
 use crate::support::{SECOND, down, hasty, open_and_wait, succeed};
 
@@ -61,4 +68,27 @@ async fn two_clients_wait_differently() {
         }
         assert!(waits.len() > 7, "{jitter:?}: {waits:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trip_policy_begins_anew_when_the_breaker_closes_and_only_then() {
+    struct Counting(Arc<AtomicU32>);
+    impl TripPolicy for Counting {
+        fn succeeded(&mut self) {}
+        fn failed(&mut self) -> Option<Duration> {
+            None
+        }
+        fn revived(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let revived = Arc::new(AtomicU32::new(0));
+    let breaker = hasty().trip_policy(Counting(Arc::clone(&revived))).build().unwrap();
+    open_and_wait(&breaker).await;
+    open_and_wait(&breaker).await;
+    assert_eq!(revived.load(Ordering::SeqCst), 0);
+    assert!(succeed(&breaker).await);
+    assert_eq!(revived.load(Ordering::SeqCst), 1);
+    breaker.close();
+    assert_eq!(revived.load(Ordering::SeqCst), 2);
 }

@@ -147,3 +147,23 @@ async fn opossums_pipeline_runs_the_breaker_around_its_timeout() {
         assert_eq!((started.elapsed(), pipeline.breaker().unwrap().state()), (2 * SECOND, expected));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn slow_calls_open_by_a_window_of_calls_too() {
+    let breaker = plain().sampling_calls(20).minimum_throughput(1).slow_calls(SECOND, 1.0).build().unwrap();
+    let call = breaker.try_acquire().unwrap();
+    tokio::time::advance(SECOND).await;
+    call.success();
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[test]
+fn a_snapshot_tells_the_rate() {
+    let breaker = plain().build().unwrap();
+    assert_eq!(breaker.snapshot().failure_rate, 0.0);
+    for failed in [true, false, true, true] {
+        let permit = breaker.try_acquire().unwrap();
+        if failed { permit.failure() } else { permit.success() }
+    }
+    assert_eq!(breaker.snapshot().failure_rate, 0.75);
+}
