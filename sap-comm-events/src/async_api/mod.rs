@@ -126,7 +126,7 @@ impl AsyncApi {
             channel["messages"][event.key()] = json!({ "$ref": event.reference() });
             let name = format!("{}.{}", action.name(), event.channel(&exchange));
             let operation = operations.entry(name).or_insert_with(|| action.describe(&event.channel(&exchange)));
-            add_once(&mut operation["messages"], event.reference_in(&exchange));
+            add_once(&mut operation["messages"], &event.reference_in(&exchange));
             if action == Action::Receive {
                 consumed.push((exchange, event.event_type));
             }
@@ -156,7 +156,7 @@ impl AsyncApi {
 }
 
 /// Adds a reference to a list that has it once.
-fn add_once(list: &mut Value, reference: String) {
+fn add_once(list: &mut Value, reference: &str) {
     let reference = json!({ "$ref": reference });
     match list {
         Value::Array(list) if list.contains(&reference) => {}
