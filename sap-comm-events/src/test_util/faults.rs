@@ -134,7 +134,7 @@ impl Faults {
             ("drop_connection", self.drop_connection),
         ];
         match rates.iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
-            Some((name, rate)) => Err(ConfigError::new(*name, format_args!("must be between 0 and 1, not {rate}"))),
+            Some((name, rate)) => Err(ConfigError::new(name, format_args!("must be between 0 and 1, not {rate}"))),
             None => Ok(()),
         }
     }
