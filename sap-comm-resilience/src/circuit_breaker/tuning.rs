@@ -98,3 +98,29 @@ impl Tuning {
         rate > threshold || (rate == threshold && self.above.load(Ordering::Acquire) == 0)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_a_slow_call_opens_for_slowness_and_only_a_failure_for_failures() {
+        let config = CircuitBreakerConfig {
+            failure_rate: Some(0.5),
+            minimum_throughput: 1,
+            slow_call_duration: Some(Duration::from_secs(1)),
+            slow_call_rate: 0.5,
+            ..CircuitBreakerConfig::default()
+        };
+        let tuning = Tuning::new(&config);
+        let verdict = |failed, slow, totals| tuning.verdict(Sample { failed, slow }, totals, 0);
+        let slow = Totals { succeeded: 3, failed: 1, slow: 3 };
+        assert_eq!(verdict(true, false, slow), None);
+        assert_eq!(verdict(false, true, slow), Some(TripReason::SlowCallRate));
+        let failed = Totals { succeeded: 1, failed: 3, slow: 1 };
+        assert_eq!(verdict(false, true, failed), None);
+        assert_eq!(verdict(true, false, failed), Some(TripReason::FailureRate));
+    }
+}
