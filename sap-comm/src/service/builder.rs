@@ -97,7 +97,10 @@ impl Service {
         if let Some(broker) = &broker {
             for (subscription, router) in subscriptions {
                 let handle = broker.subscribe(subscription, router).await;
-                handles.push(handle.map_err(|source| ServiceError::Subscribe { service: name.clone(), source })?);
+                handles.push(
+                    handle
+                        .map_err(|source| ServiceError::Subscribe { service: name.clone(), source: source.into() })?,
+                );
             }
         }
         // Whoever connected already was waiting: what answers is ready.

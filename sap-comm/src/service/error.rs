@@ -38,7 +38,7 @@ pub enum ServiceError {
         /// The service.
         service: String,
         /// Why.
-        source: SubscribeError,
+        source: Box<SubscribeError>,
     },
     /// The registry refused the endpoint.
     #[error(transparent)]
