@@ -103,6 +103,8 @@ pub(crate) struct Held {
     /// Tells it from the others in hand.
     pub(crate) number: u64,
     pub(crate) message: Arc<Message>,
+    /// How many more were ready when it was taken.
+    pub(crate) left: u64,
 }
 
 /// A message that waits to be settled; dropped, it goes back to its queue.

@@ -60,7 +60,7 @@ impl DeadLetters {
         &self.queue
     }
 
-    /// How many there are.
+    /// How many there are. For a moment after a round, RabbitMQ counts fewer: it takes back what was held.
     ///
     /// # Errors
     /// When the broker is away or there is no such queue.

@@ -40,6 +40,8 @@ pub(super) struct Pass<'a> {
     round: Round,
     act: Act,
     progress: Progress,
+    /// Whether the first has told how many there are. Asked by itself, a queue does not count what is just being given back.
+    counted: bool,
     hand: Box<dyn Hand>,
     since: Instant,
     /// The one that is meant and not yet due.
@@ -59,15 +61,15 @@ enum End {
 pub(super) async fn run(broker: &Broker, queue: &str, round: Round, act: Act) -> Result<Progress, DeadLetterError> {
     round.check()?;
     let act = if round.dry_run { Act::Look } else { act };
-    let total = broker.backend().depth(queue).await?;
     let hand = broker.backend().hand(queue).await?;
-    let (progress, now) = (Progress { total, ..Progress::default() }, Instant::now());
+    let (progress, now) = (Progress::default(), Instant::now());
     let pass = Pass {
         broker,
         queue,
         round,
         act,
         progress,
+        counted: false,
         hand,
         since: now,
         waiting: None,
@@ -110,10 +112,14 @@ impl Pass<'_> {
 
     fn is_over(&self) -> bool {
         let limit = self.round.limit.and_then(|limit| u64::try_from(limit).ok());
-        self.progress.seen >= self.progress.total || limit.is_some_and(|limit| self.progress.matched >= limit)
+        (self.counted && self.progress.seen >= self.progress.total) || limit.is_some_and(|limit| self.progress.matched >= limit)
     }
 
     fn look_at(&mut self, held: Held) {
+        if !self.counted {
+            self.counted = true;
+            self.progress.total = held.left + 1;
+        }
         let letter = DeadLetter::of(&held.message);
         self.progress.seen += 1;
         if self.round.filter.fits(&letter) {
@@ -130,7 +136,7 @@ impl Pass<'_> {
 
     async fn start_if_due(&mut self) {
         let is_due = |_: &mut Held| Instant::now() >= self.due;
-        let Some(Held { number, message }) = self.waiting.take_if(is_due) else { return };
+        let Some(Held { number, message, .. }) = self.waiting.take_if(is_due) else { return };
         if let Some(rate) = self.round.rate {
             // Neither a burst after a wait, nor a rate too slow for the clock.
             let pause = Duration::try_from_secs_f64(rate.recip()).unwrap_or(FAR).min(FAR);

@@ -31,9 +31,10 @@ impl Hand for MemoryHand {
             return Err(DeadLetterError::NoQueue { queue: self.queue.clone() });
         }
         let Some(stored) = state.take(&self.queue) else { return Ok(None) };
+        let left = state.depth(&self.queue).unwrap_or(0);
         let (number, message) = (stored.number, Arc::clone(&stored.message));
         self.held.insert(number, stored);
-        Ok(Some(Held { number, message }))
+        Ok(Some(Held { number, message, left }))
     }
 
     async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError> {

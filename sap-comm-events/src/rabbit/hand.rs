@@ -78,8 +78,9 @@ impl Hand for RabbitHand {
         let taken = self.live.answer(self.asked.next()).await.map_err(unavailable)?;
         let taken = taken.transpose().map_err(|error| explain(&error, self.queue.as_str()))?.flatten();
         Ok(taken.map(|taken| {
+            let left = taken.message_count.into();
             let (number, message) = (taken.delivery.delivery_tag, properties::message(taken.delivery));
-            Held { number, message: Arc::new(message) }
+            Held { number, message: Arc::new(message), left }
         }))
     }
 
@@ -90,12 +91,9 @@ impl Hand for RabbitHand {
 
     async fn end(self: Box<Self>) {
         let ending = async {
-            // Closing the channel gives everything back too, and does not wait until the queue has it.
+            // Closing the channel gives everything back too, and does not wait until the queue was told.
             let all = BasicNackOptions { multiple: true, requeue: true };
             self.channel.basic_nack(0, all).await?;
-            // The broker answers a channel in order, and the queue its channel.
-            let passive = QueueDeclareOptions::default().passive();
-            self.channel.queue_declare(self.queue.clone(), passive, FieldTable::default()).await?;
             self.channel.close(200, "done".into()).await
         };
         // An error means that the connection is lost, and everything went back with it.

@@ -54,7 +54,7 @@ async fn a_filter_that_leaves_most_in_place_is_one_pass_that_keeps_their_order()
     let progress = soon(letters.redrive(Filter::new().code("RARE"))).await.unwrap();
     assert_eq!((progress.total, progress.seen, progress.done), (1_000, 1_000, 10));
     let left = letters.peek(1_000).await.unwrap();
-    assert_eq!((left.len(), letters.count().await.unwrap()), (990, 990));
+    assert_eq!(left.len(), 990);
     let left: Vec<_> = left
         .iter()
         .map(|letter| sap_comm_core::RawEvent::from_json(&letter.event).unwrap().decode::<UserCreated>().unwrap())
