@@ -112,7 +112,8 @@ impl Pass<'_> {
 
     fn is_over(&self) -> bool {
         let limit = self.round.limit.and_then(|limit| u64::try_from(limit).ok());
-        (self.counted && self.progress.seen >= self.progress.total) || limit.is_some_and(|limit| self.progress.matched >= limit)
+        (self.counted && self.progress.seen >= self.progress.total)
+            || limit.is_some_and(|limit| self.progress.matched >= limit)
     }
 
     fn look_at(&mut self, held: Held) {
