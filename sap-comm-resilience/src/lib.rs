@@ -45,7 +45,7 @@ pub use circuit_breaker::{
 };
 #[cfg(feature = "failsafe")]
 pub use circuit_breaker::{FailsafePolicy, WindowPolicy};
-pub use classify::{Classify, HttpStatus, Outcome, Standard, parse_retry_after};
+pub use classify::{Classify, HttpStatus, Outcome, Standard, is_rejection, parse_retry_after};
 pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, DeadlineLayer, DeadlineService};
 pub use fallback::{Fallback, FallbackFuture, FallbackLayer, FallbackService};
 pub use hedge::{Hedge, HedgeBuilder, HedgeConfig, HedgeFuture, HedgeLayer, HedgeService};

@@ -16,7 +16,7 @@ pub struct AdaptiveThrottleConfig {
     /// How far back requests are counted. Default 2 min.
     #[serde(with = "duration")]
     pub sampling_window: Duration,
-    /// How many requests the window must hold before any is refused. Default 10: fewer say little.
+    /// How many requests the window must hold before any is refused, at most 1000000. Default 10: fewer say little.
     pub minimum_throughput: u32,
     /// The largest share of requests that is refused, 0 to 1. Default 0.95: one in twenty finds out whether the
     /// dependency is back.
@@ -49,6 +49,8 @@ impl AdaptiveThrottleConfig {
             humantime::format_duration(self.sampling_window),
             "must be at least 60 ms",
         )?;
+        let throughput = self.minimum_throughput;
+        check(throughput <= 1_000_000, "minimum_throughput", throughput, "must be at most 1000000")?;
         check_ratio("max_rejection_rate", self.max_rejection_rate)
     }
 }

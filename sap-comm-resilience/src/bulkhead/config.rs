@@ -11,7 +11,7 @@ use crate::config::{ConfigError, check, check_at_most_max, optional_duration};
 pub struct BulkheadConfig {
     /// Calls in flight at once, at least 1. Default 64.
     pub max_concurrent: u32,
-    /// Calls that wait for a slot, at most. Default 0: a full bulkhead refuses at once.
+    /// Calls that wait for a slot, at most; itself at most 1000000. Default 0: a full bulkhead refuses at once.
     pub max_queue: u32,
     /// How long a call waits for a slot. Default: as long as it is not dropped.
     #[serde(with = "optional_duration")]
@@ -37,6 +37,7 @@ impl BulkheadConfig {
             self.max_concurrent,
             "must lie within 1..=1000000",
         )?;
+        check(self.max_queue <= 1_000_000, "max_queue", self.max_queue, "must be at most 1000000")?;
         self.max_wait.map_or(Ok(()), |wait| check_at_most_max("max_wait", wait))
     }
 }

@@ -29,6 +29,7 @@ pin_project! {
 enum Entry {
     Queued(Acquire),
     Inside(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
+    Refused(BulkheadFull),
     Left,
 }
 
@@ -36,6 +37,7 @@ impl<S: Service<Req>, Req> BulkheadFuture<S, Req> {
     pub(super) fn new(service: S, request: Req, bulkhead: &Bulkhead) -> Self {
         let entry = match bulkhead.try_acquire_owned() {
             Ok(slot) => Entry::Inside(slot),
+            Err(_) if bulkhead.max_queue() == 0 => Entry::Refused(bulkhead.full()),
             Err(_) => Entry::Queued(Box::pin(bulkhead.clone().acquire_owned())),
         };
         Self { call: ReadyCall::new(service, request), entry }
@@ -59,6 +61,11 @@ where
                     return Poll::Ready(Err(BulkheadError::full(full)));
                 }
             }
+        }
+        if matches!(this.entry, Entry::Refused(_))
+            && let Entry::Refused(full) = std::mem::replace(this.entry, Entry::Left)
+        {
+            return Poll::Ready(Err(BulkheadError::full(full)));
         }
         let result = ready!(this.call.poll(cx));
         *this.entry = Entry::Left;

@@ -57,6 +57,14 @@ impl Bulkhead {
         BulkheadBuilder { name: name.into(), config: BulkheadConfig::default() }
     }
 
+    /// A bulkhead from a configuration.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built.
+    pub fn from_config(name: impl Into<Name>, config: BulkheadConfig) -> Result<Self, ConfigError> {
+        Self::builder(name).config(config).build()
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Name {
@@ -127,7 +135,11 @@ impl Bulkhead {
         slot.map_err(|_| self.full())
     }
 
-    fn full(&self) -> BulkheadFull {
+    pub(crate) fn max_queue(&self) -> u32 {
+        self.inner.config.max_queue
+    }
+
+    pub(crate) fn full(&self) -> BulkheadFull {
         BulkheadFull { name: self.inner.name.clone() }
     }
 }

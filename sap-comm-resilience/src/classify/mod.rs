@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+pub use own::is_rejection;
 pub(crate) use own::{OwnError, View, is_timeout, layers, note, own_outcome};
 pub use retry_after::parse_retry_after;
 pub(crate) use rules::ErrorRules;

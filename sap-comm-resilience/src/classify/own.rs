@@ -8,6 +8,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     error::Error,
+    io,
 };
 
 use parking_lot::RwLock;
@@ -75,7 +76,7 @@ pub(crate) fn own_outcome<E: 'static>(error: &E) -> Option<Outcome> {
     layers(error).find_map(|view| match view {
         View::Own(outcome) => Some(outcome),
         View::TimedOut => Some(Outcome::Failure),
-        View::Inner(error) => is_rejection(error).then_some(Outcome::Rejected),
+        View::Inner(error) => is_verdict(error).then_some(Outcome::Rejected),
     })
 }
 
@@ -93,18 +94,44 @@ macro_rules! is_any_of {
     ($error:expr, $($kind:ty),+) => { $($error.is::<$kind>())||+ };
 }
 
-fn is_rejection(error: &dyn Any) -> bool {
+/// Whether `error`, or what it comes from, says that a strategy of this crate refused the call.
+///
+/// [`Standard`](crate::Standard) sees that by itself in the errors of this crate, in [`io::Error`] and in a
+/// `Box<dyn Error + Send + Sync>`. A classifier for an error type of your own asks here, and answers
+/// [`Outcome::Rejected`].
+///
+/// ```
+/// use std::io;
+/// use sap_comm_resilience::is_rejection;
+///
+/// assert!(!is_rejection(&io::Error::other("down")));
+/// ```
+#[must_use]
+pub fn is_rejection(error: &(dyn Error + 'static)) -> bool {
+    chain(Some(error))
+        .any(|cause| is_any_of!(cause, Rejected, BulkheadFull, RateLimited, ConcurrencyLimited, LocallyThrottled))
+}
+
+fn is_verdict(error: &dyn Any) -> bool {
     is_any_of!(error, Rejected, BulkheadFull, RateLimited, ConcurrencyLimited, LocallyThrottled)
         || causes(error)
             .any(|cause| is_any_of!(cause, Rejected, BulkheadFull, RateLimited, ConcurrencyLimited, LocallyThrottled))
 }
 
-/// A boxed error and what it comes from.
+/// An error of a type that is known to be one, and what it comes from.
 fn causes(error: &dyn Any) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let boxed = error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|boxed| &**boxed as _);
+    chain(boxed.or_else(|| error.downcast_ref::<io::Error>().map(|error| error as _)))
+}
+
+fn chain<'a>(error: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
         let error: &'a (dyn Error + 'static) = *error;
-        error.source()
+        // The source of an `io::Error` is that of the error it holds, not that error itself.
+        match error.downcast_ref::<io::Error>() {
+            Some(holder) => holder.get_ref().map(|held| held as _),
+            None => error.source(),
+        }
     }
-    let boxed = error.downcast_ref::<Box<dyn Error + Send + Sync>>();
-    std::iter::successors(boxed.map(|boxed| &**boxed as _), source)
+    std::iter::successors(error, cause)
 }

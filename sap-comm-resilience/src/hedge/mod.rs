@@ -43,6 +43,14 @@ impl Hedge {
         HedgeBuilder::default()
     }
 
+    /// A hedge from a configuration.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built.
+    pub fn from_config(config: HedgeConfig) -> Result<Self, ConfigError> {
+        Self::builder().config(config).build()
+    }
+
     /// Makes the call, and makes it again if it takes long. Only for calls that may be made twice.
     ///
     /// Whichever loses is dropped; dropping the future drops all.

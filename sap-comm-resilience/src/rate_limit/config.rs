@@ -3,7 +3,7 @@ use std::{num::NonZeroU32, time::Duration};
 use governor::Quota;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, check, check_at_most_max, check_duration, duration};
+use crate::config::{ConfigError, MAX_DURATION, check, check_at_most_max, check_duration, duration};
 
 /// Everything that can be set about a [`RateLimit`](crate::RateLimit).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct RateLimitConfig {
     /// The period. Default 1 s.
     #[serde(with = "duration")]
     pub period: Duration,
-    /// Calls that may come at once. Default: `calls`.
+    /// Calls that may come at once; the rate must earn them within a year. Default: `calls`.
     pub burst: Option<u32>,
     /// How long a call waits until it conforms. Default 0: it is refused at once.
     #[serde(with = "duration")]
@@ -29,6 +29,14 @@ impl Default for RateLimitConfig {
 }
 
 impl RateLimitConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built, and its value.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.quota().map(drop)
+    }
+
     pub(super) fn quota(&self) -> Result<Quota, ConfigError> {
         check_duration("period", self.period)?;
         check_at_most_max("max_wait", self.max_wait)?;
@@ -40,6 +48,9 @@ impl RateLimitConfig {
             let period = humantime::format_duration(self.period);
             ConfigError::refused("period", period, "must give every call at least a nanosecond")
         };
-        Ok(Quota::with_period(interval).ok_or_else(short)?.allow_burst(burst))
+        let quota = Quota::with_period(interval).ok_or_else(short)?;
+        let earned = interval.checked_mul(burst.get()).is_some_and(|earned| earned <= MAX_DURATION);
+        check(earned, "burst", burst, "must be earned within a year")?;
+        Ok(quota.allow_burst(burst))
     }
 }

@@ -51,6 +51,14 @@ impl RateLimit {
         RateLimitBuilder { name: name.into(), config: RateLimitConfig::default() }
     }
 
+    /// A rate limit from a configuration.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be built.
+    pub fn from_config(name: impl Into<Name>, config: RateLimitConfig) -> Result<Self, ConfigError> {
+        Self::builder(name).config(config).build()
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Name {

@@ -16,7 +16,8 @@ pub struct RetryBuilder {
     config: RetryConfig,
     backoff: Option<Arc<dyn Backoff>>,
     budget: Option<RetryBudget>,
-    rules: ErrorRules,
+    vetoes: ErrorRules,
+    waits: ErrorRules,
     listeners: Vec<Listener>,
     seed: Option<u64>,
 }
@@ -98,13 +99,13 @@ impl RetryBuilder {
 
     /// Retries an error of type `E` only if `retryable` says so. Errors of other types are not affected.
     pub fn retry_if<E: 'static>(mut self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
-        self.rules.add(move |error: &E| (!retryable(error)).then_some(Outcome::Ignored));
+        self.vetoes.add(move |error: &E| (!retryable(error)).then_some(Outcome::Ignored));
         self
     }
 
-    /// Waits at least as long as an error of type `E` asks for.
+    /// Waits at least as long as an error of type `E` asks for, if it is retried at all.
     pub fn retry_after<E: 'static>(mut self, after: impl Fn(&E) -> Option<Duration> + Send + Sync + 'static) -> Self {
-        self.rules.add(move |error: &E| after(error).map(|after| Outcome::Throttled(Some(after))));
+        self.waits.add(move |error: &E| after(error).map(|after| Outcome::Throttled(Some(after))));
         self
     }
 
@@ -125,9 +126,9 @@ impl RetryBuilder {
     /// # Errors
     /// Names the first field that cannot be built, and its value.
     pub fn build(self) -> Result<Retry, ConfigError> {
-        let Self { config, backoff, budget, rules, listeners, seed } = self;
+        let Self { config, backoff, budget, vetoes, waits, listeners, seed } = self;
         config.validate()?;
-        let inner = Inner { config, backoff, budget, rules, listeners, dice: Dice::new(seed) };
+        let inner = Inner { config, backoff, budget, vetoes, waits, listeners, dice: Dice::new(seed) };
         Ok(Retry { inner: Arc::new(inner) })
     }
 }

@@ -88,7 +88,7 @@ where
                     ready!(sleep.poll(cx));
                     let Some(request) = this.copy.take() else { return Poll::Pending };
                     *this.copy = this.replay.replay(&request);
-                    *this.scope = this.session.context();
+                    *this.scope = Some(this.session.context());
                     let call = ReadyCall::new(this.service.clone(), request);
                     this.step.set(Step::Calling { call });
                 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::random::Dice;
 
 /// How a delay is spread at random, so that callers that failed together do not return together.
+///
+/// A delay that a server asks for is only lengthened: by up to all of it, half of it, or the share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Jitter {
@@ -32,8 +34,19 @@ impl Jitter {
             Self::Equal => dice.between(delay / 2, delay),
             Self::Spread(share) => {
                 let by = delay.mul_f64(share.clamp(0.0, 1.0));
-                dice.between((delay - by).max(min), (delay.saturating_add(by)).min(max))
+                dice.between(delay.saturating_sub(by).max(min), (delay.saturating_add(by)).min(max))
             }
         }
+    }
+
+    /// Later than a server asks for, never sooner: all whom it turned away were told the same.
+    pub(super) fn after(self, asked: Duration, dice: &Dice) -> Duration {
+        let share = match self {
+            Self::None => return asked,
+            Self::Full => 1.0,
+            Self::Equal => 0.5,
+            Self::Spread(share) => share.clamp(0.0, 1.0),
+        };
+        dice.between(asked, asked.saturating_add(asked.mul_f64(share)))
     }
 }

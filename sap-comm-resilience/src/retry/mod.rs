@@ -48,7 +48,10 @@ struct Inner {
     config: RetryConfig,
     backoff: Option<Arc<dyn Backoff>>,
     budget: Option<RetryBudget>,
-    rules: ErrorRules,
+    /// Which errors are not retried.
+    vetoes: ErrorRules,
+    /// How long errors ask to wait.
+    waits: ErrorRules,
     listeners: Vec<event::Listener>,
     dice: Dice,
 }
@@ -102,7 +105,7 @@ impl Retry {
             let Some(delay) = delay else { return result };
             drop(result);
             tokio::time::sleep(delay).await;
-            context = session.context();
+            context = Some(session.context());
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Session {
     attempt: u32,
     delays: Option<Delays>,
     until: Option<Instant>,
+    /// Of a call made outside any context, from its first retry on.
+    context: Option<Context>,
 }
 
 impl Session {
@@ -24,13 +26,16 @@ impl Session {
         if let Some(budget) = &retry.inner.budget {
             budget.deposit();
         }
-        Self { attempt: 1, delays: None, until }
+        Self { attempt: 1, delays: None, until, context: None }
     }
 
     /// After an attempt: how long to wait for the next one, or `None` when this result stands.
     pub(crate) fn next<E: 'static>(&mut self, retry: &Retry, outcome: Outcome, error: Option<&E>) -> Option<Duration> {
         let config = &retry.inner.config;
-        let outcome = retry.inner.rules.refine(outcome, error);
+        let mut outcome = retry.inner.vetoes.refine(outcome, error);
+        if matches!(outcome, Outcome::Failure | Outcome::Throttled(_)) {
+            outcome = retry.inner.waits.refine(outcome, error);
+        }
         let asked = match outcome {
             Outcome::Failure => None,
             Outcome::Throttled(after) => after,
@@ -44,7 +49,10 @@ impl Session {
         if upstream_retries && config.upstream_retries == UpstreamRetries::Yield {
             return None;
         }
-        let delay = retry.next_delay(&mut self.delays)?.max(asked.unwrap_or_default());
+        let mut delay = retry.next_delay(&mut self.delays)?;
+        if let Some(asked) = asked {
+            delay = delay.max(config.jitter.after(asked, &retry.inner.dice));
+        }
         let deadline = context.and_then(|context| context.deadline());
         let mut bounds = deadline.into_iter().chain(self.until);
         let fits = bounds.all(|bound| Instant::now().checked_add(delay).is_some_and(|at| at < bound));
@@ -58,10 +66,10 @@ impl Session {
     }
 
     /// The context of the attempt to come: it counts the attempt, so that the tiers below do not multiply it.
-    pub(crate) fn context(&self) -> Option<Context> {
-        let context = Context::try_current()?;
+    pub(crate) fn context(&mut self) -> Context {
+        let context = Context::try_current().unwrap_or_else(|| self.context.get_or_insert_with(Context::root).clone());
         let attempt = context.attempt().saturating_add(self.attempt - 1);
-        Some(context.with_attempt(attempt))
+        context.with_attempt(attempt)
     }
 }
 

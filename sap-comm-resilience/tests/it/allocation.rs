@@ -67,3 +67,14 @@ async fn a_rejection_allocates_nothing() {
     let call = || assert!(breaker.call(async || Ok::<_, io::Error>(())).now_or_never().unwrap().is_err());
     assert_eq!(allocations(call), 0);
 }
+
+#[tokio::test]
+async fn a_full_bulkhead_without_a_queue_allocates_nothing_to_refuse() {
+    let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();
+    let _slot = bulkhead.acquire().await.unwrap();
+    let mut service = bulkhead.layer().layer(service_fn(|(): ()| std::future::ready(Ok::<_, io::Error>(()))));
+    assert_eq!(allocations(|| assert!(service.call(()).now_or_never().unwrap().is_err())), 0);
+    let pipeline = Pipeline::builder("test").bulkhead(bulkhead.clone()).build().unwrap();
+    let call = || assert!(pipeline.call(async || Ok::<_, io::Error>(())).now_or_never().unwrap().is_err());
+    assert_eq!(allocations(call), 0);
+}

@@ -2,7 +2,9 @@
 
 use std::{error::Error, io, time::Duration};
 
-use sap_comm_resilience::{BreakerError, Bulkhead, CircuitBreaker, HttpStatus, Outcome, RateLimit, State, Timeout};
+use sap_comm_resilience::{
+    BreakerError, Bulkhead, CircuitBreaker, HttpStatus, Outcome, RateLimit, Rejected, State, Timeout, is_rejection,
+};
 
 use crate::support::{SECOND, hasty};
 
@@ -63,6 +65,43 @@ async fn a_rejection_is_seen_inside_a_boxed_error() {
     };
     assert!(outer.call(nested).await.is_err());
     assert_eq!(outer.state(), State::Closed);
+}
+
+/// Trap 17.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_seen_inside_an_io_error() {
+    let (outer, inner) = (hasty().build().unwrap(), hasty().build().unwrap());
+    inner.isolate();
+    let nested = async || inner.call(async || Ok::<_, io::Error>(())).await.map_err(io::Error::other);
+    assert!(outer.call(nested).await.is_err());
+    let deeper = async || nested().await.map_err(io::Error::other).map_err(BoxError::from);
+    assert!(outer.call(deeper).await.is_err());
+    assert_eq!((outer.state(), outer.snapshot().failed), (State::Closed, 0));
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Mine {
+    #[error("not called")]
+    NotCalled(#[source] Rejected),
+    #[error("down")]
+    Down(#[source] io::Error),
+}
+
+/// Trap 17.
+#[tokio::test(start_paused = true)]
+async fn a_classifier_finds_a_rejection_inside_an_error_of_its_own() {
+    let (outer, inner) = (hasty().build().unwrap(), hasty().build().unwrap());
+    inner.isolate();
+    let judge = |result: &Result<(), Mine>| match result {
+        Ok(()) => Outcome::Success,
+        Err(error) if is_rejection(error) => Outcome::Rejected,
+        Err(_) => Outcome::Failure,
+    };
+    let rejected = inner.try_acquire().map(drop).unwrap_err();
+    assert!(outer.call_with(&judge, async || Err(Mine::NotCalled(rejected))).await.is_err());
+    assert_eq!(outer.state(), State::Closed);
+    assert!(outer.call_with(&judge, async || Err(Mine::Down(io::Error::other("down")))).await.is_err());
+    assert_eq!(outer.state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,8 +78,19 @@ fn other_strategies_that_cannot_work_are_refused_by_field() {
     assert_eq!(RateLimit::builder("test").burst(0).build().unwrap_err().field(), "burst");
     assert_eq!(RateLimit::builder("test").per(Duration::ZERO, 1).build().unwrap_err().field(), "period");
     assert_eq!(RateLimit::builder("test").per(Duration::from_nanos(5), 10).build().unwrap_err().field(), "period");
+    let hoard = RateLimit::builder("test").per(Duration::from_secs(86_400), 1).burst(1_000_000);
+    assert_eq!(hoard.build().unwrap_err().field(), "burst");
+    assert_eq!(Bulkhead::builder("test").max_queue(u32::MAX).build().unwrap_err().field(), "max_queue");
     assert_eq!(Hedge::builder().delay(Duration::ZERO).build().unwrap_err().field(), "delay");
     assert_eq!(Hedge::builder().budget(f64::NAN).build().unwrap_err().field(), "budget");
+}
+
+#[test]
+fn a_configuration_builds_each_of_them() {
+    assert!(RateLimitConfig::default().validate().is_ok());
+    assert_eq!(RateLimit::from_config("test", RateLimitConfig::default()).unwrap().name().as_str(), "test");
+    assert_eq!(Bulkhead::from_config("test", BulkheadConfig::default()).unwrap().available(), 64);
+    assert!(Hedge::from_config(HedgeConfig::default()).is_ok());
 }
 
 #[test]
@@ -109,11 +120,12 @@ fn an_adaptive_limit_that_cannot_work_is_refused_by_field() {
 
 #[test]
 fn a_throttle_that_cannot_work_is_refused_by_field() {
-    let cases: [(&str, Change<AdaptiveThrottleBuilder>); 6] = [
+    let cases: [(&str, Change<AdaptiveThrottleBuilder>); 7] = [
         ("multiplier", |b| b.multiplier(0.9)),
         ("multiplier", |b| b.multiplier(f64::INFINITY)),
         ("sampling_window", |b| b.sampling_window(Duration::from_millis(59))),
         ("sampling_window", |b| b.sampling_window(Duration::MAX)),
+        ("minimum_throughput", |b| b.minimum_throughput(u32::MAX)),
         ("max_rejection_rate", |b| b.max_rejection_rate(1.1)),
         ("max_rejection_rate", |b| b.max_rejection_rate(f64::NAN)),
     ];

@@ -174,3 +174,61 @@ async fn listeners_see_the_error_through_wrappers() {
     let _ = retry.call(|| breaker.call(async || Err::<(), _>(down()))).await;
     assert_eq!(*seen.lock().unwrap(), [(1, SECOND, Outcome::Failure, Some("down".to_owned()))]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_counted_without_a_context_too_and_share_a_request_id() {
+    let retry = exact().max_retries(3).build().unwrap();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let _ = retry
+        .call(async || {
+            seen.borrow_mut().push(Context::current());
+            Err::<(), _>(down())
+        })
+        .await;
+    let seen = seen.into_inner();
+    assert_eq!(seen.iter().map(Context::attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(seen[1..].iter().all(|context| context.request_id() == seen[1].request_id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_veto_holds_in_whatever_order_the_rules_are_given() {
+    let retry = exact().retry_after(|_: &io::Error| Some(SECOND)).retry_if(|_: &io::Error| false).build().unwrap();
+    assert_eq!(exhaust(&retry).await, (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_asks_to_wait_is_not_retried_if_it_is_ignored() {
+    let retry = exact().retry_after(|_: &io::Error| Some(SECOND)).build().unwrap();
+    let calls = Cell::new(0);
+    let ignored = |_: &Result<(), io::Error>| Outcome::Ignored;
+    let result = retry
+        .call_with(&ignored, async || {
+            calls.set(calls.get() + 1);
+            Err(down())
+        })
+        .await;
+    assert!(result.is_err());
+    assert_eq!(calls.get(), 1);
+}
+
+/// Trap 15.
+#[tokio::test(start_paused = true)]
+async fn those_whom_a_server_asks_to_wait_return_apart_and_none_too_soon() {
+    let mut waits = std::collections::BTreeSet::new();
+    for seed in 0..5 {
+        let retry = Retry::builder().max_retries(1).seed(seed).build().unwrap();
+        let started = Instant::now();
+        let busy = |_: &Result<(), io::Error>| Outcome::Throttled(Some(5 * SECOND));
+        let _ = retry.call_with(&busy, async || Err(down())).await;
+        waits.insert(started.elapsed());
+    }
+    assert_eq!(waits.len(), 5);
+    assert!(waits.iter().all(|wait| (5 * SECOND..7 * SECOND).contains(wait)), "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_may_be_spread_by_all_of_it() {
+    let odd = Duration::new(30_000_000, 3);
+    let retry = Retry::builder().min_delay(odd).max_delay(odd).jitter(Jitter::Spread(1.0)).max_retries(1);
+    assert_eq!(exhaust(&retry.build().unwrap()).await.0, 2);
+}

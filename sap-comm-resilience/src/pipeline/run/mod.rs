@@ -206,7 +206,7 @@ where
                 }
                 StepProj::Resting { sleep } => {
                     ready!(sleep.poll(cx));
-                    *this.scope = this.session.as_ref().and_then(Session::context);
+                    *this.scope = this.session.as_mut().map(Session::context);
                     Continue(Step::Attempt)
                 }
                 StepProj::Over => return Poll::Pending,

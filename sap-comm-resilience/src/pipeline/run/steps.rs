@@ -37,6 +37,7 @@ where
         *self.seat = self.holder.seat();
         Continue(match self.seat {
             Some(_) => Step::Guard,
+            None if bulkhead.max_queue() == 0 => return refuse::<A>(PipelineError::full(bulkhead.full())),
             None => Step::Queued { wait: Box::pin(bulkhead.clone().acquire_owned()) },
         })
     }
