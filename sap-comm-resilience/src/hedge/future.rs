@@ -41,7 +41,7 @@ where
     P: Replay<Req>,
 {
     fn spare(&mut self) -> Option<ReadyCall<S, Req>> {
-        let request = self.copy.take()?;
+        let request = self.copy.take().filter(|copy| self.replay.may_race(copy))?;
         self.copy = self.replay.replay(&request);
         Some(ReadyCall::new(self.service.clone(), request))
     }

@@ -87,6 +87,8 @@ impl Hedge {
     }
 
     /// A tower layer for HTTP: hedges idempotent requests with small bodies.
+    ///
+    /// One with a [`ReplayBody`](crate::ReplayBody) is hedged only once all of its body was sent and kept.
     #[must_use]
     pub fn http_layer(&self) -> HedgeLayer<HttpReplay, HttpStatus> {
         HedgeLayer::new(self.clone(), HttpReplay::default(), HttpStatus)

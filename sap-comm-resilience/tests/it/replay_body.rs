@@ -14,10 +14,10 @@ use futures_util::{FutureExt, poll};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody, channel::Channel};
-use sap_comm_resilience::{HttpReplay, Pipeline, Replay, ReplayBody, ReplayBodyError, Retry};
+use sap_comm_resilience::{Hedge, HttpReplay, Pipeline, Replay, ReplayBody, ReplayBodyError, ReplayBodyLayer, Retry};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::support::SECOND;
+use crate::support::{MILLISECOND, SECOND};
 
 type Sender = http_body_util::channel::Sender<Bytes, io::Error>;
 type Streamed = ReplayBody<Channel<Bytes, io::Error>>;
@@ -118,6 +118,20 @@ async fn the_bound_is_what_may_be_kept_and_not_a_byte_more() {
     assert!(body.replay().is_none(), "the fifth lost them");
     assert!(body.frame().await.is_none(), "the original goes on to its end");
     assert!(matches!(copy.frame().await, Some(Err(ReplayBodyError::Lost))));
+}
+
+#[tokio::test]
+async fn a_body_in_crumbs_is_kept_up_to_a_number_of_frames() {
+    let (mut sender, mut body) = streamed(640);
+    let _copy = body.replay();
+    for _ in 0..74 {
+        sender.send_data("1".into()).await.unwrap();
+        data(&mut body).await;
+    }
+    assert!(body.replay().is_some());
+    sender.send_data("1".into()).await.unwrap();
+    data(&mut body).await;
+    assert!(body.replay().is_none(), "640 bytes allow ten frames beyond the 64");
 }
 
 #[tokio::test]
@@ -301,4 +315,41 @@ async fn the_copy_of_a_request_has_all_but_the_bytes() {
     assert_eq!(copy.extensions().get::<u8>(), Some(&7));
     let never: Result<_, ReplayBodyError<Infallible>> = copy.into_body().collect().await;
     assert_eq!(never.unwrap().to_bytes(), "1");
+}
+
+/// Uploads a stream of eight bytes, one a hundred milliseconds, through a hedge after so long; the calls, and what the answer's
+/// call received.
+async fn hedged_upload(delay: std::time::Duration, max_body: u64) -> (u32, usize) {
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&calls);
+    let service = service_fn(move |request: Request<Streamed>| {
+        let call = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let received = request.into_body().collect().await?.to_bytes().len();
+            // The hedge is quick and the first call is slow.
+            tokio::time::sleep(if call == 0 { 10 * SECOND } else { MILLISECOND }).await;
+            Ok::<_, ReplayBodyError<io::Error>>(Response::new(received))
+        }
+    });
+    let hedge = Hedge::builder().delay(delay).budget(1.0).build().unwrap();
+    let service = ReplayBodyLayer::new(max_body).layer(hedge.http_layer().layer(service));
+    let (mut sender, body) = Channel::<Bytes, io::Error>::new(1);
+    let send = async move {
+        for _ in 0..8 {
+            tokio::time::sleep(100 * MILLISECOND).await;
+            sender.send_data("1".into()).await.unwrap();
+        }
+    };
+    let request = Request::builder().method(Method::PUT).body(body).unwrap();
+    let (response, ()) = tokio::join!(service.oneshot(request), send);
+    (calls.load(Ordering::SeqCst), response.unwrap().into_body())
+}
+
+/// Trap 24.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_hedged_only_once_all_of_it_is_kept() {
+    assert_eq!(hedged_upload(SECOND, 8).await, (2, 8));
+    assert_eq!(hedged_upload(SECOND, 7).await, (1, 8), "its beginning is gone");
+    assert_eq!(hedged_upload(SECOND / 2, 8).await, (1, 8), "it is still being sent");
+    assert_eq!(hedged_upload(SECOND / 2, 7).await, (1, 8), "a copy would end the first call");
 }

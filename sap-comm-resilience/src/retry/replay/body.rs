@@ -52,7 +52,7 @@ enum Part {
 }
 
 impl<B: Body> ReplayBody<B> {
-    /// Keeps up to `max_body` bytes of `body` while a copy waits.
+    /// Keeps up to `max_body` bytes of `body` while a copy waits, in up to 64 frames and one more for every 64 bytes.
     #[must_use]
     pub fn new(body: B, max_body: u64) -> Self {
         let source = Source {
@@ -84,6 +84,12 @@ impl<B: Body> ReplayBody<B> {
     /// Whether everything that was sent is kept.
     pub(super) fn is_intact(&self) -> bool {
         !self.source.lock().lost
+    }
+
+    /// Whether all of the body is kept: it came to its end within the bound.
+    pub(super) fn is_whole(&self) -> bool {
+        let source = self.source.lock();
+        !source.lost && source.body.as_ref().is_none_or(|body| body.is_end_stream())
     }
 
     /// Ends the copies made before this one, wherever they are still being sent.
@@ -144,12 +150,17 @@ impl<B: Body> Source<B> {
 
     fn keep(&mut self, part: &Part, keep: bool) {
         let bytes = self.kept_bytes.saturating_add(part.len());
-        if self.lost || !keep || bytes > self.max_body {
+        if self.lost || !keep || bytes > self.max_body || self.kept.len() >= self.max_frames() {
             self.lose();
         } else {
             self.kept_bytes = bytes;
             self.kept.push(part.clone());
         }
+    }
+
+    /// A frame costs memory besides its bytes, so that a body in crumbs is kept less far.
+    fn max_frames(&self) -> usize {
+        usize::try_from(self.max_body / 64).unwrap_or(usize::MAX).saturating_add(64)
     }
 
     fn lose(&mut self) {

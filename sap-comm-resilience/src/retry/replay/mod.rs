@@ -20,6 +20,11 @@ pub trait Replay<Req> {
         true
     }
 
+    /// Whether the copy can be sent beside another attempt that is still under way, and neither spoils the other.
+    fn may_race(&self, _copy: &Req) -> bool {
+        true
+    }
+
     /// The copy is about to be sent, and whatever was sent before is given up.
     fn reclaim(&self, _copy: &Req) {}
 }
@@ -82,6 +87,10 @@ impl<B: Body> Replay<Request<ReplayBody<B>>> for HttpReplay {
 
     fn is_intact(&self, copy: &Request<ReplayBody<B>>) -> bool {
         copy.body().is_intact()
+    }
+
+    fn may_race(&self, copy: &Request<ReplayBody<B>>) -> bool {
+        copy.body().is_whole()
     }
 
     fn reclaim(&self, copy: &Request<ReplayBody<B>>) {
