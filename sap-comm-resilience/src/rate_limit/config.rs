@@ -20,11 +20,13 @@ pub struct RateLimitConfig {
     /// How long a call waits until it conforms. Default 0: it is refused at once.
     #[serde(with = "duration")]
     pub max_wait: Duration,
+    /// Calls that wait at once, at most; itself at most 1000000. Default 1024. They are let through in order.
+    pub max_queue: u32,
 }
 
 impl Default for RateLimitConfig {
     fn default() -> Self {
-        Self { calls: 100, period: Duration::from_secs(1), burst: None, max_wait: Duration::ZERO }
+        Self { calls: 100, period: Duration::from_secs(1), burst: None, max_wait: Duration::ZERO, max_queue: 1024 }
     }
 }
 
@@ -40,6 +42,7 @@ impl RateLimitConfig {
     pub(super) fn quota(&self) -> Result<Quota, ConfigError> {
         check_duration("period", self.period)?;
         check_at_most_max("max_wait", self.max_wait)?;
+        check(self.max_queue <= 1_000_000, "max_queue", self.max_queue, "must be at most 1000000")?;
         check(self.calls > 0, "calls", self.calls, "must be at least 1")?;
         let burst = self.burst.unwrap_or(self.calls);
         let burst = NonZeroU32::new(burst).ok_or_else(|| ConfigError::refused("burst", burst, "must be at least 1"))?;

@@ -5,6 +5,7 @@ mod config;
 mod error;
 mod future;
 mod layer;
+mod queue;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,7 +20,8 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 pub use layer::{RateLimitLayer, RateLimitService};
-use tokio::time::Instant;
+use queue::Queue;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Name, config::ConfigError};
 
@@ -33,6 +35,9 @@ pub struct RateLimit {
 struct Inner {
     name: Name,
     max_wait: Duration,
+    /// Between two calls of the steady rate.
+    interval: Duration,
+    queue: Queue,
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
     clock: TokioClock,
 }
@@ -65,11 +70,48 @@ impl RateLimit {
         &self.inner.name
     }
 
-    /// Takes one call out of the rate, or tells when to come again.
+    /// Calls that wait at this moment.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.inner.queue.len()
+    }
+
+    /// Takes one call out of the rate, or tells when to come again. Overtakes nobody who waits.
     ///
     /// # Errors
     /// [`RateLimited`]; nothing is taken then.
     pub fn check(&self) -> Result<(), RateLimited> {
+        match self.queued() {
+            0 => self.take(),
+            ahead => Err(self.limited(ahead)),
+        }
+    }
+
+    /// Takes one call out of the rate, and waits for it up to `max_wait`, in order. Cancel safe: a dropped wait leaves
+    /// the queue.
+    ///
+    /// # Errors
+    /// [`RateLimited`], at once if the wait would be too long or the queue is full.
+    pub async fn acquire(&self) -> Result<(), RateLimited> {
+        let Err(limited) = self.check() else { return Ok(()) };
+        let inner = &*self.inner;
+        let until = Instant::now() + inner.max_wait;
+        if limited.retry_after > inner.max_wait {
+            return Err(limited);
+        }
+        let Some(place) = inner.queue.join() else { return Err(limited) };
+        let Ok(_turn) = timeout_at(until, place.turn()).await else { return Err(self.limited(self.queued())) };
+        while let Err(limited) = self.take() {
+            if Instant::now() + limited.retry_after > until {
+                return Err(limited);
+            }
+            inner.queue.first_goes_at(inner.clock.now() + limited.retry_after);
+            sleep(limited.retry_after).await;
+        }
+        Ok(())
+    }
+
+    fn take(&self) -> Result<(), RateLimited> {
         let inner = &self.inner;
         inner.limiter.check().map_err(|until| {
             let retry_after = until.wait_time_from(inner.clock.now());
@@ -77,24 +119,12 @@ impl RateLimit {
         })
     }
 
-    /// Takes one call out of the rate, and waits for it up to `max_wait`.
-    ///
-    /// # Errors
-    /// [`RateLimited`], at once if the wait would be too long.
-    pub async fn acquire(&self) -> Result<(), RateLimited> {
-        let Err(mut limited) = self.check() else { return Ok(()) };
-        let started = Instant::now();
-        loop {
-            let left = self.inner.max_wait.saturating_sub(started.elapsed());
-            if limited.retry_after > left {
-                return Err(limited);
-            }
-            tokio::time::sleep(limited.retry_after).await;
-            match self.check() {
-                Ok(()) => return Ok(()),
-                Err(again) => limited = again,
-            }
-        }
+    /// What a call hears that comes behind so many.
+    fn limited(&self, ahead: u32) -> RateLimited {
+        let inner = &self.inner;
+        let first = inner.queue.first_goes_in(inner.clock.now());
+        let retry_after = first.saturating_add(inner.interval.saturating_mul(ahead));
+        RateLimited { name: inner.name.clone(), retry_after }
     }
 
     pub(crate) fn max_wait(&self) -> Duration {
@@ -152,6 +182,12 @@ impl RateLimitBuilder {
         self
     }
 
+    /// Calls that wait at once, at most.
+    pub fn max_queue(mut self, calls: u32) -> Self {
+        self.config.max_queue = calls;
+        self
+    }
+
     /// The finished rate limit.
     ///
     /// # Errors
@@ -160,7 +196,8 @@ impl RateLimitBuilder {
         let quota = self.config.quota()?;
         let clock = TokioClock::new();
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        let inner = Inner { name: self.name, max_wait: self.config.max_wait, limiter, clock };
+        let (interval, queue) = (quota.replenish_interval(), Queue::new(self.config.max_queue));
+        let inner = Inner { name: self.name, max_wait: self.config.max_wait, interval, queue, limiter, clock };
         Ok(RateLimit { inner: Arc::new(inner) })
     }
 }
