@@ -167,3 +167,22 @@ fn a_snapshot_tells_the_rate() {
     }
     assert_eq!(breaker.snapshot().failure_rate, 0.75);
 }
+
+/// Trap 8.
+#[tokio::test(start_paused = true)]
+async fn an_idle_time_of_days_leaves_a_short_window_seeing() {
+    // Laps of 16 ms; a counter tells 2^24 of them apart.
+    let short = || CircuitBreaker::builder("test").sampling_window(10 * MILLISECOND).minimum_throughput(10);
+    for idle in [38, 60, 74] {
+        let breaker = short().build().unwrap();
+        for _ in 0..32 {
+            assert!(succeed(&breaker).await);
+            tokio::time::advance(MILLISECOND).await;
+        }
+        tokio::time::advance(idle * 3_600 * SECOND).await;
+        for _ in 0..10 {
+            assert!(fail(&breaker).await);
+        }
+        assert_eq!(breaker.state(), State::Open, "after {idle} h");
+    }
+}

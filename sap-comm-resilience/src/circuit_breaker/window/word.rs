@@ -11,6 +11,10 @@ const GENERATION_BITS: u32 = 12;
 
 const MAX_COUNT: u64 = (1 << COUNT_BITS) - 1;
 
+/// How far behind a late writer can be. What lies farther back on the circle was not written late: it was left by an
+/// idle time, and is written over.
+const LATEST: u64 = 1 << 10;
+
 /// Generation and lap, cut to their low bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag(u64);
@@ -74,10 +78,10 @@ const fn low(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
-/// Whether `a` comes before `b` on a circle of `bits` bits.
+/// Whether `a` comes shortly before `b` on a circle of `bits` bits.
 fn earlier(a: u64, b: u64, bits: u32) -> bool {
     let distance = b.wrapping_sub(a) & low(bits);
-    distance != 0 && distance < 1 << (bits - 1)
+    (1..=LATEST).contains(&distance)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -110,13 +114,28 @@ mod tests {
     }
 
     #[test]
-    fn half_a_circle_lies_ahead() {
+    fn only_a_short_way_ahead_is_later() {
+        let last = low(GENERATION_BITS);
         let cases =
-            [(1, 2, true), (2, 1, false), (3, 3, false), (0, 7, true), (0, 8, false), (15, 0, true), (14, 6, false)];
+            [(1, 2, true), (2, 1, false), (3, 3, false), (0, LATEST, true), (0, LATEST + 1, false), (last, 0, true)];
         for (a, b, expected) in cases {
-            assert_eq!(earlier(a, b, 4), expected, "{a} before {b}");
+            assert_eq!(earlier(a, b, GENERATION_BITS), expected, "{a} before {b}");
         }
         assert_eq!((low(4), low(28)), (15, 0xfff_ffff));
+    }
+
+    /// Trap 8.
+    #[test]
+    fn a_counter_left_long_ago_starts_anew() {
+        let half = 1 << (LAP_BITS - 1);
+        for (generation, lap) in [(0, half), (0, half + 1), (0, 2 * half - LATEST - 1), (1 << 11, 0), (3_000, 0)] {
+            for record in [add, add_alone] {
+                let word = AtomicU64::new(0);
+                record(&word, Tag::new(0, 0), 5);
+                record(&word, Tag::new(generation, lap), 1);
+                assert_eq!(read(&word, Tag::new(generation, lap)), 1, "{generation}, {lap}");
+            }
+        }
     }
 
     #[test]
