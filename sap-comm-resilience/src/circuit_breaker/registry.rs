@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::RwLock;
 
 use super::{CircuitBreaker, Snapshot};
-use crate::{Name, config::ConfigError};
+use crate::{
+    Name,
+    config::{ConfigError, check},
+};
 
 /// Breakers by name, for health pages and metrics. Clones share one registry.
 ///
@@ -34,7 +37,7 @@ impl BreakerRegistry {
     /// The breaker of this name, built on first use.
     ///
     /// # Errors
-    /// What `build` fails with; nothing is added then.
+    /// What `build` fails with, or `name` if the breaker it built has another one; nothing is added then.
     pub fn get_or_build(
         &self,
         name: &str,
@@ -44,6 +47,7 @@ impl BreakerRegistry {
             return Ok(breaker);
         }
         let built = build(Name::from(name.to_owned()))?;
+        check(*built.name() == *name, "name", built.name(), "must be the name that was asked for")?;
         Ok(self.breakers.write().entry(name.to_owned()).or_insert(built).clone())
     }
 

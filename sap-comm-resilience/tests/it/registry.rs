@@ -32,3 +32,11 @@ fn a_name_is_built_once_and_an_error_adds_nothing() {
     assert_eq!(second.state(), first.state());
     assert!(registry.remove("users").is_some() && registry.snapshot_all().is_empty());
 }
+
+#[test]
+fn a_breaker_of_another_name_is_refused() {
+    let registry = BreakerRegistry::new();
+    let other = registry.get_or_build("users", |_| hasty().build());
+    assert_eq!(other.unwrap_err().field(), "name");
+    assert!(registry.snapshot_all().is_empty());
+}
