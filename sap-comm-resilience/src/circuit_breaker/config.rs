@@ -22,11 +22,11 @@ pub enum Comparison {
 pub struct CircuitBreakerConfig {
     /// Share of failed calls that opens, 0 to 1. Default 0.5; `None` turns the rule off.
     pub failure_rate: Option<f64>,
-    /// How many calls the window must hold before a rate counts. Default 10: fewer say little.
+    /// How many calls the window must hold before a rate counts, at most a million. Default 10: fewer say little.
     pub minimum_throughput: u32,
     /// Whether reaching a threshold is enough. Default: it is.
     pub comparison: Comparison,
-    /// Failures in a row that open, whatever the window holds. Default: the rule is off.
+    /// Failures in a row that open, whatever the window holds, 1 to a million. Default: the rule is off.
     pub consecutive_failures: Option<u32>,
     /// A call that takes this long is slow. Default: no call is.
     #[serde(with = "optional_duration")]
@@ -52,7 +52,7 @@ pub struct CircuitBreakerConfig {
     pub reset_jitter: f64,
     /// Probes in flight at once while half-open. Default 1.
     pub probes: u32,
-    /// Successful probes that close. Default 1.
+    /// Successful probes that close, 1 to 1024. Default 1.
     pub probe_successes: u32,
     /// A probe that has not ended after this gives its slot up. Default 30 s.
     #[serde(with = "duration")]
@@ -61,6 +61,9 @@ pub struct CircuitBreakerConfig {
     #[serde(with = "duration")]
     pub ramp: Duration,
 }
+
+/// The most calls that a rule may wait for: one that waits for more never opens.
+const MAX_CALLS: u32 = 1_000_000;
 
 impl Default for CircuitBreakerConfig {
     fn default() -> Self {
@@ -98,7 +101,12 @@ impl CircuitBreakerConfig {
         check_ratio("slow_call_rate", self.slow_call_rate)?;
         check_ratio("reset_jitter", self.reset_jitter)?;
         if let Some(failures) = self.consecutive_failures {
-            check(failures > 0, "consecutive_failures", failures, "must be at least 1")?;
+            check(
+                (1..=MAX_CALLS).contains(&failures),
+                "consecutive_failures",
+                failures,
+                "must lie within 1..=1000000",
+            )?;
         }
         if let Some(slow) = self.slow_call_duration {
             check_duration("slow_call_duration", slow)?;
@@ -112,12 +120,15 @@ impl CircuitBreakerConfig {
         let factor = self.reset_factor;
         check((1.0..=1e6).contains(&factor), "reset_factor", factor, "must lie within 1..=1000000")?;
         check((1..=1024).contains(&self.probes), "probes", self.probes, "must lie within 1..=1024")?;
-        check(self.probe_successes > 0, "probe_successes", self.probe_successes, "must be at least 1")?;
+        let successes = self.probe_successes;
+        check((1..=1024).contains(&successes), "probe_successes", successes, "must lie within 1..=1024")?;
         check_duration("probe_lease", self.probe_lease)?;
         check_at_most_max("ramp", self.ramp)
     }
 
     fn validate_window(&self) -> Result<(), ConfigError> {
+        let minimum = self.minimum_throughput;
+        check(minimum <= MAX_CALLS, "minimum_throughput", minimum, "must be at most 1000000")?;
         check_duration("sampling_window", self.sampling_window)?;
         let buckets = self.sampling_buckets;
         check((1..=128).contains(&buckets), "sampling_buckets", buckets, "must lie within 1..=128")?;
@@ -130,8 +141,7 @@ impl CircuitBreakerConfig {
         match self.sampling_calls {
             Some(calls) => {
                 check((1..=4096).contains(&calls), "sampling_calls", calls, "must lie within 1..=4096")?;
-                let reachable = self.minimum_throughput <= calls;
-                check(reachable, "minimum_throughput", self.minimum_throughput, "must fit into `sampling_calls`")
+                check(minimum <= calls, "minimum_throughput", minimum, "must fit into `sampling_calls`")
             }
             None => Ok(()),
         }

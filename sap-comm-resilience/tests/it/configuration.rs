@@ -13,7 +13,7 @@ type Change<B> = fn(B) -> B;
 /// Trap 9.
 #[test]
 fn a_breaker_that_cannot_work_is_refused_by_field() {
-    let cases: [(&str, Change<CircuitBreakerBuilder>); 28] = [
+    let cases: [(&str, Change<CircuitBreakerBuilder>); 31] = [
         ("failure_rate", |b| b.failure_rate(1.1)),
         ("failure_rate", |b| b.failure_rate(-0.1)),
         ("failure_rate", |b| b.failure_rate(f64::NAN)),
@@ -21,6 +21,9 @@ fn a_breaker_that_cannot_work_is_refused_by_field() {
         ("slow_call_rate", |b| b.slow_calls(Duration::from_secs(1), f64::INFINITY)),
         ("slow_call_duration", |b| b.slow_calls(Duration::ZERO, 0.5)),
         ("consecutive_failures", |b| b.consecutive_failures(0)),
+        ("consecutive_failures", |b| b.consecutive_failures(1_000_001)),
+        ("minimum_throughput", |b| b.minimum_throughput(1_000_001)),
+        ("probe_successes", |b| b.probe_successes(1_025)),
         ("sampling_window", |b| b.sampling_window(Duration::ZERO)),
         ("sampling_window", |b| b.sampling_window(Duration::from_millis(9))),
         ("sampling_window", |b| b.sampling_window(Duration::MAX)),
