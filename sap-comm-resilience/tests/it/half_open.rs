@@ -24,15 +24,16 @@ async fn a_stampede_gets_as_many_probes_as_configured() {
 }
 
 /// Trap 1.
-#[test]
-fn threads_that_stampede_get_as_many_probes_as_configured() {
-    let breaker = hasty().reset_timeout(MILLISECOND).probes(5).build().unwrap();
-    breaker.try_acquire().unwrap().failure();
-    while breaker.snapshot().retry_after.is_some_and(|after| !after.is_zero()) {
-        std::hint::spin_loop();
-    }
+#[tokio::test(start_paused = true)]
+async fn threads_that_stampede_get_as_many_probes_as_configured() {
+    let breaker = hasty().probes(5).build().unwrap();
+    open_and_wait(&breaker).await;
+    let runtime = tokio::runtime::Handle::current();
     let permits: Vec<_> = std::thread::scope(|scope| {
-        let acquire = || (0..250).filter_map(|_| breaker.try_acquire_owned().ok()).collect::<Vec<_>>();
+        let acquire = || {
+            let _clock = runtime.enter();
+            (0..250).filter_map(|_| breaker.try_acquire_owned().ok()).collect::<Vec<_>>()
+        };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(acquire)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
