@@ -1,6 +1,10 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use futures_util::Stream;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -35,7 +39,7 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub cause: Cause,
-    /// Counts the transitions: tells the order of two events.
+    /// Rises with every transition: tells the order of two events.
     pub generation: u64,
 }
 
@@ -83,26 +87,62 @@ pub(super) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 /// Tells everybody who listens.
 pub(crate) struct Announcer {
     sender: broadcast::Sender<Transition>,
+    outbox: Mutex<Outbox>,
     listeners: Vec<Listener>,
+}
+
+/// Transitions on their way to the streams, in order. Sending wakes readers, and so runs their code: one thread does it
+/// at a time, with no lock held.
+#[derive(Default)]
+struct Outbox {
+    waiting: VecDeque<Transition>,
+    missed: u64,
+    sending: bool,
 }
 
 impl Announcer {
     pub(crate) fn new(listeners: Vec<Listener>) -> Self {
-        Self { sender: broadcast::Sender::new(CAPACITY), listeners }
+        Self { sender: broadcast::Sender::new(CAPACITY), outbox: Mutex::default(), listeners }
     }
 
     pub(crate) fn subscribe(&self) -> Events {
         Events { receiver: self.sender.subscribe() }
     }
 
-    /// Appends a transition to the streams. Called with the engine's lock held, so that they stay in order.
+    /// Queues a transition for the streams. Called with the engine's lock held, so that they stay in order.
     pub(crate) fn record(&self, transition: &Transition) {
-        // Nobody listens: nothing is lost.
-        let _ = self.sender.send(transition.clone());
+        let mut outbox = self.outbox.lock();
+        if outbox.waiting.len() == CAPACITY {
+            outbox.waiting.pop_front();
+            outbox.missed += 1;
+        }
+        outbox.waiting.push_back(transition.clone());
     }
 
-    /// Logs a transition and calls the listeners. Never called with a lock held.
+    /// Sends what is queued, unless another thread, or a caller further up, is at it and sends this too.
+    fn send(&self) {
+        let mut outbox = self.outbox.lock();
+        if std::mem::replace(&mut outbox.sending, true) {
+            return;
+        }
+        while let Some(transition) = outbox.waiting.pop_front() {
+            let missed = std::mem::take(&mut outbox.missed);
+            drop(outbox);
+            if missed > 0 {
+                tracing::warn!(missed, "breaker transitions were missed");
+            }
+            // Nobody listens: nothing is lost.
+            if catch_unwind(AssertUnwindSafe(|| self.sender.send(transition).is_ok())).is_err() {
+                tracing::error!("a reader of transitions panicked when it was woken");
+            }
+            outbox = self.outbox.lock();
+        }
+        outbox.sending = false;
+    }
+
+    /// Sends a transition to the streams, logs it and calls the listeners. Never called with a lock held.
     pub(crate) fn announce(&self, transition: &Transition) {
+        self.send();
         let Transition { name, from, to, cause, .. } = transition;
         tracing::info!(breaker = %name, ?from, ?to, ?cause, "circuit breaker changed state");
         for listener in &self.listeners {

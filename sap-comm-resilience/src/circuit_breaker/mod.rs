@@ -165,7 +165,7 @@ impl CircuitBreaker {
         self.engine.force(Phase::Isolated);
     }
 
-    /// Closes at once, with an empty window.
+    /// Closes at once, with an empty window. While closed it only empties the window: nobody is told.
     pub fn close(&self) {
         self.engine.force(Phase::Closed);
     }
@@ -178,7 +178,8 @@ impl CircuitBreaker {
 
     /// Changes the configuration and keeps state and window.
     ///
-    /// With another `sampling_window`, what was counted counts as just happened, and calls in flight count for nothing.
+    /// With another `sampling_window`, what was counted counts as just happened, and calls in flight count for nothing;
+    /// probes still count. A window of calls stays as it is.
     ///
     /// # Errors
     /// An invalid field, or one that only a new breaker can have: `sampling_buckets`, `sampling_calls`.

@@ -15,7 +15,7 @@ pub struct Snapshot {
     pub state: State,
     /// Whether it is closed and still lets traffic in by steps.
     pub ramping: bool,
-    /// How many transitions there have been.
+    /// Rises with every transition, and whenever the window begins anew: by a reload, or `close` while closed.
     pub generation: u64,
     /// Successful calls in the window.
     pub succeeded: u64,

@@ -59,8 +59,8 @@ impl Engine {
 
     fn open(&self, cold: &Cold, from: Reading, cause: Cause, dead_for: Option<Duration>) -> Option<Transition> {
         let longest = dead_for.unwrap_or_else(|| cold.config.reset_after(cold.reopenings));
-        let cut = longest.mul_f64(cold.config.reset_jitter * self.dice.unit());
-        let until = self.clock.now().saturating_add(nanos(longest - cut));
+        let rest = shortened(nanos(longest), cold.config.reset_jitter * self.dice.unit());
+        let until = self.clock.now().saturating_add(rest);
         self.open_until.store(until, Ordering::Release);
         self.advance(from, Phase::Open, cause)
     }
@@ -83,7 +83,14 @@ impl Engine {
             }
             cold.reopenings = 0;
             self.window.clear();
-            self.while_current(reading.generation(), |reading| self.advance(reading, to, Cause::Manual))
+            let generation = reading.generation();
+            if reading.phase().public() == to.public() {
+                // Only a new beginning, no transition.
+                self.while_current(generation, |reading| self.word.advance(reading, to));
+                None
+            } else {
+                self.while_current(generation, |reading| self.advance(reading, to, Cause::Manual))
+            }
         };
         self.policy.revived();
         self.announce(transition.as_ref());
@@ -107,10 +114,15 @@ impl Engine {
 
     /// Carries the window's content over to another length. Called with the lock held.
     fn resize(&self, window: u64) {
-        let generation = self.word.load().generation();
-        let now = self.clock.now();
+        let reading = self.word.load();
+        if !self.window.is_of_time() || !reading.phase().counts() {
+            // There is nothing to carry over, and probes in flight keep their say.
+            return self.window.stretch(window);
+        }
+        let (generation, now) = (reading.generation(), self.clock.now());
         let (totals, in_a_row) = (self.window.totals(generation, now), self.consecutive.get(generation));
         self.window.stretch(window);
+        self.window.clear();
         self.window.seed(generation + 1, now, totals);
         self.consecutive.seed(generation + 1, in_a_row);
         // No transition that anybody hears of: the phase stays, only older results are stale from here.
@@ -157,5 +169,23 @@ impl Engine {
         if let Some(transition) = transition {
             self.announcer.announce(transition);
         }
+    }
+}
+
+/// A wait in nanoseconds less a share of it.
+fn shortened(wait: u64, share: f64) -> u64 {
+    wait.saturating_sub((wait as f64 * share) as u64)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_wait_is_shortened_by_all_of_it() {
+        for wait in [0, 3, 30_000_000_000_000_003, u64::MAX - 1, u64::MAX] {
+            assert_eq!((shortened(wait, 0.0), shortened(wait, 1.0)), (wait, 0), "{wait}");
+        }
+        assert_eq!(shortened(1_000, 0.25), 750);
     }
 }

@@ -11,6 +11,11 @@ use tokio::runtime::Runtime;
 
 const BUCKETS: u64 = 5;
 const BUCKET: u64 = 100;
+/// Calls that a window of calls holds.
+const CALLS: usize = 6;
+/// Half way round the circle of laps, of eight buckets each, that a counter tells apart; and a little on, so that no
+/// sum of such waits ends where it began.
+const LONG: u64 = 8 * BUCKET * ((1 << 23) + 5_000);
 const RESET: u64 = 1_000;
 const LEASE: u64 = 400;
 const PROBES: usize = 2;
@@ -21,9 +26,14 @@ const MINIMUM: usize = 4;
 enum Step {
     Wait(u64),
     Acquire,
-    Settle { which: usize, end: End },
+    Settle {
+        which: usize,
+        end: End,
+    },
     Isolate,
     Close,
+    /// With buckets of another length.
+    Reload(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,10 +48,11 @@ fn step() -> impl Strategy<Value = Step> {
     let end =
         prop_oneof![3 => Just(End::Success), 4 => Just(End::Failure), 1 => Just(End::Ignore), 1 => Just(End::Drop)];
     prop_oneof![
-        2 => prop_oneof![1_u64..150, Just(RESET), Just(10 * RESET)].prop_map(Step::Wait),
+        2 => prop_oneof![1_u64..150, Just(RESET), Just(10 * RESET), Just(LONG)].prop_map(Step::Wait),
         8 => Just(Step::Acquire),
         8 => (0_usize..8, end).prop_map(|(which, end)| Step::Settle { which, end }),
-        1 => prop_oneof![30 => Just(Step::Acquire), 1 => Just(Step::Isolate), 2 => Just(Step::Close)],
+        1 => prop_oneof![20 => Just(Step::Acquire), 1 => Just(Step::Isolate), 2 => Just(Step::Close),
+            8 => prop_oneof![Just(BUCKET), Just(3 * BUCKET)].prop_map(Step::Reload)],
     ]
 }
 
@@ -49,6 +60,9 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug)]
 struct Oracle {
     now: u64,
+    /// A window of calls, not of time.
+    of_calls: bool,
+    bucket: u64,
     state: State,
     generation: u64,
     samples: VecDeque<(u64, bool)>,
@@ -124,17 +138,35 @@ impl Oracle {
         }
     }
 
+    /// What was counted counts as just happened; in no other state than closed is there anything to take over.
+    fn reload(&mut self, bucket: u64) {
+        if bucket != self.bucket && !self.of_calls && self.state == State::Closed {
+            let oldest = self.oldest();
+            self.samples.retain(|(at, _)| at / self.bucket >= oldest);
+            self.samples.iter_mut().for_each(|(at, _)| *at = self.now);
+            self.generation += 1;
+        }
+        self.bucket = bucket;
+    }
+
+    fn oldest(&self) -> u64 {
+        (self.now / self.bucket).saturating_sub(BUCKETS - 1)
+    }
+
     fn window(&self) -> (usize, usize) {
-        let oldest = (self.now / BUCKET).saturating_sub(BUCKETS - 1);
-        let inside = self.samples.iter().filter(|(at, _)| at / BUCKET >= oldest);
+        let gone = if self.of_calls { self.samples.len().saturating_sub(CALLS) } else { 0 };
+        let inside = |(at, _): &&(u64, bool)| self.of_calls || at / self.bucket >= self.oldest();
+        let inside = self.samples.iter().skip(gone).filter(inside);
         (inside.clone().filter(|(_, failed)| *failed).count(), inside.count())
     }
 }
 
-fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
+fn check(runtime: &Runtime, of_calls: bool, steps: &[Step]) -> Result<(), TestCaseError> {
     runtime.block_on(async {
         let millis = Duration::from_millis;
-        let breaker = CircuitBreaker::builder("model")
+        let builder = CircuitBreaker::builder("model");
+        let builder = if of_calls { builder.sampling_calls(CALLS as u32) } else { builder };
+        let breaker = builder
             .failure_rate(0.5)
             .minimum_throughput(MINIMUM as u32)
             .sampling_window(millis(BUCKET * BUCKETS))
@@ -149,6 +181,8 @@ fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
             .unwrap();
         let mut oracle = Oracle {
             now: 0,
+            of_calls,
+            bucket: BUCKET,
             state: State::Closed,
             generation: 0,
             samples: VecDeque::new(),
@@ -192,6 +226,12 @@ fn check(runtime: &Runtime, steps: &[Step]) -> Result<(), TestCaseError> {
                     breaker.close();
                     oracle.go(State::Closed);
                 }
+                Step::Reload(bucket) => {
+                    let mut config = breaker.config();
+                    config.sampling_window = millis(bucket * BUCKETS);
+                    breaker.reload(config).unwrap();
+                    oracle.reload(*bucket);
+                }
             }
             let snapshot = breaker.snapshot();
             prop_assert_eq!((snapshot.state, snapshot.generation), (oracle.state, oracle.generation));
@@ -215,6 +255,6 @@ fn the_breaker_does_what_the_oracle_says() {
         rng_algorithm: RngAlgorithm::XorShift,
         ..ProptestConfig::default()
     };
-    let histories = prop::collection::vec(step(), 1..50);
-    TestRunner::new(config).run(&histories, |steps| check(&runtime, &steps)).unwrap();
+    let histories = (any::<bool>(), prop::collection::vec(step(), 1..50));
+    TestRunner::new(config).run(&histories, |(of_calls, steps)| check(&runtime, of_calls, &steps)).unwrap();
 }
