@@ -85,10 +85,9 @@ async fn a_window_of_calls_is_not_touched_by_another_length_of_time() {
 async fn a_window_still_counts_after_thousands_of_reloads() {
     let breaker = CircuitBreaker::builder("test").minimum_throughput(100).build().unwrap();
     assert!(fail(&breaker).await);
-    tokio::time::advance(600 * SECOND).await;
     for reload in 0..3_500 {
         reload_window(&breaker, 20 + reload % 2);
     }
     assert!(fail(&breaker).await);
-    assert_eq!(breaker.snapshot().failed, 1);
+    assert_eq!(breaker.snapshot().failed, 2);
 }
