@@ -76,6 +76,8 @@ async fn a_rejection_is_seen_inside_an_io_error() {
     assert!(outer.call(nested).await.is_err());
     let deeper = async || nested().await.map_err(io::Error::other).map_err(BoxError::from);
     assert!(outer.call(deeper).await.is_err());
+    let bare = async || inner.try_acquire().map(drop).map_err(io::Error::other);
+    assert!(outer.call(bare).await.is_err());
     assert_eq!((outer.state(), outer.snapshot().failed), (State::Closed, 0));
 }
 
