@@ -11,6 +11,7 @@
 //! | [`TopologySpec`] | what a service declares, and where its broker differs |
 //! | `async_api` | the AsyncAPI document of a service (feature `asyncapi`) |
 //! | [`cloud_events`] | events as CloudEvents, for peers that speak those |
+//! | `Management` | RabbitMQ's management HTTP API (feature `management`) |
 //! | [`EventProcessingFailed`] | what `error.events` carries |
 //! | `outbox`, `inbox` | events that share a database transaction with their cause or their effect (feature `sql`) |
 //! | `test_util` | what tests of a service need (feature `test-util`) |
@@ -51,6 +52,8 @@ mod consumer;
 mod dead_letter;
 #[cfg(feature = "sql")]
 pub mod inbox;
+#[cfg(feature = "management")]
+mod management;
 mod memory;
 mod message;
 #[cfg(feature = "sql")]
@@ -73,6 +76,8 @@ pub use broker::{
 };
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Filter, Progress, Round};
+#[cfg(feature = "management")]
+pub use management::{Management, ManagementError};
 pub use message::{EventFormat, header};
 pub use request::{Request, RequestError};
 pub use router::{Batching, EventRouter, HandlerError, Outcome};

@@ -120,7 +120,7 @@ impl TopologySpec {
         self.sort();
     }
 
-    fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.exchanges.sort_unstable();
         self.exchanges.dedup();
         self.queues.sort_unstable();

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "asyncapi")]
 mod async_api;
+#[cfg(feature = "cli")]
+mod cli;
 mod conformance;
 mod events;
 #[cfg(feature = "test-util")]

@@ -21,7 +21,7 @@ use super::{config, foreign, numbers, soon, vhost};
 use crate::events::UserCreated;
 
 /// A queue with dead letters from 0 to `number`, as a consumer would have left them; every hundredth is `rare`.
-async fn buried(uri: &str, number: u32) -> DeadLetters {
+pub(crate) async fn buried(uri: &str, number: u32) -> DeadLetters {
     let broker = Broker::connect(uri, config()).await.unwrap();
     let (router, _gone) = numbers();
     broker.subscribe("user.events", router).await.unwrap().stop().await;

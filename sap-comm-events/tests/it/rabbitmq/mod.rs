@@ -5,7 +5,7 @@ mod bounds;
 mod cluster;
 mod connecting;
 mod crashes;
-mod dead_letters;
+pub(crate) mod dead_letters;
 mod endurance;
 mod faults;
 mod foreign;
@@ -31,7 +31,7 @@ pub(crate) async fn in_a_vhost_of_its_own(config: BrokerConfig) -> Broker {
     Broker::connect(&vhost().await, config).await.unwrap()
 }
 
-async fn vhost() -> String {
+pub(crate) async fn vhost() -> String {
     RabbitNode::shared().await.unwrap().new_vhost().await.unwrap()
 }
 
@@ -42,14 +42,14 @@ async fn breakable() -> MutexGuard<'static, RabbitNode> {
     node.lock().await
 }
 
-fn config() -> BrokerConfig {
+pub(crate) fn config() -> BrokerConfig {
     BrokerConfig::new("user-service")
         .publish_deadline(LIMIT)
         .retry_delays([20, 50].map(Duration::from_millis))
         .max_attempts(3)
 }
 
-async fn soon<F: Future>(future: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("it did not happen in time")
 }
 
@@ -64,7 +64,7 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A router that sends every user's number to the receiver.
-fn numbers() -> (EventRouter, mpsc::UnboundedReceiver<u32>) {
+pub(crate) fn numbers() -> (EventRouter, mpsc::UnboundedReceiver<u32>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let router = EventRouter::new().on(move |event: Event<UserCreated>| {
         let sent = sender.send(event.data.number);
