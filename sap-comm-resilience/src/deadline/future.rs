@@ -5,11 +5,14 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::DeadlineError;
-use crate::service::ReadyCall;
+use crate::{
+    service::ReadyCall,
+    timer::{Limit, Timer},
+};
 
 pin_project! {
     /// A request and the deadline it has.
@@ -21,14 +24,16 @@ pin_project! {
         #[pin]
         call: ReadyCall<S, Req>,
         #[pin]
-        sleep: Option<Sleep>,
+        timer: Timer,
+        unbegun: Option<Instant>,
         context: sap_comm_core::Context,
     }
 }
 
 impl<S: Service<Req>, Req> DeadlineFuture<S, Req> {
     pub(super) fn new(call: ReadyCall<S, Req>, context: sap_comm_core::Context, at: Option<Instant>) -> Self {
-        Self { call, sleep: at.map(tokio::time::sleep_until), context }
+        let timer = at.map_or_else(Timer::idle, |at| Timer::of(Limit::At(at)));
+        Self { call, timer, unbegun: at, context }
     }
 }
 
@@ -41,14 +46,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        // The deadline first: past it, the call is not even begun.
-        if let Some(sleep) = this.sleep.as_pin_mut()
-            && sleep.poll(cx).is_ready()
-        {
+        // Past the deadline, the call is not even begun.
+        if this.unbegun.take().is_some_and(|at| at <= Instant::now()) {
             return Poll::Ready(Err(DeadlineError::exceeded()));
         }
         let call = this.call;
-        this.context.clone().sync_scope(|| call.poll(cx)).map_err(DeadlineError::inner)
+        match this.context.clone().sync_scope(|| call.poll(cx)) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(DeadlineError::inner)),
+            Poll::Pending if this.timer.elapsed(cx) => Poll::Ready(Err(DeadlineError::exceeded())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

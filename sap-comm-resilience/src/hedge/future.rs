@@ -40,6 +40,10 @@ where
     S: Service<Req> + Clone,
     P: Replay<Req>,
 {
+    fn has_spare(&self) -> bool {
+        self.copy.is_some()
+    }
+
     fn spare(&mut self) -> Option<ReadyCall<S, Req>> {
         let request = self.copy.take().filter(|copy| self.replay.may_race(copy))?;
         self.copy = self.replay.replay(&request);

@@ -98,6 +98,10 @@ impl Hedge {
 struct Again<F>(F);
 
 impl<F: FnMut() -> Fut, Fut> Spares<Fut> for Again<F> {
+    fn has_spare(&self) -> bool {
+        true
+    }
+
     fn spare(&mut self) -> Option<Fut> {
         Some((self.0)())
     }
@@ -134,7 +138,8 @@ impl HedgeBuilder {
     /// Names the first field that cannot be built, and its value.
     pub fn build(self) -> Result<Hedge, ConfigError> {
         self.config.validate()?;
-        let budget = RetryBudget::new(self.config.budget, 1)?;
+        // No share means no hedges, not even now and then.
+        let budget = RetryBudget::new(self.config.budget, u32::from(self.config.budget > 0.0))?;
         Ok(Hedge { inner: Arc::new(Inner { config: self.config, budget }) })
     }
 }

@@ -6,13 +6,18 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
 
 use super::Hedge;
-use crate::classify::{Classify, Outcome};
+use crate::{
+    classify::{Classify, Outcome},
+    timer::{Limit, Timer},
+};
 
 /// Makes the extra calls.
 pub(crate) trait Spares<F> {
+    /// Whether there is another call to make, asked before the budget pays for it.
+    fn has_spare(&self) -> bool;
+
     /// Another call like the first; `None` if it must not be made twice.
     fn spare(&mut self) -> Option<F>;
 }
@@ -31,7 +36,7 @@ pin_project! {
         failed: Option<R>,
         extra: Option<FuturesUnordered<F>>,
         #[pin]
-        timer: Sleep,
+        timer: Timer,
         left: u32,
         spares: S,
         hedge: Hedge,
@@ -43,7 +48,7 @@ impl<F: Future<Output = R>, S, C, R> Race<F, S, C, R> {
     pub(super) fn new(hedge: Hedge, first: F, spares: S, classifier: C) -> Self {
         hedge.inner.budget.deposit();
         let config = &hedge.inner.config;
-        let (timer, left) = (tokio::time::sleep(config.delay), config.max_hedges);
+        let (timer, left) = (Timer::of(Limit::After(config.delay)), config.max_hedges);
         Self { first, failed: None, extra: None, timer, left, spares, hedge, classifier }
     }
 }
@@ -81,16 +86,17 @@ where
                     return Poll::Ready(result);
                 }
             }
-            let due = *this.left > 0 && this.failed.is_none() && this.timer.as_mut().poll(cx).is_ready();
+            let due = *this.left > 0 && this.failed.is_none() && this.timer.as_mut().elapsed(cx);
             if !due {
                 return Poll::Pending;
             }
             *this.left -= 1;
-            let spare = if this.hedge.inner.budget.try_withdraw() { this.spares.spare() } else { None };
+            let paid = this.spares.has_spare() && this.hedge.inner.budget.try_withdraw();
+            let spare = if paid { this.spares.spare() } else { None };
             match spare {
                 Some(call) => {
                     this.extra.get_or_insert_with(FuturesUnordered::new).push(call);
-                    this.timer.as_mut().reset(Instant::now() + this.hedge.inner.config.delay);
+                    this.timer.as_mut().set(Some(Limit::After(this.hedge.inner.config.delay)));
                 }
                 None => *this.left = 0,
             }

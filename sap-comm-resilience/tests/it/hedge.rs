@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use sap_comm_resilience::{Hedge, HedgeBuilder};
 use tokio::time::Instant;
@@ -133,4 +134,35 @@ async fn only_a_request_that_may_be_sent_twice_is_hedged() {
         assert!(hedge().build().unwrap().http_layer().layer(service).oneshot(request).await.is_ok());
         assert_eq!(calls.load(Ordering::SeqCst), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_hedged_costs_no_budget() {
+    let hedge = Hedge::builder().delay(Duration::from_millis(1)).budget(0.01).build().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let service = hedge.http_layer().layer(service_fn(move |_: Request<String>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok::<_, io::Error>(Response::new(()))
+        }
+    }));
+    for method in [vec![Method::POST; 12], vec![Method::GET]].concat() {
+        let request = Request::builder().method(method).body(String::new()).unwrap();
+        assert!(service.clone().oneshot(request).await.is_ok());
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 14);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_nothing_is_hedged() {
+    let (_, _, calls) = race(&hedge().budget(0.0).build().unwrap(), &[(60, true), (1, true)]).await;
+    assert_eq!(calls, 1);
+}
+
+#[test]
+fn a_hedged_call_that_never_waits_needs_no_timer() {
+    let hedge = hedge().build().unwrap();
+    assert!(hedge.call(async || Ok::<_, io::Error>(())).now_or_never().unwrap().is_ok());
 }

@@ -3,8 +3,9 @@
 use std::{convert::Infallible, future::pending, io};
 
 use futures_util::FutureExt;
-use sap_comm_resilience::{CircuitBreaker, Pipeline, Timeout, TimeoutError};
+use sap_comm_resilience::{CircuitBreaker, Deadline, Pipeline, Timeout, TimeoutError};
 use tokio::time::Instant;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{MILLISECOND, SECOND};
 
@@ -34,4 +35,14 @@ async fn a_call_that_is_always_busy_is_ended_too() {
         }
     };
     assert!(matches!(Timeout::new(MILLISECOND).call(busy).await, Err(TimeoutError::Elapsed(_))));
+}
+
+/// As `Deadline::call` and a pipeline do.
+#[tokio::test(start_paused = true)]
+async fn an_answer_at_the_very_deadline_is_kept_by_the_layer() {
+    let service = Deadline::after(SECOND).layer().layer(service_fn(async |()| {
+        tokio::time::sleep(SECOND).await;
+        Ok::<_, Infallible>(())
+    }));
+    assert!(service.oneshot(()).await.is_ok());
 }
