@@ -153,7 +153,6 @@ pub(crate) struct Topology {
     /// The queues to consume from.
     pub(crate) consumed: Vec<Arc<str>>,
     /// Whether consumed queues are replicated ones.
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "nothing is replicated in memory"))]
     pub(crate) quorum: bool,
     /// Whether consumed queues have one consumer at a time.
     pub(crate) single_active: bool,

@@ -200,6 +200,8 @@ impl PublishChannel {
                 Err(error) => failure = Some(error),
             }
         }
+        // An error settles nothing: the return of a confirm in doubt may have been lost with it.
+        let last = last && failure.is_none();
         for (number, routed) in self.returns.settle(arrivals, last) {
             self.answer(number, if routed { Job::confirmed } else { Job::unroutable });
         }
