@@ -29,13 +29,9 @@ pub(crate) enum Limit {
 }
 
 impl Timer {
-    /// Without a limit.
-    pub(crate) fn idle() -> Self {
-        Self { limit: None, sleep: None }
-    }
-
-    pub(crate) fn of(limit: Limit) -> Self {
-        Self { limit: Some(limit), sleep: None }
+    /// Without a limit, it is never over.
+    pub(crate) fn new(limit: impl Into<Option<Limit>>) -> Self {
+        Self { limit: limit.into(), sleep: None }
     }
 
     pub(crate) fn set(self: Pin<&mut Self>, limit: Option<Limit>) {

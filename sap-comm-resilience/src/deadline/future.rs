@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -9,10 +9,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::DeadlineError;
-use crate::{
-    service::ReadyCall,
-    timer::{Limit, Timer},
-};
+use crate::{service::ReadyCall, timeout::Within, timer::Limit};
 
 pin_project! {
     /// A request and the deadline it has.
@@ -22,9 +19,7 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        call: ReadyCall<S, Req>,
-        #[pin]
-        timer: Timer,
+        call: Within<ReadyCall<S, Req>>,
         unbegun: Option<Instant>,
         context: sap_comm_core::Context,
     }
@@ -32,8 +27,7 @@ pin_project! {
 
 impl<S: Service<Req>, Req> DeadlineFuture<S, Req> {
     pub(super) fn new(call: ReadyCall<S, Req>, context: sap_comm_core::Context, at: Option<Instant>) -> Self {
-        let timer = at.map_or_else(Timer::idle, |at| Timer::of(Limit::At(at)));
-        Self { call, timer, unbegun: at, context }
+        Self { call: Within::new(at.map(Limit::At), call), unbegun: at, context }
     }
 }
 
@@ -51,11 +45,10 @@ where
             return Poll::Ready(Err(DeadlineError::exceeded()));
         }
         let call = this.call;
-        match this.context.clone().sync_scope(|| call.poll(cx)) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(DeadlineError::inner)),
-            Poll::Pending if this.timer.elapsed(cx) => Poll::Ready(Err(DeadlineError::exceeded())),
-            Poll::Pending => Poll::Pending,
-        }
+        Poll::Ready(match ready!(this.context.clone().sync_scope(|| call.poll(cx))) {
+            Some(result) => result.map_err(DeadlineError::inner),
+            None => Err(DeadlineError::exceeded()),
+        })
     }
 }
 

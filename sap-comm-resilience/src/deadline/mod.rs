@@ -53,12 +53,10 @@ impl Deadline {
         if at.is_some_and(|at| at <= Instant::now()) {
             return Err(DeadlineError::exceeded());
         }
-        let call = context.scope(op());
-        let result = match at {
-            Some(at) => Within::new(Limit::At(at), call).await.ok_or_else(DeadlineError::exceeded)?,
-            None => call.await,
-        };
-        result.map_err(DeadlineError::inner)
+        match Within::new(at.map(Limit::At), context.scope(op())).await {
+            Some(result) => result.map_err(DeadlineError::inner),
+            None => Err(DeadlineError::exceeded()),
+        }
     }
 
     /// A tower layer that gives every request a deadline.

@@ -48,7 +48,7 @@ impl<F: Future<Output = R>, S, C, R> Race<F, S, C, R> {
     pub(super) fn new(hedge: Hedge, first: F, spares: S, classifier: C) -> Self {
         hedge.inner.budget.deposit();
         let config = &hedge.inner.config;
-        let (timer, left) = (Timer::of(Limit::After(config.delay)), config.max_hedges);
+        let (timer, left) = (Timer::new(Limit::After(config.delay)), config.max_hedges);
         Self { first, failed: None, extra: None, timer, left, spares, hedge, classifier }
     }
 }

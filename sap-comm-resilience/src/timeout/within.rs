@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use crate::timer::{Limit, Timer};
 
 pin_project! {
-    /// A call within its limit: `None` once that is over.
+    /// A call within its limit, if it has one: `None` once that is over.
     pub(crate) struct Within<F> {
         #[pin]
         call: F,
@@ -20,8 +20,8 @@ pin_project! {
 
 impl<F> Within<F> {
     #[inline]
-    pub(crate) fn new(limit: Limit, call: F) -> Self {
-        Self { call, timer: Timer::of(limit) }
+    pub(crate) fn new(limit: impl Into<Option<Limit>>, call: F) -> Self {
+        Self { call, timer: Timer::new(limit) }
     }
 }
 

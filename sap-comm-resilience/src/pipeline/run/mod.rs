@@ -90,14 +90,14 @@ impl<H: Holder, A: Attempts> Run<H, A> {
             request: Some(request),
             step: Step::Begin,
             context: None,
-            deadline: Timer::idle(),
+            deadline: Timer::new(None),
             seat: None,
             permit: None,
             session: None,
             scope: None,
             leave: None,
             place: None,
-            timeout: Timer::idle(),
+            timeout: Timer::new(None),
         }
     }
 }
