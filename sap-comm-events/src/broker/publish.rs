@@ -216,7 +216,19 @@ impl Broker {
         event: &Event<T>,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        self.send_as_it_is(exchange, event, T::KIND, options).await
+        let (format, body) = self.body(event, &options)?;
+        let head = Event {
+            id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            source: event.source.clone(),
+            timestamp: event.timestamp,
+            correlation_id: event.correlation_id.clone(),
+            data: (),
+            metadata: event.metadata.clone(),
+            extensions: event.extensions.clone(),
+        };
+        let context = of_publish().with_correlation_id(&event.correlation_id);
+        self.send(exchange, head, format, body, T::KIND, context, options).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -243,29 +255,9 @@ impl Broker {
         kind: EventKind,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        self.send_as_it_is(exchange, &event, kind, options).await
-    }
-
-    async fn send_as_it_is<T: Serialize>(
-        &self,
-        exchange: &str,
-        event: &Event<T>,
-        kind: EventKind,
-        options: PublishOptions,
-    ) -> Result<Confirmation, PublishError> {
-        let (format, body) = self.body(event, &options)?;
-        let head = Event {
-            id: event.id.clone(),
-            event_type: event.event_type.clone(),
-            source: event.source.clone(),
-            timestamp: event.timestamp,
-            correlation_id: event.correlation_id.clone(),
-            data: (),
-            metadata: event.metadata.clone(),
-            extensions: event.extensions.clone(),
-        };
+        let (format, body) = self.body(&event, &options)?;
         let context = of_publish().with_correlation_id(&event.correlation_id);
-        self.send(exchange, head, format, body, kind, context, options).await
+        self.send(exchange, event.map(drop), format, body, kind, context, options).await
     }
 
     /// The format of an event's message, and its body.
@@ -280,7 +272,7 @@ impl Broker {
     }
 
     /// Publishes an event that is written already, within `context`.
-    #[expect(clippy::too_many_arguments, reason = "each is said once, by the two callers above")]
+    #[expect(clippy::too_many_arguments, reason = "each is said once, by the three callers above")]
     async fn send(
         &self,
         exchange: &str,
