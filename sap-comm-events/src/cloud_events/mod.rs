@@ -31,7 +31,7 @@ mod binary;
 mod structured;
 
 use attributes::Attributes;
-#[cfg(any(test, feature = "rabbitmq"))]
+#[cfg(feature = "rabbitmq")]
 pub(crate) use binary::is_binary;
 pub(crate) use binary::{from_message, headers};
 pub use structured::{from_json, to_json};

@@ -7,6 +7,7 @@ mod acks;
 mod address;
 mod connect;
 mod consumer;
+mod content;
 mod declare;
 mod examine;
 mod hand;
