@@ -15,3 +15,4 @@ mod memory_broker;
 mod rabbitmq;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod sql;
+mod waiting;

@@ -26,12 +26,7 @@ async fn buried(broker: &Broker, numbers: u32) -> DeadLetters {
         broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
     }
     let letters = broker.dead_letters("user.events", "user-service");
-    soon(async {
-        while letters.count().await.unwrap() < numbers.into() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || letters.count().await.unwrap() >= numbers.into())).await;
     handle.stop().await;
     letters
 }
@@ -168,12 +163,8 @@ pub(crate) async fn a_dropped_redrive_loses_nothing<F: Future<Output = Broker>>(
         }
     }
     // RabbitMQ has what was held back only once it has noticed.
-    soon(async {
-        while !matches!(left(&letters).await, left if (1..40).step_by(2).all(|odd| left.contains(&odd))) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || matches!(left(&letters).await, left if (1..40).step_by(2).all(|odd| left.contains(&odd)))))
+        .await;
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     letters.redrive(Round::new()).await.unwrap();
@@ -208,12 +199,7 @@ pub(crate) async fn the_queues_of_dead_letters_are_listed<F: Future<Output = Bro
     let _handle = broker.for_service("report-service").subscribe("report.events", router).await.unwrap();
     broker.publish("report.events", ReportRequested { number: 1 }).await.unwrap();
     let commands = broker.dead_commands("report.events", "report.requested");
-    soon(async {
-        while commands.count().await.unwrap() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || commands.count().await.unwrap() > 0)).await;
     let queues = broker.dead_letter_queues().await.unwrap();
     let queues: Vec<_> = queues.iter().map(|queue| (queue.queue.as_str(), queue.count)).collect();
     assert_eq!(queues, [("report.events.commands.report.requested", 1), ("user.events.user-service", 3)]);

@@ -137,12 +137,7 @@ pub(crate) async fn failed_error_events_are_not_reported<F: Future<Output = Brok
     broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
     assert_eq!(soon(failures.recv()).await.unwrap().data.error.message, "first");
     let letters = broker.dead_letters("error.events", "broken");
-    soon(async {
-        while letters.count().await.unwrap() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || letters.count().await.unwrap() > 0)).await;
     handle.stop().await;
     assert!(failures.try_recv().is_err(), "a failure of an error event was reported");
 }

@@ -26,7 +26,10 @@ use sap_comm_events::{
 };
 use tokio::sync::mpsc;
 
-use crate::events::{ReportRequested, UserCreated, UserDeleted};
+use crate::{
+    events::{ReportRequested, UserCreated, UserDeleted},
+    waiting::until,
+};
 
 /// What a test waits for at most; not what it waits.
 const LIMIT: Duration = Duration::from_secs(30);

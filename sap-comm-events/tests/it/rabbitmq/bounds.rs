@@ -6,7 +6,7 @@ use sap_comm_testkit::RabbitNode;
 use tokio::sync::mpsc;
 
 use super::{config, eventually, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 const QUEUE: &str = "user.events.user-service";
 
@@ -70,12 +70,7 @@ async fn a_delivery_limit_of_the_broker_ends_in_the_dead_letters() {
         eventually("the connections are back", || broker.health().is_ready()).await;
     }
     let letters = broker.dead_letters("user.events", "user-service");
-    soon(async {
-        while !matches!(letters.count().await, Ok(1)) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    soon(until(async || matches!(letters.count().await, Ok(1)))).await;
     drop(handle);
 }
 

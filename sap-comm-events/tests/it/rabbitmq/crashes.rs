@@ -5,7 +5,10 @@ use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, HandlerError, 
 use tokio::sync::mpsc;
 
 use super::{config, numbers, soon, vhost};
-use crate::events::{ReportRequested, UserCreated};
+use crate::{
+    events::{ReportRequested, UserCreated},
+    waiting::until,
+};
 
 /// Consumes in a runtime of its own and kills that runtime once the handler has an event, as a crash of the process
 /// would end it: nothing is settled, nothing is closed in order.
@@ -84,12 +87,7 @@ async fn ends_a_command_that_kills_its_consumers(subscription: Subscription) {
     });
     let handle = broker.subscribe(subscription, router).await.unwrap();
     let letters = broker.dead_commands("user.events", "report.requested");
-    soon(async {
-        while letters.count().await.unwrap() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || letters.count().await.unwrap() > 0)).await;
     handle.stop().await;
     assert!(handled.try_recv().is_err());
     let letters = letters.peek(10).await.unwrap();
@@ -139,12 +137,7 @@ async fn the_attempts_before_a_crash_are_counted() {
         let _handle = broker.subscribe(subscription.group("g"), router).await.unwrap();
         assert_eq!(soon(attempts.recv()).await, Some(2));
         let letters = broker.dead_letters("user.events", "g");
-        soon(async {
-            while letters.count().await.unwrap() == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        soon(until(async || letters.count().await.unwrap() > 0)).await;
     }
 }
 

@@ -9,7 +9,7 @@ use sap_comm_testkit::{Direction, RabbitNode, Relay};
 use tokio::sync::mpsc;
 
 use super::{LIMIT, breakable, config, eventually, foreign, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_events_of_a_hundred_publishers_survive_two_restarts() {
@@ -153,12 +153,7 @@ async fn subscriptions_that_come_and_go_leave_no_channel() {
         broker.publish("user.events", UserCreated::numbered(0)).await.unwrap();
         broker.dead_letters("user.events", "nobody").count().await.unwrap_err();
     }
-    soon(async {
-        while channels().await > before {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    soon(until(async || channels().await <= before)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,12 +167,7 @@ async fn an_ephemeral_queue_that_is_gone_is_declared_again() {
     let queues = node.ctl(&["list_queues", "--quiet", "--no-table-headers", "-p", vhost, "name"]).await.unwrap();
     let channel = foreign(&uri).await;
     channel.queue_delete(queues.trim().into(), Default::default()).await.unwrap();
-    soon(async {
-        while broker.publish("user.events", UserCreated::numbered(1)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || broker.publish("user.events", UserCreated::numbered(1)).await.is_ok())).await;
     assert_eq!(soon(numbers.recv()).await, Some(1));
 }
 

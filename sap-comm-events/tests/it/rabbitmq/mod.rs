@@ -21,7 +21,7 @@ use sap_comm_events::{Broker, BrokerConfig, EventRouter};
 use sap_comm_testkit::RabbitNode;
 use tokio::sync::{Mutex, MutexGuard, OnceCell, mpsc};
 
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 /// What a test waits for at most; a node needs up to ten seconds to start.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -55,12 +55,7 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 
 /// Waits until `condition` holds.
 async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(LIMIT, waiting).await.is_ok(), "never happened: {what}");
+    assert!(tokio::time::timeout(LIMIT, until(async || condition())).await.is_ok(), "never happened: {what}");
 }
 
 /// A router that sends every user's number to the receiver.

@@ -1,7 +1,5 @@
 //! What exists on the broker, and what happens when it differs.
 
-use std::time::Duration;
-
 use lapin::{
     ExchangeKind,
     options::{BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
@@ -12,7 +10,7 @@ use sap_comm_events::{Broker, EventRouter, HandlerError, PublishError, Subscribe
 use sap_comm_testkit::RabbitNode;
 
 use super::{config, foreign, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_reported_with_the_argument() {
@@ -99,13 +97,8 @@ async fn a_consumer_whose_queue_is_deleted_consumes_again() {
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     let channel = foreign(&uri).await;
     channel.queue_delete("user.events.user-service".into(), QueueDeleteOptions::default()).await.unwrap();
-    soon(async {
-        // Unroutable until the queue is declared again.
-        while broker.publish("user.events", UserCreated::numbered(1)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    // Unroutable until the queue is declared again.
+    soon(until(async || broker.publish("user.events", UserCreated::numbered(1)).await.is_ok())).await;
     assert_eq!(soon(numbers.recv()).await, Some(1));
 }
 
@@ -123,12 +116,7 @@ async fn a_publisher_whose_exchange_is_deleted_declares_it_again() {
     assert!(matches!(error, PublishError::Unroutable { .. }), "{error}");
     let node = RabbitNode::shared().await.unwrap();
     assert_eq!(node.close_connections_of(&uri).await.unwrap(), 3);
-    soon(async {
-        while broker.publish("user.events", UserCreated::numbered(2)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    soon(until(async || broker.publish("user.events", UserCreated::numbered(2)).await.is_ok())).await;
     assert_eq!((soon(numbers.recv()).await, soon(numbers.recv()).await), (Some(0), Some(2)));
 }
 
@@ -143,12 +131,7 @@ async fn a_deleted_dead_letter_queue_is_declared_again() {
     channel.queue_delete(dead.into(), QueueDeleteOptions::default()).await.unwrap();
     broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
     let letters = broker.dead_letters("user.events", "user-service");
-    soon(async {
-        while !matches!(letters.count().await, Ok(1)) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    soon(until(async || matches!(letters.count().await, Ok(1)))).await;
 }
 
 #[tokio::test]
