@@ -1,14 +1,10 @@
 // A browser at the console whose token has expired: the refresh token serves once, then the console stops and says so.
 // Prints {event: "call" | "socket" | "refused" | "error", …}. The last argument is the path of Chromium.
-import { chromium } from 'playwright-core';
+import { launch } from './lib/browser.mjs';
 import { args, print } from './lib/lines.mjs';
 
 const [url, executablePath] = args('url', 'chromium');
-const browser = await chromium.launch({
-  executablePath,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-});
+const browser = await launch(executablePath);
 try {
   const page = await browser.newPage();
   page.on('pageerror', (error) => print({ event: 'error', message: error.message }));

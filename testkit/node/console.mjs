@@ -1,15 +1,11 @@
 // A browser at the console: signs in, creates a user, publishes content for the administrator, sees the notification
 // come over Socket.IO, and asks GraphQL in the playground. Prints {event: "signed-in" | "created" | "notified" |
 // "graphql" | "error", …}. The last argument is the path of Chromium.
-import { chromium } from 'playwright-core';
+import { launch } from './lib/browser.mjs';
 import { args, print } from './lib/lines.mjs';
 
 const [url, executablePath] = args('url', 'chromium');
-const browser = await chromium.launch({
-  executablePath,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-});
+const browser = await launch(executablePath);
 try {
   const page = await browser.newPage();
   page.on('pageerror', (error) => print({ event: 'error', message: error.message }));
