@@ -43,6 +43,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     require("DNS discovery", "named", &[], "bind9"),
     require("DNS discovery", "rndc", &[], "bind9-utils"),
     require("etcd discovery", "etcd", &[], "etcd-server"),
+    require("peers of the gateway", "nginx", &[], "nginx"),
+    require("peers of the gateway", "haproxy", &[], "haproxy"),
+    require("API documents", "virtualenv", &[], "virtualenv"),
     require("every server", "setsid", &[], "util-linux"),
     require("every server", "setpriv", &[], "util-linux"),
     require("Node clients", "node", &[], "nodejs"),
@@ -110,6 +113,34 @@ pub fn stale_node_packages() -> Result<Vec<String>, TestkitError> {
     let installed = dir.join("node_modules/.package-lock.json");
     let installed = if installed.is_file() { packages(&installed)? } else { Vec::new() };
     Ok(locked.into_iter().filter(|package| !installed.contains(package)).collect())
+}
+
+/// The directory of the Python programs' `requirements.txt`.
+pub fn python_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
+}
+
+/// The virtual environment that `requirements.txt` is installed into.
+pub fn python_env() -> PathBuf {
+    python_dir().join(".venv")
+}
+
+/// Whether the environment lacks what `requirements.txt` says now. Whoever installs it puts a copy of that file into the
+/// environment once all is there.
+pub fn python_env_is_stale() -> Result<bool, TestkitError> {
+    let required = python_dir().join("requirements.txt");
+    let io = |source| TestkitError::Io { doing: format!("read {}", required.display()), source };
+    let required = fs::read(&required).map_err(io)?;
+    Ok(fs::read(python_env().join("requirements.txt")).ok() != Some(required))
+}
+
+/// The path of a Python program that `requirements.txt` brings, or an error that says how to install it.
+pub fn locate_python(program: &str) -> Result<PathBuf, TestkitError> {
+    let path = python_env().join("bin").join(program);
+    if path.is_file() && !python_env_is_stale()? {
+        return Ok(path);
+    }
+    Err(TestkitError::Missing { program: program.to_owned(), install: "cargo xtask test -- -p xtask".to_owned() })
 }
 
 /// `path@version` of every package that a lock file names and that is not optional.

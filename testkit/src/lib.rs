@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`rabbit`] | a private RabbitMQ node, plain and TLS, alone or clustered |
 //! | [`postgres`], [`redis`] | a private PostgreSQL, a private Redis |
+//! | [`proxy`] | nginx and HAProxy in front of an upstream |
 //! | [`relay`] | a TCP relay that cuts, freezes, half-closes, delays |
 //! | [`node`] | Node scripts as foreign clients, spoken to in JSON lines |
 //! | [`tls`] | a certificate authority of one's own |
@@ -25,6 +26,8 @@ pub mod ports;
 #[cfg(feature = "servers")]
 pub mod postgres;
 #[cfg(feature = "servers")]
+pub mod proxy;
+#[cfg(feature = "servers")]
 pub mod rabbit;
 #[cfg(feature = "servers")]
 pub mod redis;
@@ -39,6 +42,7 @@ pub use {
     node::{NodeScript, RunningScript},
     ports::free_port,
     postgres::Postgres,
+    proxy::ReverseProxy,
     rabbit::{RabbitCluster, RabbitNode, RabbitNodeBuilder},
     redis::Redis,
     relay::{Direction, Relay},

@@ -21,7 +21,7 @@ pub(super) struct Screened<'a> {
 pub(super) fn screen<'a>(parts: &Parts, uri: &'a Uri) -> Result<Screened<'a>, Refusal> {
     check_framing(&parts.headers, parts.version).map_err(Refusal::closing)?;
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        let error = ApiError::new(ErrorCode::NOT_IMPLEMENTED, format!("{} is not served", parts.method));
+        let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", parts.method));
         return Err(Refusal::closing(error));
     }
     let host = host(&parts.headers, uri, parts.version).map_err(Refusal::closing)?;

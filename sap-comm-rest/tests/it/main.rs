@@ -2,6 +2,7 @@
 
 mod admission;
 mod authentication;
+mod bombs;
 mod client_calls;
 mod client_failures;
 mod client_pages;
@@ -12,6 +13,7 @@ mod envelopes;
 mod gateway;
 mod health;
 mod http2;
+mod http2_attacks;
 mod key_refresh;
 mod limits;
 mod shutdown;

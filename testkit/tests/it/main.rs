@@ -3,6 +3,7 @@
 mod guard;
 mod node;
 mod postgres;
+mod proxy;
 mod rabbit;
 mod redis;
 mod relay;

@@ -2,6 +2,7 @@
 
 mod debian;
 mod npm;
+mod pip;
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ pub(crate) fn prepare() -> Result<(), TaskError> {
             return Err(TaskError::Missing(hint(&still)));
         }
     }
-    npm::install()
+    npm::install()?;
+    pip::install()
 }
 
 /// Which part needs which program, and the one command that brings them all.

@@ -13,6 +13,7 @@ pub(super) struct Activity {
     connection: AtomicWaker,
     header_timeout: Duration,
     keep_alive_idle: Duration,
+    write_timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -20,6 +21,9 @@ struct State {
     phase: Phase,
     since: Instant,
     requests: usize,
+    begun: u64,
+    /// On HTTP/2, the responses that wait for the peer to take what they have, each with its beginning.
+    sending: Vec<(u64, Instant)>,
     http2: bool,
     /// Whether the last response was a refusal without a word.
     bare: bool,
@@ -32,7 +36,7 @@ pub(super) enum Phase {
     Opening,
     /// A request has begun to arrive.
     Reading,
-    /// Requests are being answered.
+    /// Requests are being answered. Limited where the peer takes nothing of an answer.
     Busy,
     /// Between two requests.
     Idle,
@@ -44,7 +48,11 @@ pub(super) enum Phase {
 
 /// One request in flight; ends when its response has been sent or given up.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    /// Its number on an HTTP/2 connection. On HTTP/1 a write that stalls tells as much.
+    stream: Option<u64>,
+}
 
 impl Activity {
     pub(super) fn new(config: &ServerConfig) -> Self {
@@ -53,12 +61,15 @@ impl Activity {
                 phase: Phase::Opening,
                 since: Instant::now(),
                 requests: 0,
+                begun: 0,
+                sending: Vec::new(),
                 http2: false,
                 bare: false,
             }),
             connection: AtomicWaker::new(),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
+            write_timeout: config.write_timeout,
         }
     }
 
@@ -75,9 +86,11 @@ impl Activity {
         let mut state = self.state.lock();
         state.phase = Phase::Busy;
         state.requests += 1;
+        state.begun += 1;
         (state.http2, state.bare) = (http2, false);
+        let stream = http2.then_some(state.begun);
         drop(state);
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), stream }
     }
 
     /// The service has answered: with a refusal without a word, or otherwise.
@@ -106,9 +119,13 @@ impl Activity {
         true
     }
 
-    /// The phase, and when it is over; a busy connection is bounded by what it serves.
+    /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it.
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
         let state = self.state.lock();
+        if state.phase == Phase::Busy {
+            let oldest = state.sending.iter().map(|(_, since)| *since).min();
+            return oldest.map(|since| (Phase::Busy, since + self.write_timeout));
+        }
         let limit = match state.phase {
             Phase::Opening | Phase::Reading => self.header_timeout,
             Phase::Idle => self.keep_alive_idle,
@@ -123,14 +140,35 @@ impl Activity {
     }
 }
 
+impl InFlight {
+    /// A part of the response is on its way to the peer, which may not take it.
+    pub(super) fn sending(&self) {
+        let Some(stream) = self.stream else { return };
+        let mut state = self.activity.state.lock();
+        let first = state.sending.is_empty();
+        state.sending.push((stream, Instant::now()));
+        drop(state);
+        if first {
+            self.activity.connection.wake();
+        }
+    }
+
+    /// The peer has taken what there was.
+    pub(super) fn taken(&self) {
+        let Some(stream) = self.stream else { return };
+        self.activity.state.lock().sending.retain(|(other, _)| *other != stream);
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        self.taken();
+        let mut state = self.activity.state.lock();
         state.requests = state.requests.saturating_sub(1);
         if state.requests == 0 && state.phase == Phase::Busy {
             (state.phase, state.since) = (Phase::Idle, Instant::now());
             drop(state);
-            self.0.connection.wake();
+            self.activity.connection.wake();
         }
     }
 }
@@ -155,6 +193,22 @@ mod tests {
         activity.received();
         let reading_since = start + Duration::from_secs(1);
         assert_eq!(activity.deadline(), Some((Phase::Reading, reading_since + config.header_timeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_not_taken_has_a_limit_on_http2() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        let (slow, other) = (activity.begin(true), activity.begin(true));
+        slow.sending();
+        let since = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        other.sending();
+        assert_eq!(activity.deadline(), Some((Phase::Busy, since + config.write_timeout)));
+        slow.taken();
+        assert_eq!(activity.deadline(), Some((Phase::Busy, Instant::now() + config.write_timeout)));
+        drop(other);
+        assert_eq!(activity.deadline(), None, "the slow one waits for its own body");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ pub(super) struct Refusal {
     allow: Option<HeaderValue>,
 }
 
-/// What a listener takes for its services: every method but those that make a proxy of it.
+/// What a listener takes for its services: every method but those that make a proxy or an echo of it.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Refuses what is over a limit or can be understood in two ways.
@@ -26,8 +26,8 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
         return Err(Refusal { error, close: false, allow: None });
     }
-    if request.method() == Method::CONNECT {
-        let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, "This server opens no tunnels");
+    if [Method::CONNECT, Method::TRACE].contains(request.method()) {
+        let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", request.method()));
         return Err(Refusal { error, close: true, allow: Some(METHODS) });
     }
     let headers = request.headers();

@@ -18,7 +18,7 @@ pub struct ServerConfig {
     /// How long a connection may rest between two requests. Default 60 s.
     #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
-    /// How long a peer may take no byte of a response. Default 30 s.
+    /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
     /// Headers a request. Default 100.

@@ -86,7 +86,9 @@ pub(super) async fn serve<S, B>(
                 StatusCode::SWITCHING_PROTOCOLS => activity.switch(),
                 status => activity.answered(status.is_client_error() && response.body().is_end_stream()),
             }
-            Ok::<_, Infallible>(response.map(|body| Outgoing { body, _in_flight: in_flight }))
+            // Of a closed window the body hears nothing: it is not asked for its first part either.
+            in_flight.sending();
+            Ok::<_, Infallible>(response.map(|body| Outgoing { body, in_flight }))
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
@@ -160,12 +162,16 @@ where
             }
             let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
             let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
-            if timer.deadline() != deadline {
+            if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
             }
             ready!(timer.as_mut().poll(cx));
-            if phase != Phase::Idle {
-                return Poll::Ready(Err("no request arrived in time".into()));
+            match phase {
+                // Set for what is over: there is more time now.
+                _ if Instant::now() < deadline => continue,
+                Phase::Idle => {}
+                Phase::Busy => return Poll::Ready(Err("the peer takes nothing of a response".into())),
+                _ => return Poll::Ready(Err("no request arrived in time".into())),
             }
             if gone_by.is_some() {
                 return Poll::Ready(Ok(()));
@@ -182,7 +188,7 @@ pin_project! {
     struct Outgoing<B> {
         #[pin]
         body: B,
-        _in_flight: InFlight,
+        in_flight: InFlight,
     }
 }
 
@@ -191,7 +197,13 @@ impl<B: Body> Body for Outgoing<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        this.in_flight.taken();
+        let polled = this.body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            this.in_flight.sending();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

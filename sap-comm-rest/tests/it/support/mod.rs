@@ -1,5 +1,6 @@
 //! Servers on free ports, requests over raw sockets.
 
+pub(crate) mod frames;
 mod oversized;
 mod raw;
 mod script;

@@ -1,0 +1,50 @@
+//! Small requests that could cost much: each is refused, or answered at its own size.
+
+use axum::{Router, routing::post};
+use sap_comm_rest::server::Json;
+use serde_json::Value;
+
+use crate::support::{Answer, Connection, serve};
+
+/// A megabyte of spaces in gzip, and ten of them in Brotli, shortened: nobody comes so far as to inflate them.
+const COMPRESSED: [(&str, &[u8]); 3] = [
+    ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xed\xc1\x31\x01\0\0\0\xc2\xa0\xf5\x4f\x6d\x0b\x2f\xa0"),
+    ("br", b"\x9b\xff\xff\x0f\0\x24\x40\xe2\x20\x01"),
+    ("gzip, gzip, gzip", b"\x1f\x8b\x08\0\0\0\0\0"),
+];
+
+async fn send(headers: &str, body: &[u8]) -> Answer {
+    let router =
+        Router::new().route("/", post(async |Json(value): Json<Value>| Json(value)).get(async || "0123456789"));
+    let server = serve(router).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(format!("{headers}\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).await;
+    connection.send(body).await;
+    connection.answer().await
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_not_inflated() {
+    for (coding, body) in COMPRESSED {
+        let head = format!("POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-encoding: {coding}");
+        let answer = send(&head, body).await;
+        assert!(matches!(answer.status, 400 | 415), "{coding}: {answer:?}");
+        assert!(["MALFORMED_BODY", "UNSUPPORTED_MEDIA_TYPE"].contains(&answer.code().as_str()), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_nested_too_deep_is_malformed() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let body = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        let answer = send("POST / HTTP/1.1\r\ncontent-type: application/json", body.as_bytes()).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "MALFORMED_BODY"));
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_ranges_are_answered_once() {
+    let ranges = vec!["0-"; 1_000].join(",");
+    let answer = send(&format!("GET / HTTP/1.1\r\nrange: bytes={ranges}"), b"").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "0123456789"));
+}
