@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one run of one client cost; the warm-up is not in it.
+/// What one run of one client or proxy cost; the warm-up is not in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Figures {
-    /// Messages published, confirmed and handled.
+    /// Messages published, confirmed and handled; requests answered.
     pub messages: u32,
-    /// From the first publish until all are confirmed and handled.
+    /// From the first publish or request until all are done with.
     pub seconds: f64,
-    /// User and system time of the client's process within these seconds.
+    /// User and system time of the client's or proxy's process within these seconds.
     pub cpu_seconds: f64,
-    /// Half of the messages took no longer from publish to handler; only of paced runs.
+    /// Half of the messages took no longer from publish to handler, or to the answer; only of paced runs.
     #[serde(default)]
     pub p50_ms: Option<f64>,
-    /// 99 of 100 messages took no longer from publish to handler; only of paced runs.
+    /// 99 of 100 messages took no longer from publish to handler, or to the answer; only of paced runs.
     #[serde(default)]
     pub p99_ms: Option<f64>,
 }

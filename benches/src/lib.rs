@@ -5,6 +5,7 @@
 //! | [`compare`] | interleaved rounds of ours and the peers, each client in a process of its own |
 //! | [`chaos`] | load under seeded faults, and what came of every event |
 //! | [`client`] | the clients under measurement |
+//! | [`gateway`] | an origin, proxies in front of it, and their load |
 //! | [`Setting`] | what all clients of a case have in common |
 //! | [`Arrivals`] | what reached the handler, and when: loss and duplicates end a run |
 //! | [`Figures`] | what one run cost |
@@ -18,6 +19,7 @@ mod cpu;
 mod error;
 pub mod event;
 mod figures;
+pub mod gateway;
 mod load;
 mod setting;
 

@@ -3,6 +3,7 @@
 mod breaker;
 mod case;
 mod child;
+mod gateway;
 mod machine;
 mod median;
 mod metric;
@@ -18,6 +19,7 @@ use crate::BenchError;
 
 pub use self::{
     breaker::{BreakerOptions, breaker},
+    gateway::{GatewayOptions, gateway},
     traps::{TrapOptions, traps},
 };
 

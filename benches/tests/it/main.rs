@@ -4,4 +4,5 @@ mod allocation;
 mod chaos_events;
 mod compare_breaker;
 mod compare_events;
+mod compare_gateway;
 mod compare_resilience_traps;

@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use super::{
+    super::{median::median, row::Row},
+    CONNECTIONS, Contestant, Figure, GatewayOptions,
+    stage::{Running, Stage, load},
+};
+use crate::{
+    BenchError,
+    gateway::{ITEM, Load, Pace, STREAM, load::Measured},
+};
+
+/// Proxies under the same load.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    name: &'static str,
+    /// Ours first.
+    contestants: Vec<Contestant>,
+    figures: &'static [Figure],
+    pace: Pace,
+    rounds: u32,
+}
+
+/// The runs of each contestant.
+#[derive(Debug)]
+pub(super) struct Results {
+    name: &'static str,
+    figures: &'static [Figure],
+    runs: Vec<(Contestant, Vec<Measured>)>,
+}
+
+impl Case {
+    pub(super) fn closed(name: &'static str, contestants: &[Contestant], options: &GatewayOptions) -> Self {
+        let (warm_up, measured) = times(options);
+        let pace = Pace::Closed { warm_up, measured };
+        let figures = &[Figure::Cpu, Figure::Rate];
+        Self { name, contestants: contestants.to_vec(), figures, pace, rounds: options.rounds }
+    }
+
+    /// At `rate` requests a second.
+    pub(super) fn open(name: &'static str, contestants: &[Contestant], rate: f64, options: &GatewayOptions) -> Self {
+        eprintln!("{name}: open loop at {rate:.0} req/s, half of what the slowest of these serves");
+        let (warm_up, measured) = times(options);
+        let pace = Pace::Open { rate, warm_up, measured };
+        Self { figures: &[Figure::P99], pace, ..Self::closed(name, contestants, options) }
+    }
+
+    pub(super) fn stream(name: &'static str, contestants: &[Contestant], options: &GatewayOptions) -> Self {
+        let pace = Pace::Once { bytes: options.stream * 1_024 * 1_024 };
+        Self { figures: &[Figure::Peak], pace, ..Self::closed(name, contestants, options) }
+    }
+
+    /// One round only.
+    pub(super) fn once(self) -> Self {
+        Self { rounds: 1, ..self }
+    }
+
+    /// Runs everybody once a round, each in a process that began with this case. Whoever went first goes last in the next
+    /// round.
+    pub(super) async fn run(self, stage: &Stage) -> Result<Results, BenchError> {
+        let mut running = Vec::new();
+        for contestant in &self.contestants {
+            running.push((*contestant, stage.start(*contestant).await?, Vec::new()));
+        }
+        for round in 0..self.rounds {
+            for place in 0..running.len() {
+                let index = (place + round as usize) % running.len();
+                let (contestant, proxy, runs) = &mut running[index];
+                let measured = load(contestant.name(), self.load(stage, *contestant, proxy)).await?;
+                let (name, peer) = (self.name, contestant.name());
+                eprintln!("{name} {}/{} {peer:<11}{}", round + 1, self.rounds, self.shown(&measured));
+                runs.push(measured);
+            }
+        }
+        let runs = running.into_iter().map(|(contestant, _, runs)| (contestant, runs)).collect();
+        Ok(Results { name: self.name, figures: self.figures, runs })
+    }
+
+    fn load(&self, stage: &Stage, contestant: Contestant, proxy: &Running) -> Load {
+        let path = match self.pace {
+            Pace::Once { bytes } => format!("{STREAM}{bytes}"),
+            Pace::Closed { .. } | Pace::Open { .. } => ITEM.to_owned(),
+        };
+        let (port, pid, tokens) = (proxy.port, proxy.pid, stage.tokens(contestant));
+        Load { port, pid, path, connections: CONNECTIONS, tokens, pace: self.pace }
+    }
+
+    /// What the rows are about, and what explains them.
+    fn shown(&self, measured: &Measured) -> String {
+        let figures: &[Figure] = match self.pace {
+            Pace::Closed { .. } => &[Figure::Cpu, Figure::Rate, Figure::Peak],
+            Pace::Open { .. } => &[Figure::Cpu, Figure::P99],
+            Pace::Once { .. } => &[Figure::Cpu, Figure::Peak, Figure::Growth],
+        };
+        let shown = |figure: &Figure| Some(format!("{:>12.2} {}", figure.of(measured)?, figure.unit()));
+        figures.iter().filter_map(shown).collect()
+    }
+}
+
+fn times(options: &GatewayOptions) -> (Duration, Duration) {
+    (Duration::from_millis(options.millis / 3), Duration::from_millis(options.millis))
+}
+
+impl Results {
+    /// The worst median among these, of a figure where more is better.
+    pub(super) fn slowest(&self, contestants: &[Contestant], figure: Figure) -> f64 {
+        let runs = self.runs.iter().filter(|(contestant, _)| contestants.contains(contestant));
+        runs.filter_map(|(_, runs)| of(figure, runs)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Our median beside each peer's.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, BenchError> {
+        let Some(((_, ours), peers)) = self.runs.split_first() else { return Ok(Vec::new()) };
+        let mut rows = Vec::new();
+        for figure in self.figures {
+            for (peer, theirs) in peers {
+                if let (Some(ours), Some(theirs)) = (of(*figure, ours), of(*figure, theirs)) {
+                    rows.push(Row::of(figure.measure(self.name), ours, peer.name(), theirs)?);
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn of(figure: Figure, runs: &[Measured]) -> Option<f64> {
+    median(runs.iter().filter_map(|measured| figure.of(measured)))
+}

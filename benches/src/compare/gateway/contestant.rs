@@ -1,0 +1,59 @@
+use crate::gateway::Role;
+
+/// A proxy in front of the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contestant {
+    SapComm,
+    /// With token, roles, rate limit and request log; breaker and resolver are always on.
+    SapCommPolicies,
+    HyperBare,
+    Nginx,
+    Haproxy,
+    Pingora,
+    Express,
+    ExpressPolicies,
+}
+
+use Contestant::{Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, SapComm, SapCommPolicies};
+
+/// The names that rows know the peers by.
+pub(super) const PEERS: [&str; 5] = ["hyper-bare", "nginx", "haproxy", "pingora", "express"];
+
+/// Ours first, everybody without policies.
+pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, Express];
+/// Ours with policies, and express with the same. The others stay bare: they have no such thing.
+pub(super) const FULL: &[Contestant] = &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, ExpressPolicies];
+/// Those that share a rate at half load, and those that share a lower one.
+pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora];
+/// See [`FAST`].
+pub(super) const SLOW: &[Contestant] = &[SapComm, Express];
+
+impl Contestant {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SapComm | SapCommPolicies => "sap-comm",
+            HyperBare => "hyper-bare",
+            Nginx => "nginx",
+            Haproxy => "haproxy",
+            Pingora => "pingora",
+            Express | ExpressPolicies => "express",
+        }
+    }
+
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, SapComm | SapCommPolicies)
+    }
+
+    pub(super) fn has_policies(self) -> bool {
+        matches!(self, SapCommPolicies | ExpressPolicies)
+    }
+
+    /// What this program plays for it; `None` for what is another program.
+    pub(super) fn role(self, port: u16, origin: u16) -> Option<Role> {
+        match self {
+            SapComm | SapCommPolicies => Some(Role::SapComm { port, origin, policies: self.has_policies() }),
+            HyperBare => Some(Role::HyperBare { port, origin }),
+            Nginx | Haproxy | Pingora | Express | ExpressPolicies => None,
+        }
+    }
+}

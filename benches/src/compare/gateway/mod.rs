@@ -1,0 +1,106 @@
+//! `compare-gateway`: what a request costs through our gateway and through each peer, on the same origin and load.
+
+mod case;
+mod contestant;
+mod figure;
+mod pingora;
+mod stage;
+
+use std::io::Write;
+
+use self::{
+    case::Case,
+    contestant::{Contestant, PEERS},
+    figure::Figure,
+    stage::Stage,
+};
+use super::{machine, write};
+use crate::{BenchError, gateway::WORKERS};
+
+const SUBJECT: &str = "gateway";
+const BARE: &str = "bare";
+const FULL: &str = "full-policies";
+const HALF: &str = "half-load";
+const STREAM: &str = "stream-1gib";
+/// Connections of the load.
+const CONNECTIONS: usize = 64;
+
+/// How much to compare.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GatewayOptions {
+    /// How many interleaved rounds to take the median of
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// Only these cases, such as `bare`
+    #[arg(long = "case", value_name = "CASE", value_parser = [BARE, FULL, HALF, STREAM])]
+    cases: Vec<String>,
+    /// Only these peers, such as `nginx`
+    #[arg(long = "peer", value_name = "PEER", value_parser = PEERS)]
+    peers: Vec<String>,
+    /// How long a run is measured; a third of it more is for warming up
+    #[arg(long, default_value_t = 3_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=600_000))]
+    millis: u64,
+    /// How much is streamed
+    #[arg(long, default_value_t = 1_024, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    stream: u64,
+}
+
+impl GatewayOptions {
+    fn wants(&self, case: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|wanted| wanted == case)
+    }
+
+    /// Ours, and which of the peers are wanted.
+    fn chosen(&self, contestants: &[Contestant]) -> Vec<Contestant> {
+        let wanted = |name| self.peers.is_empty() || self.peers.iter().any(|peer| peer == name);
+        let chosen = contestants.iter().filter(|contestant| contestant.is_ours() || wanted(contestant.name()));
+        chosen.copied().collect()
+    }
+}
+
+/// Runs the cases and writes one JSON row a line to `out`; progress goes to stderr.
+///
+/// # Errors
+/// When a proxy is missing or cannot be started, or answers with anything but what was asked for.
+pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(), BenchError> {
+    eprintln!(
+        "{}; {} rounds, {} ms a run in turns, {CONNECTIONS} connections; an origin on one thread, proxies with {WORKERS} \
+         workers (express: one process), load and all on the same cores; {} MiB streamed",
+        machine::cores()?,
+        options.rounds,
+        options.millis,
+        options.stream,
+    );
+    machine::warn_of_debug();
+    let stage = Stage::set().await?;
+    let mut maxima = None;
+    if options.wants(BARE) {
+        let results = Case::closed(BARE, &options.chosen(contestant::BARE), options).run(&stage).await?;
+        write(&results.rows()?, out)?;
+        maxima = Some(results);
+    }
+    if options.wants(FULL) {
+        let results = Case::closed(FULL, &options.chosen(contestant::FULL), options).run(&stage).await?;
+        write(&results.rows()?, out)?;
+    }
+    if options.wants(HALF) {
+        let maxima = match maxima {
+            Some(maxima) => maxima,
+            None => Case::closed(BARE, &options.chosen(contestant::BARE), options).once().run(&stage).await?,
+        };
+        // Express would bring the load of all others down to its own.
+        for group in [contestant::FAST, contestant::SLOW] {
+            let group = options.chosen(group);
+            if group.len() > 1 {
+                let rate = maxima.slowest(&group, Figure::Rate) / 2.0;
+                let results = Case::open(HALF, &group, rate, options).run(&stage).await?;
+                write(&results.rows()?, out)?;
+            }
+        }
+    }
+    if options.wants(STREAM) {
+        let results = Case::stream(STREAM, &options.chosen(contestant::BARE), options).run(&stage).await?;
+        write(&results.rows()?, out)?;
+    }
+    Ok(())
+}

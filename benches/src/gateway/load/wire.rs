@@ -1,0 +1,56 @@
+//! Where an answer ends.
+
+use crate::BenchError;
+
+const END: &[u8] = b"\r\n\r\n";
+
+/// The head of a good answer: how long it is, and how long the body behind it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) length: usize,
+    pub(super) body: u64,
+}
+
+/// Reads the head of an answer; `None` while it is not whole. Whatever is not 200 with a length is an error.
+pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, BenchError> {
+    let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
+    let length = end + END.len();
+    let text = std::str::from_utf8(&bytes[..end]).map_err(BenchError::refused("read an answer"))?;
+    let unexpected = || BenchError::refused("load the proxy")(format!("it answered {text:?}"));
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1));
+    let body =
+        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    match (status, body.and_then(|(_, value)| value.trim().parse().ok())) {
+        (Some("200"), Some(body)) => Ok(Some(Head { length, body })),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The length of a whole answer at the beginning of `bytes`; `None` while more has to come.
+pub(super) fn whole(bytes: &[u8]) -> Result<Option<usize>, BenchError> {
+    let Some(head) = head(bytes)? else { return Ok(None) };
+    let length = usize::try_from(head.body).map_or(usize::MAX, |body| head.length.saturating_add(body));
+    Ok((bytes.len() >= length).then_some(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_its_last_byte() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1";
+        assert_eq!(whole(answer).unwrap(), Some(answer.len() - 8));
+        for short in 0..answer.len() - 8 {
+            assert_eq!(whole(&answer[..short]).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_ends_the_load() {
+        for answer in ["HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
+            assert!(whole(answer.as_bytes()).unwrap_err().to_string().contains("it answered"), "{answer}");
+        }
+    }
+}

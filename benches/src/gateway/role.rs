@@ -1,0 +1,55 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Load, hyper_bare, origin, sap_comm};
+use crate::BenchError;
+
+/// What one process of the comparison does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Role {
+    /// Answers requests, and publishes a key document.
+    Origin {
+        /// Where it listens.
+        port: u16,
+        /// The key document.
+        jwks: Value,
+    },
+    /// A bare hyper proxy in front of the origin.
+    HyperBare {
+        /// Where it listens.
+        port: u16,
+        /// Where the origin listens.
+        origin: u16,
+    },
+    /// Our gateway in front of the origin.
+    SapComm {
+        /// Where it listens.
+        port: u16,
+        /// Where the origin listens.
+        origin: u16,
+        /// Whether token, roles, rate limit and request log are on.
+        policies: bool,
+    },
+    /// Asks, and prints its figures as JSON.
+    Load(Load),
+}
+
+impl Role {
+    /// Plays the role until the process is ended, or the load is over.
+    ///
+    /// # Errors
+    /// When a port, a peer or the machine refuses.
+    pub fn play(&self) -> Result<(), BenchError> {
+        match self {
+            Self::Origin { port, jwks } => origin::run(*port, jwks),
+            Self::HyperBare { port, origin } => hyper_bare::run(*port, *origin),
+            Self::SapComm { port, origin, policies } => sap_comm::run(*port, *origin, *policies),
+            Self::Load(load) => {
+                let figures = serde_json::to_string(&load.run()?).map_err(BenchError::refused("write the figures"))?;
+                println!("{figures}");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `compare-gateway` prints what an issue names: its figures here mean nothing, its rows do. Pingora is left out, which a
+//! test would have to build.
+
+use std::{collections::BTreeSet, process::Command};
+
+use serde_json::Value;
+
+const PEERS: [&str; 4] = ["hyper-bare", "nginx", "haproxy", "express"];
+
+#[test]
+fn every_case_has_a_row_for_each_metric_and_peer() {
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_compare-gateway"));
+    PEERS.iter().for_each(|peer| drop(compare.args(["--peer", peer])));
+    let output = compare.args(["--rounds", "1", "--millis", "150", "--stream", "8"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut expected = BTreeSet::new();
+    for (case, metrics) in [
+        ("bare", &["cpu_us_per_request", "requests_per_s"][..]),
+        ("full-policies", &["cpu_us_per_request", "requests_per_s"]),
+        ("half-load", &["p99_ms"]),
+        ("stream-1gib", &["peak_rss_mib"]),
+    ] {
+        for metric in metrics {
+            expected.extend(PEERS.map(|peer| format!("{case} {metric} {peer}")));
+        }
+    }
+    let name = |row: &Value| format!("{} {} {}", row["case"], row["metric"], row["peer"]).replace('"', "");
+    assert_eq!(rows.iter().map(name).collect::<BTreeSet<_>>(), expected);
+    assert_eq!(rows.len(), expected.len());
+    for row in &rows {
+        assert_eq!(row["subject"], "gateway");
+        assert!(row["ours"].as_f64() > Some(0.0) && row["theirs"].as_f64() > Some(0.0), "{row}");
+    }
+}
