@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use http::{HeaderMap, header::AUTHORIZATION};
 use sap_comm_core::{
@@ -30,7 +32,7 @@ impl Authenticate for JwtVerifier {
 #[async_trait]
 impl Authenticate for Authenticator {
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
-        Ok(self.identify(headers).await?.map(|identity| identity.principal))
+        Ok(self.identify(headers).await?.map(|identity| Arc::unwrap_or_clone(identity.principal)))
     }
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sap_comm::{
     ApiError, Event, Principal,
@@ -14,7 +16,7 @@ pub(super) struct Tokens(pub(super) Authenticator);
 #[async_trait]
 impl Authenticate for Tokens {
     async fn authenticate(&self, token: &str) -> Result<Principal, ApiError> {
-        self.0.verify_token(token).await
+        self.0.verify_token(token).await.map(Arc::unwrap_or_clone)
     }
 }
 

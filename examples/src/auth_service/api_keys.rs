@@ -2,18 +2,14 @@ use axum::extract::State;
 use http::StatusCode;
 use sap_comm::{
     ApiError, Timestamp,
-    auth::{ApiKey, ApiKeyRecord, ApiKeySet},
+    auth::ApiKeyRecord,
     rest::server::{Created, Json, Path, Valid},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{State as Auth, store::Store};
-use crate::{
-    contract::rest::{CreateApiKey, NewApiKey, Refusal},
-    database::internal,
-    deps::StartError,
-};
+use super::State as Auth;
+use crate::contract::rest::{CreateApiKey, NewApiKey, Refusal};
 
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,19 +29,13 @@ pub(super) struct ApiKeyInfo {
     revoked_at: Option<Timestamp>,
 }
 
-/// Adds the keys that were made here to those that the operator trusts.
-pub(super) async fn load(store: &Store, trusted: &ApiKeySet) -> Result<ApiKeySet, StartError> {
-    trusted.extend(store.api_keys().await?);
-    Ok(trusted.clone())
-}
-
 /// Lists the API keys that were made here.
 #[utoipa::path(get, path = "/api-keys", tag = "api-keys", responses(
     (status = 200, description = "The keys", body = Vec<ApiKeyInfo>),
     Refusal,
 ))]
 pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo>>, ApiError> {
-    let records = auth.store.api_keys().await.map_err(internal)?;
+    let records = auth.api_keys.list().await.map_err(ApiError::internal)?;
     let info = |record: ApiKeyRecord| ApiKeyInfo {
         prefix: record.prefix,
         owner: record.owner,
@@ -68,19 +58,15 @@ pub(super) async fn create(
     State(auth): State<Auth>,
     Valid(input): Valid<CreateApiKey>,
 ) -> Result<Created<NewApiKey>, ApiError> {
-    let key = ApiKey::generate().map_err(ApiError::internal)?;
-    let record = key.record(&input.owner, &input.scopes);
-    auth.store.save_api_key(&record).await.map_err(internal)?;
-    let location = format!("/api/v1/api-keys/{}", record.prefix);
+    let (key, record) = auth.api_keys.create(&input.owner, &input.scopes).await.map_err(ApiError::internal)?;
     let body = NewApiKey {
         prefix: record.prefix.clone(),
         key: key.expose().expose().clone(),
         owner: input.owner,
         scopes: input.scopes,
-        record: record.clone(),
+        record,
     };
-    auth.api_keys.extend([record]);
-    Ok(Created::at(location, body))
+    Ok(Created::at(format!("/api/v1/api-keys/{}", body.prefix), body))
 }
 
 /// Takes an API key back.
@@ -93,12 +79,8 @@ pub(super) async fn create(
     Refusal,
 ))]
 pub(super) async fn revoke(State(auth): State<Auth>, Path(prefix): Path<String>) -> Result<StatusCode, ApiError> {
-    let records = auth.store.api_keys().await.map_err(internal)?;
-    let Some(mut record) = records.into_iter().find(|record| record.prefix == prefix) else {
-        return Err(ApiError::not_found("apiKey", &prefix));
-    };
-    record.revoked_at.get_or_insert_with(Timestamp::now);
-    auth.store.save_api_key(&record).await.map_err(internal)?;
-    auth.api_keys.extend([record]);
-    Ok(StatusCode::NO_CONTENT)
+    match auth.api_keys.revoke(&prefix).await.map_err(ApiError::internal)? {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(ApiError::not_found("apiKey", &prefix)),
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sap_comm::{
     ErrorEnvelope, RunningService, Service,
-    auth::ApiKeySet,
+    auth::ApiKeys,
     events::EventRouter,
     rest::server::{
         auth::{authenticate, require_role, require_scope},
@@ -43,7 +43,7 @@ struct State {
     store: Store,
     issuer: Arc<Issuer>,
     passwords: Passwords,
-    api_keys: ApiKeySet,
+    api_keys: ApiKeys<Store>,
 }
 
 /// Starts the service.
@@ -56,7 +56,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let authenticator = deps.authenticator()?;
     let state = State {
         issuer: Arc::new(Issuer::load(&store).await?),
-        api_keys: api_keys::load(&store, &deps.trusted_keys).await?,
+        api_keys: ApiKeys::load(store.clone(), deps.trusted_keys.clone()).await?,
         passwords: Passwords::new(),
         store: store.clone(),
     };

@@ -3,8 +3,12 @@ mod tests;
 
 use std::time::Duration;
 
-use sap_comm::{Timestamp, auth::ApiKeyRecord};
-use sqlx::{AnyPool, Row};
+use async_trait::async_trait;
+use sap_comm::{
+    Timestamp,
+    auth::{ApiKeyError, ApiKeyRecord, ApiKeyStore},
+};
+use sqlx::{AnyPool, AssertSqlSafe, Row, any::AnyRow};
 
 use crate::{
     contract::events::UserUpdated,
@@ -28,7 +32,14 @@ pub(super) const SCHEMA: &str = "
         expires_at BIGINT NOT NULL
     );
     CREATE TABLE IF NOT EXISTS signing_keys (id BIGINT PRIMARY KEY, pkcs8 TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS api_keys (prefix TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS service_keys (
+        prefix TEXT PRIMARY KEY,
+        hash TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        revoked_at BIGINT
+    );
 ";
 
 /// How a user logs in.
@@ -41,7 +52,7 @@ pub(super) struct StoredCredentials {
 /// How long credentials wait for their user: longer than `user.created` can be under way.
 const PENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Store(pub(super) Database);
 
 impl Store {
@@ -172,20 +183,56 @@ impl Store {
             .await?;
         sqlx::query("SELECT pkcs8 FROM signing_keys WHERE id = 1").fetch_one(self.pool()).await?.try_get(0)
     }
+}
 
-    pub(super) async fn save_api_key(&self, record: &ApiKeyRecord) -> Result<(), sqlx::Error> {
+/// The columns of a key's record.
+const KEY: &str = "prefix, hash, owner, scopes, created_at, revoked_at";
+
+#[async_trait]
+impl ApiKeyStore for Store {
+    async fn insert(&self, record: &ApiKeyRecord) -> Result<(), ApiKeyError> {
         sqlx::query(
-            "INSERT INTO api_keys (prefix, record) VALUES ($1, $2) ON CONFLICT (prefix) DO UPDATE SET record = $2",
+            "INSERT INTO service_keys (prefix, hash, owner, scopes, created_at, revoked_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(&record.prefix)
-        .bind(to_json(record)?)
+        .bind(&record.hash)
+        .bind(&record.owner)
+        .bind(to_json(&record.scopes).map_err(ApiKeyError::store)?)
+        .bind(record.created_at.as_millis())
+        .bind(record.revoked_at.map(Timestamp::as_millis))
         .execute(self.pool())
         .await
         .map(drop)
+        .map_err(ApiKeyError::store)
     }
 
-    pub(super) async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, sqlx::Error> {
-        let rows = sqlx::query("SELECT record FROM api_keys ORDER BY prefix").fetch_all(self.pool()).await?;
-        rows.iter().map(|row| from_json(&row.try_get::<String, _>(0)?)).collect()
+    async fn revoke(&self, prefix: &str, at: Timestamp) -> Result<Option<ApiKeyRecord>, ApiKeyError> {
+        let sql =
+            format!("UPDATE service_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE prefix = $1 RETURNING {KEY}");
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(prefix)
+            .bind(at.as_millis())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(ApiKeyError::store)?;
+        row.map(|row| api_key(&row)).transpose().map_err(ApiKeyError::store)
     }
+
+    async fn list(&self) -> Result<Vec<ApiKeyRecord>, ApiKeyError> {
+        let sql = format!("SELECT {KEY} FROM service_keys ORDER BY created_at, prefix");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(self.pool()).await.map_err(ApiKeyError::store)?;
+        rows.iter().map(api_key).collect::<Result<_, _>>().map_err(ApiKeyError::store)
+    }
+}
+
+fn api_key(row: &AnyRow) -> Result<ApiKeyRecord, sqlx::Error> {
+    Ok(ApiKeyRecord {
+        prefix: row.try_get(0)?,
+        hash: row.try_get(1)?,
+        owner: row.try_get(2)?,
+        scopes: from_json(&row.try_get::<String, _>(3)?)?,
+        created_at: Timestamp::from_millis(row.try_get(4)?),
+        revoked_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_millis),
+    })
 }

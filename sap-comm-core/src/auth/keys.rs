@@ -1,7 +1,7 @@
 use std::fmt;
 
 use jsonwebtoken::{
-    Algorithm, DecodingKey,
+    Algorithm, DecodingKey, DecodingKeyKind,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 
@@ -71,6 +71,11 @@ impl KeySet {
         Ok(Self(keys))
     }
 
+    /// Whether both hold the same keys in the same order.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(own, other)| own.is_same(other))
+    }
+
     pub(super) fn find(&self, id: Option<&str>) -> Option<&Key> {
         match id {
             Some(id) => self.0.iter().find(|key| key.id.as_deref() == Some(id)).or_else(|| self.only_anonymous()),
@@ -88,6 +93,18 @@ impl KeySet {
 }
 
 impl Key {
+    fn is_same(&self, other: &Self) -> bool {
+        let same_material = match (self.decoding.kind(), other.decoding.kind()) {
+            (DecodingKeyKind::SecretOrDer(own), DecodingKeyKind::SecretOrDer(other)) => own == other,
+            (
+                DecodingKeyKind::RsaModulusExponent { n, e },
+                DecodingKeyKind::RsaModulusExponent { n: other_n, e: other_e },
+            ) => n == other_n && e == other_e,
+            _ => false,
+        };
+        same_material && self.id == other.id && self.algorithm == other.algorithm
+    }
+
     fn from_jwk(jwk: &Jwk) -> Option<Self> {
         let common = &jwk.common;
         if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
@@ -101,6 +118,8 @@ impl Key {
             (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS384)) => Algorithm::RS384,
             (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS512)) => Algorithm::RS512,
             (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS256)) => Algorithm::PS256,
+            (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS384)) => Algorithm::PS384,
+            (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS512)) => Algorithm::PS512,
             (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
                 if ec.curve == EllipticCurve::P256 =>
             {

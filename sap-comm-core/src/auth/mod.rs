@@ -3,14 +3,17 @@
 mod api_key;
 mod claims;
 mod error;
+mod key_store;
 mod keys;
 mod opaque;
 mod signer;
+mod verified;
 mod verifier;
 
 pub use api_key::{ApiKey, ApiKeyRecord, ApiKeySet};
 pub use claims::{Audience, Claims};
 pub use error::{AuthError, KeyError};
+pub use key_store::{ApiKeyError, ApiKeyStore, ApiKeys};
 pub use keys::KeySet;
 pub use opaque::OpaqueToken;
 pub use signer::JwtSigner;

@@ -5,15 +5,33 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Validation, errors::ErrorKind};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{AuthError, Claims, KeyError, KeySet};
+use super::{
+    AuthError, Claims, KeyError, KeySet,
+    verified::{TokenHash, Verified, VerifiedTokens},
+};
+use crate::{Principal, Timestamp};
 
 /// Verifies tokens: the algorithm is the key's, and issuer, audience, expiry and subject are required.
 ///
-/// Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
+/// A token that was verified is remembered, by its SHA-256, until it expires or the keys are replaced; its signature is
+/// not checked again. Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
 #[derive(Clone)]
 pub struct JwtVerifier {
-    keys: Arc<ArcSwap<KeySet>>,
-    validation: Arc<Validation>,
+    generation: Arc<ArcSwap<Generation>>,
+    rules: Arc<Rules>,
+}
+
+/// Keys, and the tokens that they signed: both are replaced at once, so that no key's word outlives it.
+struct Generation {
+    keys: KeySet,
+    verified: VerifiedTokens,
+}
+
+struct Rules {
+    validation: Validation,
+    /// Seconds.
+    leeway: u64,
+    cached_tokens: usize,
 }
 
 /// Builds a [`JwtVerifier`].
@@ -23,6 +41,7 @@ pub struct JwtVerifierBuilder {
     issuer: String,
     audience: String,
     leeway: Duration,
+    cached_tokens: usize,
     keys: KeySet,
 }
 
@@ -44,13 +63,18 @@ impl JwtVerifier {
             issuer: issuer.into(),
             audience: audience.into(),
             leeway: Duration::from_secs(5),
+            cached_tokens: 10_000,
             keys: KeySet::empty(),
         }
     }
 
-    /// Replaces the keys, for every clone.
+    /// Replaces the keys, for every clone. No token is accepted for a key that is gone, however often it was before.
     pub fn set_keys(&self, keys: KeySet) {
-        self.keys.store(Arc::new(keys));
+        // Whoever makes us fetch keys time and again does not make us check every signature again.
+        if self.generation.load().keys.is_same(&keys) {
+            return;
+        }
+        self.generation.store(Arc::new(self.rules.generation(keys)));
     }
 
     /// Verifies a token and returns its claims.
@@ -58,14 +82,55 @@ impl JwtVerifier {
     /// # Errors
     /// [`AuthError::Expired`]; [`AuthError::UnknownKey`] when newer keys may help; else [`AuthError::Invalid`].
     pub fn verify(&self, token: &str) -> Result<Claims, AuthError> {
+        Ok(self.verify_at(token, now())?.claims.clone())
+    }
+
+    /// Verifies a token and returns whom it stands for; no copy is made for a token that is known already.
+    ///
+    /// # Errors
+    /// As [`JwtVerifier::verify`].
+    pub fn principal(&self, token: &str) -> Result<Arc<Principal>, AuthError> {
+        Ok(Arc::clone(&self.verify_at(token, now())?.principal))
+    }
+
+    fn verify_at(&self, token: &str, now: u64) -> Result<Arc<Verified>, AuthError> {
         if token.len() > Self::MAX_TOKEN {
             return Err(AuthError::Invalid("the token is over 8 KiB"));
         }
+        let generation = self.generation.load();
+        let hash = TokenHash::of(token);
+        if let Some(verified) = generation.verified.get(&hash) {
+            return match self.rules.check_times(&verified.claims, now) {
+                Ok(()) => Ok(verified),
+                Err(error) => {
+                    generation.verified.remove(&hash);
+                    Err(error)
+                }
+            };
+        }
+        let claims = self.rules.check(token, &generation.keys)?;
+        self.rules.check_times(&claims, now)?;
+        let verified = Arc::new(Verified { principal: Arc::new(claims.principal()), claims });
+        generation.verified.insert(hash, Arc::clone(&verified));
+        Ok(verified)
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_secs()).unwrap_or(0)
+}
+
+impl Rules {
+    fn generation(&self, keys: KeySet) -> Generation {
+        Generation { keys, verified: VerifiedTokens::new(self.cached_tokens) }
+    }
+
+    /// Everything but the times.
+    fn check(&self, token: &str, keys: &KeySet) -> Result<Claims, AuthError> {
         let header = read_header(token)?;
-        let keys = self.keys.load();
         let key = keys.find(header.kid.as_deref()).ok_or(AuthError::UnknownKey)?;
-        let mut validation = Validation::clone(&self.validation);
-        validation.algorithms = vec![key.algorithm];
+        let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
             .map_err(|error| reason(error.kind()))?
             .claims;
@@ -73,6 +138,16 @@ impl JwtVerifier {
             return Err(AuthError::Invalid("the subject is empty"));
         }
         Ok(claims)
+    }
+
+    fn check_times(&self, claims: &Claims, now: u64) -> Result<(), AuthError> {
+        if claims.exp < now.saturating_sub(self.leeway) {
+            return Err(AuthError::Expired);
+        }
+        if claims.nbf.is_some_and(|nbf| nbf > now.saturating_add(self.leeway)) {
+            return Err(AuthError::Invalid("not valid yet"));
+        }
+        Ok(())
     }
 }
 
@@ -95,12 +170,10 @@ fn read_header(token: &str) -> Result<Header, AuthError> {
 
 fn reason(kind: &ErrorKind) -> AuthError {
     match kind {
-        ErrorKind::ExpiredSignature => AuthError::Expired,
         ErrorKind::InvalidSignature => AuthError::Invalid("wrong signature"),
         ErrorKind::InvalidAlgorithm => AuthError::Invalid("the algorithm is not the key's"),
         ErrorKind::InvalidIssuer => AuthError::Invalid("wrong issuer"),
         ErrorKind::InvalidAudience => AuthError::Invalid("wrong audience"),
-        ErrorKind::ImmatureSignature => AuthError::Invalid("not valid yet"),
         ErrorKind::MissingRequiredClaim(_) => AuthError::Invalid("a required claim is missing"),
         _ => AuthError::Invalid("malformed"),
     }
@@ -119,6 +192,12 @@ impl JwtVerifierBuilder {
         self
     }
 
+    /// How many verified tokens are remembered; 10,000 by default, some 10 MB. With 0 every signature is checked.
+    pub fn cached_tokens(mut self, tokens: usize) -> Self {
+        self.cached_tokens = tokens;
+        self
+    }
+
     /// Builds the verifier.
     ///
     /// # Errors
@@ -132,16 +211,58 @@ impl JwtVerifierBuilder {
         if self.leeway > Duration::from_secs(60) {
             return Err(KeyError(format!("leeway must be at most 60s, got {:?}", self.leeway)));
         }
-        let mut validation = Validation { leeway: self.leeway.as_secs(), validate_nbf: true, ..Validation::default() };
+        // The times are checked here, for remembered tokens too.
+        let mut validation = Validation { validate_exp: false, validate_nbf: false, ..Validation::default() };
         validation.set_issuer(&[self.issuer]);
         validation.set_audience(&[self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        Ok(JwtVerifier { keys: Arc::new(ArcSwap::from_pointee(self.keys)), validation: Arc::new(validation) })
+        let rules = Rules { validation, leeway: self.leeway.as_secs(), cached_tokens: self.cached_tokens };
+        let generation = Arc::new(ArcSwap::from_pointee(rules.generation(self.keys)));
+        Ok(JwtVerifier { generation, rules: Arc::new(rules) })
     }
 }
 
 impl fmt::Debug for JwtVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JwtVerifier").field("keys", &self.keys.load()).finish_non_exhaustive()
+        f.debug_struct("JwtVerifier").field("keys", &self.generation.load().keys).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Audience, JwtSigner};
+
+    fn claims() -> Claims {
+        Claims {
+            iss: "auth-service".into(),
+            sub: "usr_1".into(),
+            aud: Audience::One("sap".into()),
+            exp: 2_000,
+            iat: 1_000,
+            nbf: Some(1_000),
+            jti: None,
+            roles: Vec::new(),
+            scope: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_remembered_token_expires_on_time() {
+        let signer = JwtSigner::es256_generate().unwrap();
+        let keys = KeySet::from_jwks(signer.jwks().to_string().as_bytes()).unwrap();
+        let verifier = JwtVerifier::builder("auth-service", "sap").keys(keys).build().unwrap();
+        let token = signer.sign(&claims()).unwrap();
+        let early = verifier.verify_at(&token, 994).unwrap_err();
+        assert_eq!(early, AuthError::Invalid("not valid yet"));
+        let first = verifier.verify_at(&token, 995).unwrap();
+        for now in [1_000, 1_999, 2_005] {
+            let again = verifier.verify_at(&token, now).unwrap();
+            assert!(Arc::ptr_eq(&first, &again), "remembered at {now}");
+        }
+        assert_eq!(verifier.verify_at(&token, 2_006).unwrap_err(), AuthError::Expired);
+        assert_eq!(verifier.verify_at(&token, 994).unwrap_err(), early, "the clock was set back");
+        let fresh = verifier.verify_at(&token, 2_000).unwrap();
+        assert!(!Arc::ptr_eq(&first, &fresh), "what has expired is forgotten");
     }
 }

@@ -193,6 +193,12 @@ impl Context {
         self.with(|inner| inner.principal = principal.into().map(Arc::new))
     }
 
+    /// With another principal, which is shared and not copied.
+    #[must_use]
+    pub fn with_shared_principal(&self, principal: Arc<Principal>) -> Self {
+        self.with(|inner| inner.principal = Some(principal))
+    }
+
     fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut context = self.clone();
         change(Arc::make_mut(&mut context.0));

@@ -31,6 +31,10 @@ impl Resolver for EnvResolver {
         };
         stream::once(async { resolution }).chain(stream::pending()).boxed()
     }
+
+    fn is_configured(&self) -> bool {
+        true
+    }
 }
 
 fn lookup(service: &str, get: impl Fn(&str) -> Option<String>) -> Result<EndpointSet, String> {

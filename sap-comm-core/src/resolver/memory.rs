@@ -66,6 +66,10 @@ impl Resolver for StaticResolver {
         let entry = services.entry(service.to_owned()).or_default();
         WatchStream::new(entry.sender.subscribe()).map(Resolution::Snapshot).boxed()
     }
+
+    fn is_configured(&self) -> bool {
+        true
+    }
 }
 
 #[async_trait]

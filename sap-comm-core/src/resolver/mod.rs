@@ -22,6 +22,13 @@ pub trait Resolver: fmt::Debug + Send + Sync {
     fn refresh(&self, service: &str) {
         let _ = service;
     }
+
+    /// Whether every endpoint was written down by whoever runs this process, and none by a registry that others write to.
+    ///
+    /// Clients believe such endpoints further: that this very machine is meant.
+    fn is_configured(&self) -> bool {
+        false
+    }
 }
 
 /// One answer of a [`Resolver`].

@@ -1,3 +1,5 @@
+use sap_comm::auth::{ApiKey, ApiKeySet, ApiKeys};
+
 use super::*;
 use crate::database::DatabaseUrl;
 
@@ -48,4 +50,40 @@ async fn an_outdated_change_is_left_alone() {
     assert!(!store.update(&change("old@example.com", "user", 2)).await.unwrap());
     assert_eq!(store.find_by_email("new@example.com").await.unwrap().unwrap().roles, ["editor"]);
     assert!(!store.update(&UserUpdated { user_id: "usr_2".into(), ..change(EMAIL, "user", 9) }).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_owner_rotates_its_keys_without_a_gap() {
+    let (_directory, store) = store().await;
+    let keys = ApiKeys::load(store.clone(), ApiKeySet::default()).await.unwrap();
+    let scopes = ["users:read".to_owned()];
+    let (old, old_record) = keys.create("report-service", &scopes).await.unwrap();
+    let (new, _) = keys.create("report-service", &scopes).await.unwrap();
+    let accepts = |keys: &ApiKeys<Store>, key: &ApiKey| keys.accepted().verify(key.expose().expose()).is_ok();
+    // Another process with the same database.
+    let other = ApiKeys::load(store.clone(), ApiKeySet::default()).await.unwrap();
+    for keys in [&keys, &other] {
+        assert!(accepts(keys, &old) && accepts(keys, &new));
+    }
+    let revoked = keys.revoke(&old_record.prefix).await.unwrap().unwrap();
+    assert!(revoked.revoked_at.is_some());
+    assert!(!accepts(&keys, &old) && accepts(&keys, &new));
+    other.refresh().await.unwrap();
+    assert!(!accepts(&other, &old) && accepts(&other, &new));
+    let again = keys.revoke(&old_record.prefix).await.unwrap().unwrap();
+    assert_eq!(again.revoked_at, revoked.revoked_at, "the first time stays");
+    assert_eq!(keys.revoke("nothing").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_database_has_no_secret_and_takes_no_prefix_twice() {
+    let (_directory, store) = store().await;
+    let keys = ApiKeys::load(store.clone(), ApiKeySet::default()).await.unwrap();
+    let (key, record) = keys.create("report-service", &[]).await.unwrap();
+    assert_eq!(keys.list().await.unwrap(), std::slice::from_ref(&record));
+    let secret = key.expose().expose().split_at("sap_".len() + record.prefix.len() + 1).1.to_owned();
+    let columns = "prefix || hash || owner || scopes";
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT {columns} FROM service_keys"))).fetch_one(store.pool()).await;
+    assert!(!row.unwrap().try_get::<String, _>(0).unwrap().contains(&secret));
+    assert!(store.insert(&record).await.is_err(), "it would take another key's place");
 }

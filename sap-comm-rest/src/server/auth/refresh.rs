@@ -1,4 +1,10 @@
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt,
@@ -32,19 +38,25 @@ struct Keys {
     source: Arc<dyn KeySource>,
     verifier: JwtVerifier,
     config: KeyRefreshConfig,
+    began: Instant,
+    /// Milliseconds from `began` to the last fetch that succeeded; looked at by every request.
+    fetched: AtomicU64,
     state: Mutex<State>,
 }
+
+/// In place of a time, before any fetch has succeeded.
+const NEVER: u64 = u64::MAX;
 
 #[derive(Debug, Default)]
 struct State {
     tried: Option<Instant>,
-    fetched: Option<Instant>,
     running: Option<Shared<BoxFuture<'static, ()>>>,
 }
 
 impl Refresh {
     pub(super) fn new(source: Arc<dyn KeySource>, verifier: JwtVerifier, config: KeyRefreshConfig) -> Self {
-        let keys = Keys { source, verifier, config, state: Mutex::default() };
+        let (began, fetched) = (Instant::now(), AtomicU64::new(NEVER));
+        let keys = Keys { source, verifier, config, began, fetched, state: Mutex::default() };
         Self { keys: Arc::new(keys), background: OnceLock::new() }
     }
 
@@ -73,7 +85,7 @@ impl Refresh {
 async fn keep_fetching(keys: Arc<Keys>) {
     loop {
         keys.fetch().await;
-        let succeeded = keys.state.lock().fetched.is_some_and(|at| at.elapsed() < keys.config.cool_down);
+        let succeeded = keys.age().is_some_and(|age| age < keys.config.cool_down);
         if !keys.are_fresh() {
             keys.verifier.set_keys(KeySet::empty());
         }
@@ -83,7 +95,13 @@ async fn keep_fetching(keys: Arc<Keys>) {
 
 impl Keys {
     fn are_fresh(&self) -> bool {
-        self.state.lock().fetched.is_some_and(|at| at.elapsed() <= self.config.max_stale)
+        self.age().is_some_and(|age| age <= self.config.max_stale)
+    }
+
+    /// How long ago the keys were fetched.
+    fn age(&self) -> Option<Duration> {
+        let fetched = self.fetched.load(Ordering::Acquire);
+        (fetched != NEVER).then(|| self.began.elapsed().saturating_sub(Duration::from_millis(fetched)))
     }
 
     async fn fetch(self: &Arc<Self>) {
@@ -104,7 +122,7 @@ impl Keys {
 }
 
 /// One fetch, within `limit`. Whoever waits for it drives it.
-async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: std::time::Duration) {
+async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: Duration) {
     let fetched = timeout(limit, source.fetch()).await;
     let Some(keys) = keys.upgrade() else { return };
     let mut state = keys.state.lock();
@@ -113,7 +131,8 @@ async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: std::time::D
         Ok(Ok(set)) => {
             tracing::debug!(keys = ?set, "signing keys fetched");
             keys.verifier.set_keys(set);
-            state.fetched = Some(Instant::now());
+            let elapsed = u64::try_from(keys.began.elapsed().as_millis()).unwrap_or(NEVER - 1);
+            keys.fetched.store(elapsed, Ordering::Release);
         }
         Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "no newer signing keys"),
         Err(_) => tracing::warn!(source = ?source, "no newer signing keys: the source does not answer"),

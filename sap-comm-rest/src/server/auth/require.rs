@@ -91,7 +91,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let context = Context::try_current();
         let principal = context.as_ref().and_then(Context::principal);
-        let peer = request.extensions().get::<Identity>().and_then(|identity| identity.peer.as_ref());
+        let peer = request.extensions().get::<Identity>().and_then(|identity| identity.peer.as_deref());
         match self.layer.check(principal.map(AsRef::as_ref), peer) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(error) => Either::Right(ready(Ok(ApiError::from(error).into_response()))),
