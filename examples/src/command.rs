@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, ValueEnum};
 use sap_comm::{
@@ -9,6 +9,7 @@ use sap_comm::{
     discovery::discovery_from_url,
     events::{Broker, BrokerConfig},
     logging,
+    rest::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig},
 };
 use sap_comm_testkit::RabbitNode;
 use tokio::{
@@ -96,12 +97,57 @@ struct Options {
     /// The records of the API keys that this service trusts, as a JSON array
     #[arg(long, env = "SAP_TRUSTED_KEYS", hide_env_values = true, value_name = "JSON")]
     trusted_keys: Option<String>,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// How log lines look
     #[arg(long, env = "SAP_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
     /// Drain when standard input ends
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
+}
+
+/// Certificates. They are read again when they change.
+#[derive(Debug, Args)]
+struct TlsOptions {
+    /// Serve over TLS with the certificate in this PEM file; of a topology, its gateway does
+    #[arg(long, env = "SAP_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The PEM file of its private key
+    #[arg(long, env = "SAP_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Demand of every client a certificate of the authorities in this PEM file
+    #[arg(long, env = "SAP_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Trust the authorities in this PEM file where other services are https, in place of the system's
+    #[arg(long, env = "SAP_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Show other services the certificate in this PEM file
+    #[arg(long, env = "SAP_TLS_IDENTITY_CERT", value_name = "FILE", requires = "tls_identity_key")]
+    tls_identity_cert: Option<PathBuf>,
+    /// The PEM file of its private key
+    #[arg(long, env = "SAP_TLS_IDENTITY_KEY", value_name = "FILE", requires = "tls_identity_cert")]
+    tls_identity_key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    fn server(&self) -> Result<Option<ServerTls>, StartError> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let config = ServerTlsConfig::new(cert, key);
+        let config = match &self.tls_client_ca {
+            Some(path) => config.client_ca(path),
+            None => config,
+        };
+        Ok(Some(ServerTls::load(config)?))
+    }
+
+    fn client(&self) -> Result<ClientTls, StartError> {
+        let mut config = ClientTlsConfig::default();
+        config.ca.clone_from(&self.tls_ca);
+        config.cert.clone_from(&self.tls_identity_cert);
+        config.key.clone_from(&self.tls_identity_key);
+        Ok(ClientTls::load(config)?)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -176,6 +222,8 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
         trusted_keys: ApiKeySet::new(
             trusted.map_err(|error| format!("SAP_TRUSTED_KEYS: {error}"))?.unwrap_or_default(),
         ),
+        tls: options.tls.server()?,
+        client_tls: options.tls.client()?,
     };
     let broker = deps.broker.clone();
     let running = tokio::select! {
@@ -206,6 +254,10 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
         )
         .into());
     }
+    let tls = options.tls.server()?;
+    if tls.is_some() && (smoke || processes) {
+        return Err("--tls-cert: --smoke and --processes play in clear text on this machine; leave it out".into());
+    }
     let scratch = tempfile::tempdir()?;
     let mut private = None;
     let broker = match (&options.broker, processes) {
@@ -226,6 +278,7 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
         },
         discovery: options.discovery.clone(),
         cors_origins: options.cors_origins.clone(),
+        tls,
         demo_users: true,
         program: if processes { Some(std::env::current_exe()?) } else { None },
     };
@@ -256,11 +309,12 @@ async fn keep_running(
     log: Log,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut cluster = tokio::select! {
         cluster = Cluster::launch(config, broker, log) => cluster?,
         () = stop.cancelled() => return Ok(()),
     };
-    welcome(&cluster);
+    welcome(&cluster, scheme);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
         reason = cluster.ended() => Err(StartError::from(reason)),
@@ -270,11 +324,11 @@ async fn keep_running(
     ended.and(drained)
 }
 
-fn welcome(cluster: &Cluster) {
-    let gateway = cluster.gateway();
-    println!("console                   http://{gateway}/");
-    println!("GraphQL playground        http://{gateway}/graphql");
-    println!("Socket.IO                 http://{gateway}/socket.io/");
+fn welcome(cluster: &Cluster, scheme: &str) {
+    let gateway = format!("{scheme}://{}", cluster.gateway());
+    println!("console                   {gateway}/");
+    println!("GraphQL playground        {gateway}/graphql");
+    println!("Socket.IO                 {gateway}/socket.io/");
     for service in ServiceName::ALL {
         if let Some(address) = cluster.address(service).filter(|_| service != ServiceName::ApiGateway) {
             println!("{:<26}http://{address}/docs", format!("{service} API"));

@@ -11,8 +11,9 @@ use sap_comm::{
         outbox::{Outbox, RelayConfig},
     },
     rest::{
-        client::Client,
+        client::{Client, ClientBuilder},
         server::auth::{Authenticator, JwksSource},
+        tls::{ClientTls, ServerTls},
     },
 };
 
@@ -45,6 +46,10 @@ pub struct Deps {
     pub service_key: Option<Secret<String>>,
     /// The keys of the services that call this one.
     pub trusted_keys: ApiKeySet,
+    /// The certificates that this service serves with; in clear text without.
+    pub tls: Option<ServerTls>,
+    /// Whom it trusts where others serve with certificates, and what it shows them.
+    pub client_tls: ClientTls,
 }
 
 impl Deps {
@@ -57,13 +62,28 @@ impl Deps {
             "SAP_SERVICE_KEY is missing: the key that this service calls others with (--service-key; \
              `topology --new-key NAME` makes one)",
         )?;
-        Ok(Client::builder(service).resolver(self.resolver.clone()).api_key(key).build()?)
+        Ok(self.client(service).api_key(key).build()?)
     }
 
-    /// With the announcement that this process makes, where services announce themselves.
+    /// Begins a client of another service.
+    pub fn client(&self, service: &str) -> ClientBuilder {
+        let client = Client::builder(service).resolver(self.resolver.clone()).tls(self.client_tls.clone());
+        if self.is_local() { client.insecure_allow_loopback() } else { client }
+    }
+
+    /// Whether the others may announce this machine's own addresses, since this service is reached there only.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
+    /// With this process's certificates, and the announcement that it makes, where services announce themselves.
     pub fn registered(&self, mut service: ServiceBuilder) -> ServiceBuilder {
         if let Some(endpoint) = &self.advertise {
             service = service.advertise(endpoint.clone());
+        }
+        if let Some(tls) = &self.tls {
+            service = service.tls(tls.clone());
         }
         match &self.registrar {
             Some(registrar) => service.register_with(registrar.clone()),
@@ -76,7 +96,7 @@ impl Deps {
     /// # Errors
     /// When the client of the auth service cannot be built.
     pub fn authenticator(&self) -> Result<Authenticator, StartError> {
-        let client = Client::builder(ISSUER).resolver(self.resolver.clone()).timeout(Duration::from_secs(3)).build()?;
+        let client = self.client(ISSUER).timeout(Duration::from_secs(3)).build()?;
         let verifier = JwtVerifier::builder(ISSUER, AUDIENCE).build()?;
         let keys = JwksSource::new(client, "/.well-known/jwks.json");
         Ok(Authenticator::builder().jwt(verifier).key_source(keys).api_keys(self.trusted_keys.clone()).build()?)

@@ -44,6 +44,10 @@ impl Resolver for FallbackResolver {
             resolver.refresh(service);
         }
     }
+
+    fn is_configured(&self) -> bool {
+        self.0.iter().all(|resolver| resolver.is_configured())
+    }
 }
 
 fn believe(latest: &[Option<Resolution>]) -> Option<Resolution> {

@@ -1,49 +1,87 @@
 //! Connections to services, for the client and the gateway.
 
 use std::{
+    future::ready,
     io,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures_util::{TryFutureExt, future::MapOk};
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection, HttpConnector},
     rt::TokioIo,
 };
+use sap_comm_core::BoxError;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    time::timeout,
 };
 use tower_service::Service;
 
-/// Connects to endpoints.
+use crate::{
+    egress::{Egress, Screened},
+    tls::{ClientTls, Transport},
+};
+
+/// Connects to endpoints, over TLS where they are `https`.
 #[derive(Debug, Clone)]
-pub(crate) struct Connector(HttpConnector);
+pub(crate) struct Connector {
+    tcp: HttpConnector<Screened>,
+    tls: ClientTls,
+    egress: Egress,
+    timeout: Duration,
+}
 
 impl Connector {
-    pub(crate) fn new(timeout: Duration, keep_alive: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(timeout));
-        connector.set_keepalive(Some(keep_alive));
-        Self(connector)
+    /// Connects within `timeout`, TLS included.
+    pub(crate) fn new(timeout: Duration, keep_alive: Duration, tls: ClientTls, egress: Egress) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Screened::new(egress.clone()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(timeout));
+        tcp.set_keepalive(Some(keep_alive));
+        Self { tcp, tls, egress, timeout }
+    }
+
+    /// Addresses that are no names are resolved by nobody, so that they are looked at here.
+    fn check(&self, uri: &Uri) -> io::Result<()> {
+        if let Some(port) = uri.port_u16() {
+            self.egress.check_port(port)?;
+        }
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        host.parse().map_or(Ok(()), |address| self.egress.check(address))
     }
 }
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Wire>;
-    type Error = <HttpConnector as Service<Uri>>::Error;
-    type Future = MapOk<<HttpConnector as Service<Uri>>::Future, fn(TokioIo<TcpStream>) -> TokioIo<Wire>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Wire>, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        self.0.call(uri).map_ok(|stream| TokioIo::new(Wire::new(stream.into_inner())))
+        if let Err(error) = self.check(&uri) {
+            return Box::pin(ready(Err(error.into())));
+        }
+        let connecting = self.tcp.call(uri.clone());
+        let tls = (uri.scheme() == Some(&Scheme::HTTPS)).then(|| self.tls.clone());
+        let limit = self.timeout;
+        Box::pin(async move {
+            let connected = timeout(limit, async {
+                let stream = connecting.await?.into_inner();
+                match tls {
+                    None => Ok::<_, BoxError>(Transport::Plain(stream)),
+                    Some(tls) => tls.connect(uri.host().unwrap_or_default(), stream).await,
+                }
+            });
+            let transport = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            Ok(TokioIo::new(Wire::new(transport)))
+        })
     }
 }
 
@@ -54,14 +92,14 @@ impl Service<Uri> for Connector {
 /// the answer or come to its end.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    inner: TcpStream,
+    inner: Transport,
     /// Why nothing more can be written, and who wanted to.
     refused: Option<(io::ErrorKind, Waker)>,
     read_ended: bool,
 }
 
 impl Wire {
-    fn new(inner: TcpStream) -> Self {
+    fn new(inner: Transport) -> Self {
         Self { inner, refused: None, read_ended: false }
     }
 
@@ -142,6 +180,6 @@ impl AsyncWrite for Wire {
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
-        self.inner.connected()
+        self.inner.tcp().connected()
     }
 }

@@ -5,15 +5,20 @@
 //! | [`server`] | what a service needs to serve REST: extractors, validation, pages, authentication, health, documents, an accept loop with limits |
 //! | [`client`] | calls to other services: resolver, balancer, breaker, retries, deadlines, the error envelope as an error |
 //! | [`gateway`] | the edge: routes, authentication, rate limits, streaming both ways |
+//! | [`egress`] | which addresses client and gateway connect to |
+//! | [`tls`] | certificates for all three, replaced while in use |
 //!
 //! Errors are `sap_comm_core::ApiError` everywhere, and the envelope on the wire.
 
 pub mod client;
 mod connector;
+pub mod egress;
 pub mod gateway;
+mod network;
 mod options;
 pub mod server;
 mod stall;
+pub mod tls;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    SanType, date_time_ymd,
 };
 
 use crate::TestkitError;
@@ -62,6 +62,11 @@ impl TestCa {
         self.sign(named(name, &[])?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A client's identity that bears host names, addresses and URIs (`spiffe://…`) as well.
+    pub fn client_named(&self, name: &str, names: &[&str]) -> Result<Identity, TestkitError> {
+        self.sign(named(name, names)?, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Identity, TestkitError> {
         let key = KeyPair::generate().map_err(error)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -73,8 +78,12 @@ impl TestCa {
 }
 
 fn named(name: &str, names: &[&str]) -> Result<CertificateParams, TestkitError> {
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let mut params = CertificateParams::new(names).map_err(error)?;
+    let (uris, hosts): (Vec<_>, Vec<_>) =
+        names.iter().map(|&name| name.to_owned()).partition(|name| name.contains("://"));
+    let mut params = CertificateParams::new(hosts).map_err(error)?;
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI(uri.try_into().map_err(error)?));
+    }
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)

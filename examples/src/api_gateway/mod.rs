@@ -9,10 +9,7 @@ use std::time::Duration;
 use sap_comm::{
     RunningService, Service,
     events::{EventRouter, Subscription},
-    rest::{
-        client::Client,
-        server::{KitConfig, kit},
-    },
+    rest::server::{KitConfig, kit},
     ws::{RealtimeGateway, RealtimeOptions},
 };
 
@@ -42,7 +39,7 @@ pub async fn start(deps: Deps, cors_origins: Vec<String>) -> Result<RunningServi
         .same_origin()
         .sink(Commands(broker.clone()))
         .build()?;
-    let users = Client::builder(user_service::NAME).resolver(deps.resolver.clone()).build()?;
+    let users = deps.client(user_service::NAME).build()?;
     let pages = graphql::router(users, authenticator.clone())?.merge(console::router());
     // Socket.IO stays outside the kit, whose timeout is meant for requests that end; the fallback is the kit's.
     let local = realtime.router().merge(kit(pages, KitConfig::new(NAME)));

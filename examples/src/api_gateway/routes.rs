@@ -17,8 +17,9 @@ pub(super) fn gateway(deps: &Deps, authenticator: Authenticator) -> GatewayBuild
     // A demonstration does not wait for half a minute.
     let mut breaker = CircuitBreakerConfig::default();
     breaker.reset_timeout = Duration::from_secs(2);
-    Gateway::builder()
-        .resolver(deps.resolver.clone())
+    let gateway = Gateway::builder().resolver(deps.resolver.clone()).upstream_tls(deps.client_tls.clone());
+    let gateway = if deps.is_local() { gateway.insecure_allow_loopback() } else { gateway };
+    gateway
         .authenticator(authenticator)
         .rate_limit(Quota::per_second(100).burst(200))
         .breaker(breaker)

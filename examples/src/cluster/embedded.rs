@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use sap_comm::{
     Endpoint, Registrar, Resolver, RunningService, StaticResolver, discovery::discovery_from_url, events::Broker,
+    rest::tls::ClientTls,
 };
 use tokio::time::Instant;
 
@@ -75,6 +76,9 @@ impl Embedded {
             advertise: None,
             service_key: self.keys.of(service).cloned(),
             trusted_keys: self.keys.trusted(),
+            // What is outside reaches the gateway only.
+            tls: self.config.tls.clone().filter(|_| service == ServiceName::ApiGateway),
+            client_tls: ClientTls::default(),
         };
         let running = service.start(deps, self.config.cors_origins.clone()).await?;
         self.registry.set(service.as_str(), []);

@@ -8,7 +8,7 @@ mod service;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use sap_comm::events::Broker;
+use sap_comm::{events::Broker, rest::tls::ServerTls};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::{embedded::Embedded, keys::Keys, log::Log, processes::Processes, service::ServiceName};
@@ -30,6 +30,8 @@ pub struct ClusterConfig {
     pub discovery: Option<String>,
     /// Origins whose pages may open Socket.IO connections.
     pub cors_origins: Vec<String>,
+    /// The certificates that the gateway serves with.
+    pub tls: Option<ServerTls>,
     /// Whether to create the demo users.
     pub demo_users: bool,
     /// The program that runs each service in a process of its own; `None` embeds them all in this one.

@@ -10,4 +10,5 @@ mod restart;
 mod schemathesis;
 mod stop;
 mod story;
+mod tls;
 mod users;

@@ -62,6 +62,12 @@ impl Balancer {
         self.0.shared.service()
     }
 
+    /// What finds the endpoints.
+    #[must_use]
+    pub fn resolver(&self) -> &Arc<dyn Resolver> {
+        self.0.shared.resolver()
+    }
+
     /// Picks an endpoint, without waiting.
     ///
     /// # Errors

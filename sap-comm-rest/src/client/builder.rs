@@ -8,7 +8,11 @@ use sap_comm_discovery::{Balancer, BalancerConfig};
 use sap_comm_resilience::{CircuitBreaker, Retry, RetryBudget};
 
 use super::{Client, ClientConfig, Inner, Upstream, transport};
-use crate::options::{self, check, check_duration};
+use crate::{
+    egress::Egress,
+    options::{self, check, check_duration},
+    tls::ClientTls,
+};
 
 /// Retries may add a fifth to the load of a service that fails, and ten a second for rare callers.
 const BUDGET: (f64, u32) = (0.2, 10);
@@ -25,6 +29,7 @@ pub struct ClientBuilder {
     breaker: Choice<CircuitBreaker>,
     retry: Choice<Retry>,
     api_key: Option<Secret<String>>,
+    tls: Option<ClientTls>,
 }
 
 /// A part that is made from the configuration unless it was given or left out.
@@ -46,6 +51,7 @@ impl ClientBuilder {
             breaker: Choice::Configured,
             retry: Choice::Configured,
             api_key: None,
+            tls: None,
         }
     }
 
@@ -121,12 +127,24 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects to this machine's own addresses, whoever announces them: for development.
+    pub fn insecure_allow_loopback(mut self) -> Self {
+        self.config.egress.insecure_loopback = true;
+        self
+    }
+
+    /// Shares this TLS, in place of the configuration's own, so that it can be reloaded by hand.
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Builds the client.
     ///
     /// # Errors
     /// Names the option that is missing or cannot be used.
     pub fn build(self) -> Result<Client, ConfigError> {
-        let Self { service, resolver, balancing, balancer, config, breaker, retry, api_key } = self;
+        let Self { service, resolver, balancing, balancer, config, breaker, retry, api_key, tls } = self;
         check(!service.is_empty(), "service", "\"\"", "must not be empty")?;
         let upstream = match (balancer, resolver) {
             (Some(balancer), None) => Upstream::Balanced(balancer),
@@ -158,9 +176,18 @@ impl ClientBuilder {
             Choice::Given(retry) => Some(retry),
             Choice::None => None,
         };
+        let configured = match &upstream {
+            Upstream::Balanced(balancer) => balancer.resolver().is_configured(),
+            Upstream::Resolved(resolver, ..) => resolver.is_configured(),
+        };
+        let egress = Egress::new(&config.egress, configured).map_err(|error| error.within("egress"))?;
+        let tls = match tls {
+            Some(tls) => tls,
+            None => ClientTls::load(config.tls.clone()).map_err(|error| error.within("tls"))?,
+        };
         Ok(Client(Arc::new(Inner {
             upstream,
-            transport: transport::build(&config),
+            transport: transport::build(&config, tls, egress),
             breaker,
             retry,
             api_key: api_key.as_ref().map(options::api_key).transpose()?,

@@ -4,6 +4,8 @@ use sap_comm_core::config::duration;
 use sap_comm_resilience::{CircuitBreakerConfig, RetryConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::{egress::EgressConfig, tls::ClientTlsConfig};
+
 /// Everything about a [`Client`](super::Client) that can stand in a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +27,10 @@ pub struct ClientConfig {
     /// How long such a connection is kept. Default 20 s: less than any server's own limit.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
+    /// Which addresses are connected to, whatever discovery says.
+    pub egress: EgressConfig,
+    /// TLS to `https` endpoints. Default: the system's authorities are trusted.
+    pub tls: ClientTlsConfig,
     /// The circuit breaker.
     pub circuit_breaker: CircuitBreakerConfig,
     /// The retries.
@@ -40,6 +46,8 @@ impl Default for ClientConfig {
             max_response: 4 * 1024 * 1024,
             max_idle_connections: 32,
             idle_timeout: Duration::from_secs(20),
+            egress: EgressConfig::default(),
+            tls: ClientTlsConfig::default(),
             circuit_breaker: CircuitBreakerConfig::default(),
             retry: RetryConfig::default(),
         }

@@ -18,7 +18,7 @@ use super::{
     upgrade::Tunnels,
     upstream::{Upstream, pool},
 };
-use crate::{options, server::auth::Authenticator};
+use crate::{egress::Egress, options, server::auth::Authenticator, tls::ClientTls};
 
 /// Builds a [`Gateway`].
 #[must_use = "nothing is built before `build`"]
@@ -29,6 +29,7 @@ pub struct GatewayBuilder {
     authenticator: Option<Authenticator>,
     fallback: Option<Router>,
     api_key: Option<Secret<String>>,
+    upstream_tls: Option<ClientTls>,
 }
 
 impl GatewayBuilder {
@@ -119,6 +120,18 @@ impl GatewayBuilder {
         self
     }
 
+    /// Connects to this machine's own addresses, whoever announces them: for development.
+    pub fn insecure_allow_loopback(mut self) -> Self {
+        self.config.upstream.egress.insecure_loopback = true;
+        self
+    }
+
+    /// Shares this TLS to the upstreams, in place of the configuration's own, so that it can be reloaded by hand.
+    pub fn upstream_tls(mut self, tls: ClientTls) -> Self {
+        self.upstream_tls = Some(tls);
+        self
+    }
+
     /// Builds the gateway, and begins to watch the services' endpoints.
     ///
     /// # Errors
@@ -163,6 +176,13 @@ impl GatewayBuilder {
                 vacant.insert(upstream);
             }
         }
+        let configured = self.resolver.as_ref().is_none_or(|resolver| resolver.is_configured());
+        let egress =
+            Egress::new(&config.upstream.egress, configured).map_err(|error| error.within("upstream.egress"))?;
+        let tls = match self.upstream_tls {
+            Some(tls) => tls,
+            None => ClientTls::load(config.upstream.tls.clone()).map_err(|error| error.within("upstream.tls"))?,
+        };
         Ok(Gateway::new(Inner {
             service: config.service.into(),
             table,
@@ -172,7 +192,7 @@ impl GatewayBuilder {
             api_key,
             authenticator: self.authenticator,
             fallback: self.fallback,
-            pool: pool(&config.upstream),
+            pool: pool(&config.upstream, tls, egress),
             tunnels: Tunnels::new(config.max_tunnels, config.tunnel_idle),
             scheme: config.scheme,
             body_stall: config.body_stall,

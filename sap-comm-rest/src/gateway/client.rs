@@ -5,6 +5,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use sap_comm_core::config::ConfigError;
 
 use super::Scheme;
+use crate::{network::Network, tls::TlsConnection};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -24,54 +25,13 @@ pub(super) struct Client {
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies(Vec<Network>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    bits: u128,
-    prefix: u32,
-}
-
 impl TrustedProxies {
     pub(super) fn parse(texts: &[String]) -> Result<Self, ConfigError> {
-        let networks = texts.iter().map(|text| {
-            Network::parse(text).ok_or_else(|| {
-                let reason = "must be an address or a network such as 10.0.0.0/8";
-                ConfigError::refused("trusted_proxies", format!("{text:?}"), reason)
-            })
-        });
-        Ok(Self(networks.collect::<Result<_, _>>()?))
+        Network::parse_all("trusted_proxies", texts).map(Self)
     }
 
     fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
-    }
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.parse().ok()?;
-        let (width, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
-        let prefix = match prefix {
-            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                text.parse().ok().filter(|n| *n <= width)?
-            }
-            Some(_) => return None,
-            None => width,
-        };
-        Some(Self { bits: bits(address), prefix: prefix + offset })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
-        (bits(address) ^ self.bits) & mask == 0
-    }
-}
-
-/// IPv4 in its mapped form, so that one comparison serves both.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
@@ -85,6 +45,7 @@ impl Client {
         scheme: Scheme,
     ) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
+        let scheme = extensions.get::<TlsConnection>().map_or(scheme, |_| Scheme::Https);
         let mut client = Self {
             address: peer,
             forwarded_for: peer.and_then(|peer| HeaderValue::try_from(peer.to_string()).ok()),

@@ -5,7 +5,11 @@ use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{RateLimitConfig, RouteConfig};
-use crate::options::{check, check_duration};
+use crate::{
+    egress::EgressConfig,
+    options::{check, check_duration},
+    tls::ClientTlsConfig,
+};
 
 /// Everything that can be set about a [`Gateway`](super::Gateway) in a file or in variables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +28,7 @@ pub struct GatewayConfig {
     pub upstream: UpstreamConfig,
     /// Addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-*` is believed. Default: nobody's.
     pub trusted_proxies: Vec<String>,
-    /// How clients reach the gateway, unless a trusted proxy says so. Default `http`.
+    /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
     pub max_body: u64,
@@ -68,6 +72,10 @@ pub struct UpstreamConfig {
     pub pool_idle_timeout: Duration,
     /// Unused connections kept to one endpoint. Default 64.
     pub pool_idle_per_endpoint: usize,
+    /// Which addresses are connected to, whatever discovery says.
+    pub egress: EgressConfig,
+    /// TLS to `https` endpoints. Default: the system's authorities are trusted.
+    pub tls: ClientTlsConfig,
 }
 
 impl Default for GatewayConfig {
@@ -96,6 +104,8 @@ impl Default for UpstreamConfig {
             idle_timeout: Duration::from_secs(300),
             pool_idle_timeout: Duration::from_secs(20),
             pool_idle_per_endpoint: 64,
+            egress: EgressConfig::default(),
+            tls: ClientTlsConfig::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     upgrade::Tunnels,
     upstream::{Pool, Upstream},
 };
-use crate::server::auth::Authenticator;
+use crate::{server::auth::Authenticator, tls::TlsConnection};
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
@@ -68,7 +68,7 @@ impl Inner {
         record.route = Some(Arc::clone(&entry.pattern));
         if entry.access == Access::Authenticated {
             let principal = self.authenticate(entry, &parts, &client, record).await?;
-            context = context.with_principal(Principal::clone(&principal));
+            context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
             authorize(entry, &principal)?;
             self.count(&entry.limit, Caller::Principal(&principal), record)?;
@@ -96,8 +96,8 @@ impl Inner {
         let Some(authenticator) = &self.authenticator else {
             return Err(ApiError::internal("a route demands authentication, and there is no authenticator").into());
         };
-        let refused = match authenticator.identify(&parts.headers).await {
-            Ok(Some(identity)) => return Ok(Arc::new(identity.principal)),
+        let refused = match authenticator.identify_over(parts.extensions.get::<TlsConnection>(), &parts.headers).await {
+            Ok(Some(identity)) => return Ok(identity.principal),
             Ok(None) => AuthError::Missing.into(),
             Err(error) => error,
         };

@@ -9,7 +9,7 @@ use sap_comm_discovery::{Balancer, BalancerConfig, PickError, Picked};
 use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig};
 
 use super::{UpstreamConfig, body::UploadBody};
-use crate::connector::Connector;
+use crate::{connector::Connector, egress::Egress, tls::ClientTls};
 
 /// Connections to all upstreams.
 pub(super) type Pool = Client<Connector, UploadBody>;
@@ -64,12 +64,12 @@ impl fmt::Debug for Upstream {
     }
 }
 
-pub(super) fn pool(config: &UpstreamConfig) -> Pool {
+pub(super) fn pool(config: &UpstreamConfig, tls: ClientTls, egress: Egress) -> Pool {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(config.pool_idle_timeout)
         .pool_max_idle_per_host(config.pool_idle_per_endpoint)
         .http1_max_buf_size(64 * 1024)
-        .build(Connector::new(config.connect_timeout, config.pool_idle_timeout))
+        .build(Connector::new(config.connect_timeout, config.pool_idle_timeout, tls, egress))
 }

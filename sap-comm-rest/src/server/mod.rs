@@ -22,7 +22,7 @@ mod versioned;
 pub use docs::{docs, with_error_envelope};
 pub use extract::{Json, Paged, Path, Query, Valid};
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
-pub use kit::{KitConfig, Verbatim, kit};
+pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
 pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};
 pub use listen::{Server, ServerConfig, ServerError};
 pub use respond::{Created, PageResponse};

@@ -6,9 +6,15 @@ mod bombs;
 mod client_calls;
 mod client_failures;
 mod client_pages;
+#[cfg(feature = "compression")]
+mod compression;
 mod context;
+mod cors;
 mod documents;
 mod early_answers;
+mod egress;
+#[cfg(not(feature = "compression"))]
+mod encoded;
 mod envelopes;
 mod gateway;
 mod health;
@@ -18,5 +24,6 @@ mod key_refresh;
 mod limits;
 mod shutdown;
 mod support;
+mod tls;
 mod users;
 mod validation;

@@ -4,7 +4,10 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use sap_comm_core::{BoxError, Endpoint, Registrar, Registration, id};
 use sap_comm_events::{Broker, EventRouter, Subscription};
-use sap_comm_rest::server::{HealthRegistry, KitConfig, Server, ServerConfig, kit};
+use sap_comm_rest::{
+    server::{HealthRegistry, KitConfig, Server, ServerConfig, kit},
+    tls::ServerTls,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +27,7 @@ pub struct ServiceBuilder {
     listen: SocketAddr,
     advertise: Option<Endpoint>,
     server: ServerConfig,
+    tls: Option<ServerTls>,
     kit: KitConfig,
     routes: Router,
     has_routes: bool,
@@ -45,6 +49,7 @@ impl Service {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
             server: ServerConfig::default(),
+            tls: None,
             kit: KitConfig::new(&name),
             routes: Router::new(),
             has_routes: false,
@@ -65,16 +70,21 @@ impl Service {
     /// # Errors
     /// The first step that fails; what was started before it is stopped again.
     pub async fn start(self) -> Result<RunningService, ServiceError> {
-        let ServiceBuilder { name, listen, advertise, server, kit: config, routes, edge, .. } = self.0;
+        let ServiceBuilder { name, listen, advertise, server, tls, kit: config, routes, edge, .. } = self.0;
         let ServiceBuilder { broker, subscriptions, registrar, health, stops, drains, drain_timeout, .. } = self.0;
 
         let server = Server::bind(listen, server)
             .await
             .map_err(|source| ServiceError::Server { service: name.clone(), source })?;
+        let server = match tls {
+            Some(tls) => server.with_tls(tls),
+            None => server,
+        };
         let local_addr = server.local_addr();
+        let scheme = if server.tls().is_some() { "https" } else { "http" };
         let endpoint = match advertise {
             Some(endpoint) => endpoint,
-            None => Endpoint::parse(&format!("http://{local_addr}")).map_err(|error| ServiceError::Config {
+            None => Endpoint::parse(&format!("{scheme}://{local_addr}")).map_err(|error| ServiceError::Config {
                 service: name.clone(),
                 field: "listen",
                 reason: error.to_string(),
@@ -159,9 +169,15 @@ impl ServiceBuilder {
         self
     }
 
-    /// Limits of the listener.
+    /// Limits of the listener, and its certificates.
     pub fn server(mut self, config: ServerConfig) -> Self {
         self.server = config;
+        self
+    }
+
+    /// Serves over TLS with these certificates, in place of those that the limits may name. Its endpoint is then `https`.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 

@@ -3,3 +3,4 @@
 mod client;
 mod drain;
 mod start;
+mod tls;

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderMap;
 use sap_comm_core::{
@@ -7,11 +7,12 @@ use sap_comm_core::{
 };
 
 use super::{AuthenticatorBuilder, credentials::Credentials, refresh::Refresh};
+use crate::tls::{CertificateName, PeerCertificate, TlsConnection};
 
 /// The scope that lets a service speak for a user by `x-principal`.
 const DELEGATE: &str = "delegate";
 
-/// Finds out who a request comes from: a user by a token, a service by an API key, or both.
+/// Finds out who a request comes from: a user by a token, a service by an API key or a certificate, or both.
 ///
 /// Cheap to clone; clones share keys and their refresh.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ pub(super) struct Parts {
     pub(super) tokens: Option<JwtVerifier>,
     pub(super) refresh: Option<Refresh>,
     pub(super) api_keys: Option<ApiKeySet>,
+    pub(super) certificates: HashMap<CertificateName, Arc<Principal>>,
 }
 
 /// Who a request comes from.
@@ -29,9 +31,9 @@ pub(super) struct Parts {
 #[non_exhaustive]
 pub struct Identity {
     /// For whom it is made: the token's user, else the user that the peer speaks for, else the peer.
-    pub principal: Principal,
-    /// The service that sent it with its API key.
-    pub peer: Option<Principal>,
+    pub principal: Arc<Principal>,
+    /// The service that sent it with its API key or its certificate.
+    pub peer: Option<Arc<Principal>>,
 }
 
 impl Authenticator {
@@ -48,16 +50,16 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401 for a token that is refused; 503 while there are no signing keys that are recent enough.
-    pub async fn verify_token(&self, token: &str) -> Result<Principal, ApiError> {
+    pub async fn verify_token(&self, token: &str) -> Result<Arc<Principal>, ApiError> {
         let Some(verifier) = &self.0.tokens else { return Err(AuthError::Invalid("no tokens are taken here").into()) };
-        let Some(refresh) = &self.0.refresh else { return Ok(verifier.verify(token)?.principal()) };
+        let Some(refresh) = &self.0.refresh else { return Ok(verifier.principal(token)?) };
         refresh.ensure_fresh().await?;
-        match verifier.verify(token) {
+        match verifier.principal(token) {
             Err(AuthError::UnknownKey) => {
                 refresh.fetch_now().await;
-                Ok(verifier.verify(token)?.principal())
+                Ok(verifier.principal(token)?)
             }
-            verified => Ok(verified?.principal()),
+            verified => Ok(verified?),
         }
     }
 
@@ -65,9 +67,15 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401 for a key that is refused.
-    pub fn verify_api_key(&self, key: &str) -> Result<Principal, ApiError> {
+    pub fn verify_api_key(&self, key: &str) -> Result<Arc<Principal>, ApiError> {
         let keys = self.0.api_keys.as_ref().ok_or(AuthError::Invalid("no API keys are taken here"))?;
         Ok(keys.verify(key)?)
+    }
+
+    /// The service that a client's certificate stands for, where one of its names was given to a service.
+    #[must_use]
+    pub fn service_of(&self, certificate: &PeerCertificate) -> Option<Arc<Principal>> {
+        certificate.names().find_map(|name| self.0.certificates.get(&name).cloned())
     }
 
     /// Who a request with these headers comes from; `None` when it shows no credential.
@@ -75,11 +83,28 @@ impl Authenticator {
     /// # Errors
     /// 400 for several credentials of a kind, 401 for one that is refused, 503 as [`Authenticator::verify_token`].
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, ApiError> {
+        self.identify_over(None, headers).await
+    }
+
+    /// Like [`Authenticator::identify`], for a request that came over `tls`: the client's certificate counts where there is no
+    /// API key.
+    ///
+    /// # Errors
+    /// As [`Authenticator::identify`].
+    pub async fn identify_over(
+        &self,
+        tls: Option<&TlsConnection>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Identity>, ApiError> {
         let Credentials { token, api_key } = Credentials::read(headers)?;
         // A credential of a kind that is not taken here is for somebody behind us.
         let api_key = api_key.filter(|_| self.0.api_keys.is_some());
         let token = token.filter(|_| self.0.tokens.is_some());
-        let peer = api_key.map(|key| self.verify_api_key(key)).transpose()?;
+        let certificate = || tls.and_then(|tls| tls.peer.as_deref()).and_then(|peer| self.service_of(peer));
+        let peer = match api_key {
+            Some(key) => Some(self.verify_api_key(key)?),
+            None => certificate(),
+        };
         let user = match token {
             Some(token) => Some(self.verify_token(token).await?),
             None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
@@ -91,17 +116,17 @@ impl Authenticator {
 
 impl From<JwtVerifier> for Authenticator {
     fn from(verifier: JwtVerifier) -> Self {
-        Self::from_parts(Parts { tokens: Some(verifier), refresh: None, api_keys: None })
+        let certificates = HashMap::new();
+        Self::from_parts(Parts { tokens: Some(verifier), refresh: None, api_keys: None, certificates })
     }
 }
 
 /// The user that a peer speaks for, if it may.
-fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Principal> {
+fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Arc<Principal>> {
     if !peer.has_scope(DELEGATE) {
         return None;
     }
-    let context = trusted(headers);
-    context.principal().map(|principal| Principal::clone(principal))
+    trusted(headers).principal().cloned()
 }
 
 /// The context of a peer's request. Only for a peer whose key was verified.

@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use sap_comm_core::{
+    Principal,
     auth::{ApiKeySet, JwtVerifier},
     config::ConfigError,
 };
 
 use super::{Authenticator, KeyRefreshConfig, KeySource, authenticator::Parts, refresh::Refresh};
+use crate::tls::CertificateName;
 
 /// Builds an [`Authenticator`].
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,7 @@ pub struct AuthenticatorBuilder {
     source: Option<Arc<dyn KeySource>>,
     refresh: KeyRefreshConfig,
     api_keys: Option<ApiKeySet>,
+    certificates: HashMap<CertificateName, Arc<Principal>>,
 }
 
 impl AuthenticatorBuilder {
@@ -42,13 +45,21 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Takes a client that showed a verified certificate of this name for `principal`, where it shows no API key.
+    ///
+    /// Mutual TLS alone gives a client no rights: who has a certificate of the authority may connect, and nothing more.
+    pub fn client_certificate(mut self, name: CertificateName, principal: Principal) -> Self {
+        self.certificates.insert(name, Arc::new(principal));
+        self
+    }
+
     /// Builds the authenticator.
     ///
     /// # Errors
     /// Names the option that is missing or cannot be used.
     pub fn build(self) -> Result<Authenticator, ConfigError> {
-        let Self { tokens, source, refresh, api_keys } = self;
-        if tokens.is_none() && api_keys.is_none() {
+        let Self { tokens, source, refresh, api_keys, certificates } = self;
+        if tokens.is_none() && api_keys.is_none() && certificates.is_empty() {
             return Err(ConfigError::new(
                 "jwt",
                 "is missing, and there are no `api_keys` either: nothing could be verified",
@@ -64,6 +75,6 @@ impl AuthenticatorBuilder {
                 Some(Refresh::new(source, verifier.clone(), refresh))
             }
         };
-        Ok(Authenticator::from_parts(Parts { tokens, refresh, api_keys }))
+        Ok(Authenticator::from_parts(Parts { tokens, refresh, api_keys, certificates }))
     }
 }

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
 };
 
@@ -14,7 +15,7 @@ use tower_service::Service;
 use tracing::{Span, field::display};
 
 use super::{Authenticator, authenticator::trusted};
-use crate::server::deadline::within;
+use crate::{server::deadline::within, tls::TlsConnection};
 
 /// Lets only requests through that show a valid credential, and puts their principal into the context.
 ///
@@ -31,7 +32,7 @@ use crate::server::deadline::within;
 /// }
 /// ```
 ///
-/// A peer with a valid API key is trusted further: its deadline and attempt count are taken over. Handlers find who
+/// A peer with a valid API key or a certificate that stands for a service is trusted further: its deadline and attempt count are taken over. Handlers find who
 /// asks as [`CurrentUser`](super::CurrentUser), and who sent it as an extension of type [`Identity`](super::Identity).
 pub fn authenticate(authenticator: impl Into<Authenticator>) -> Authenticate {
     Authenticate { authenticator: authenticator.into(), required: true }
@@ -55,11 +56,12 @@ impl Authenticate {
     /// The context of a request, with what its credentials prove.
     async fn admit(&self, request: &mut Request) -> Result<Context, ApiError> {
         let context = Context::current();
-        let Some(identity) = self.authenticator.identify(request.headers()).await? else {
+        let tls = request.extensions().get::<TlsConnection>();
+        let Some(identity) = self.authenticator.identify_over(tls, request.headers()).await? else {
             return if self.required { Err(AuthError::Missing.into()) } else { Ok(context) };
         };
         Span::current().record(telemetry::USER_ID, display(&identity.principal.id));
-        let context = context.with_principal(identity.principal.clone());
+        let context = context.with_shared_principal(Arc::clone(&identity.principal));
         let trusts = identity.peer.is_some();
         request.extensions_mut().insert(identity);
         if !trusts {

@@ -6,6 +6,7 @@ use axum::extract::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use http_body_util::LengthLimitError;
 use sap_comm_core::{ApiError, ErrorCode};
 use serde::de::DeserializeOwned;
 
@@ -44,15 +45,24 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn refusal(rejection: &BytesRejection) -> ApiError {
+    let too_large = || ApiError::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large");
     if let BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) = rejection {
-        return ApiError::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large");
+        return too_large();
     }
+    // Found at any depth: a limit may stand outside of what decompresses.
     let mut cause: Option<&(dyn Error + 'static)> = Some(rejection);
     while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return too_large();
+        }
         if error.is::<BodyStalled>() {
             return ApiError::new(ErrorCode::REQUEST_TIMEOUT, "The body stopped arriving");
         }
-        cause = error.source();
+        // An `io::Error` skips the error that it holds.
+        cause = match error.downcast_ref::<std::io::Error>() {
+            Some(error) => error.get_ref().map(|error| error as &(dyn Error + 'static)),
+            None => error.source(),
+        };
     }
     ApiError::new(ErrorCode::BAD_REQUEST, "The body could not be read")
 }

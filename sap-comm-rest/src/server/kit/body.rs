@@ -11,6 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+#[cfg(not(feature = "compression"))]
+use http::HeaderValue;
 use http::header;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Limited;
@@ -32,6 +34,17 @@ pub(super) async fn bound(limit: usize, pause: Duration, request: Request, next:
 
 fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large").detail("limit", limit)
+}
+
+/// Refuses a body that is compressed, which nobody here could read.
+#[cfg(not(feature = "compression"))]
+pub(super) async fn refuse_encoded(request: Request, next: Next) -> Response {
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if encodings.map(HeaderValue::as_bytes).all(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
+        return next.run(request).await;
+    }
+    let error = ApiError::new(ErrorCode::UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed");
+    ([(header::ACCEPT_ENCODING, "identity")], error).into_response()
 }
 
 /// A body paused for too long.

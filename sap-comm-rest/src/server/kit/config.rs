@@ -3,6 +3,7 @@ use std::time::Duration;
 use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
+use super::CorsConfig;
 use crate::options::{check, check_duration};
 
 /// The limits of [`kit`](super::kit).
@@ -20,6 +21,12 @@ pub struct KitConfig {
     /// How long a handler may take to begin its response; becomes the deadline of the context. Default 30 s.
     #[serde(with = "duration")]
     pub handler_timeout: Duration,
+    /// Which pages of other origins may call. Default none.
+    pub cors: Option<CorsConfig>,
+    /// Whether responses are compressed for those who take that. Default no: a secret in a response that repeats its request can
+    /// be guessed by the length. What has an ETag stays as it is. Compressed requests are read in any case.
+    #[cfg(feature = "compression")]
+    pub compress_responses: bool,
 }
 
 impl Default for KitConfig {
@@ -29,6 +36,9 @@ impl Default for KitConfig {
             max_body: 1024 * 1024,
             body_pause: Duration::from_secs(10),
             handler_timeout: Duration::from_secs(30),
+            cors: None,
+            #[cfg(feature = "compression")]
+            compress_responses: false,
         }
     }
 }

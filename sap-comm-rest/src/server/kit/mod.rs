@@ -1,8 +1,11 @@
 //! The layers that give every path of a service the same behaviour.
 
 mod body;
+#[cfg(feature = "compression")]
+mod compression;
 mod config;
 mod context;
+mod cors;
 mod log;
 mod panic;
 mod render;
@@ -20,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use body::BodyStalled;
 pub use config::KitConfig;
+pub use cors::CorsConfig;
 pub use render::Verbatim;
 pub(crate) use render::{accepts_problem, as_problem};
 pub(crate) use security::set_security_headers;
@@ -33,19 +37,31 @@ pub(crate) use security::set_security_headers;
 ///
 /// Routes must be added before.
 pub fn kit(router: Router, config: KitConfig) -> Router {
-    let KitConfig { service, max_body, body_pause, handler_timeout } = config;
-    let service: Arc<str> = service.into();
+    let KitConfig { max_body, body_pause, handler_timeout, .. } = config;
+    let service: Arc<str> = config.service.into();
     // Read from the last to the first: the last layer sees a request first.
-    router
+    let router = router
         // The limit below counts in every case, also where a handler takes the body as a stream.
         .layer(DefaultBodyLimit::disable())
         // Inside the timeout, so that a body which never ends is over at the handler's time too.
-        .layer(from_fn(move |request, next| body::bound(max_body, body_pause, request, next)))
+        .layer(from_fn(move |request, next| body::bound(max_body, body_pause, request, next)));
+    #[cfg(feature = "compression")]
+    let router = compression::read(router, max_body, body_pause);
+    #[cfg(not(feature = "compression"))]
+    let router = router.layer(from_fn(body::refuse_encoded));
+    let router = router
         .layer(from_fn(move |request, next| timeout::bound(handler_timeout, request, next)))
         // Outside everything that may panic, inside what must see the answer.
         .layer(CatchPanicLayer::custom(panic::answer))
         .layer(from_fn(render::unify))
-        .layer(from_fn(security::harden))
-        // Outermost: whatever happens within belongs to the request's context, span and log line.
-        .layer(from_fn_with_state(service, context::establish))
+        .layer(from_fn(security::harden));
+    #[cfg(feature = "compression")]
+    let router = if config.compress_responses { compression::write(router) } else { router };
+    // Around every answer, refusals too: a page must be able to read why.
+    let router = match &config.cors {
+        Some(cors) => router.layer(cors.layer()),
+        None => router,
+    };
+    // Outermost: whatever happens within belongs to the request's context, span and log line.
+    router.layer(from_fn_with_state(service, context::establish))
 }

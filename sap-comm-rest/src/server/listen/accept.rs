@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Server, ServerError, connection, linger::Lingering};
+use super::{Server, ServerError, linger::Lingering, link::Link};
 
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -26,8 +26,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let Server { listener, address, config } = server;
-    tracing::info!(%address, "listening");
+    let Server { listener, address, config, tls } = server;
+    tracing::info!(%address, tls = tls.is_some(), "listening");
     let config = Arc::new(config);
     let permits = Arc::new(Semaphore::new(config.max_connections));
     let lingering = Lingering::default();
@@ -41,8 +41,15 @@ where
             accepted = accept(&listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let (config, lingering, shutdown) = (Arc::clone(&config), lingering.clone(), shutdown.clone());
-        connections.spawn(connection::serve(stream, peer, permit, service.clone(), config, lingering, shutdown));
+        let link = Link {
+            peer,
+            permit,
+            tls: tls.clone(),
+            config: Arc::clone(&config),
+            lingering: lingering.clone(),
+            shutdown: shutdown.clone(),
+        };
+        connections.spawn(link.serve(stream, service.clone()));
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };

@@ -3,7 +3,10 @@ use std::time::Duration;
 use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
-use crate::options::{check, check_duration};
+use crate::{
+    options::{check, check_duration},
+    tls::ServerTlsConfig,
+};
 
 /// The limits of a [`Server`](super::Server).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct ServerConfig {
     /// How long open requests may still take at shutdown. Default 4 s, so that a process can end within five.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
+    /// Certificates, to serve over TLS. Default none: in clear text.
+    pub tls: Option<ServerTlsConfig>,
 }
 
 impl Default for ServerConfig {
@@ -55,6 +60,7 @@ impl Default for ServerConfig {
             linger: Duration::from_secs(5),
             max_linger_bytes: 64 * 1024 * 1024,
             drain_timeout: Duration::from_secs(4),
+            tls: None,
         }
     }
 }
@@ -78,7 +84,8 @@ impl ServerConfig {
         let within = (1..=10_000).contains(&self.max_streams);
         check(within, "max_streams", self.max_streams, "must lie within 1..=10000")?;
         check_duration("linger", self.linger)?;
-        check_duration("drain_timeout", self.drain_timeout)
+        check_duration("drain_timeout", self.drain_timeout)?;
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.validate().map_err(|error| error.within("tls")))
     }
 }
 

@@ -1,7 +1,6 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,7 +9,7 @@ use std::{
 
 use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
@@ -20,11 +19,7 @@ use hyper_util::{
 };
 use pin_project_lite::pin_project;
 use sap_comm_core::BoxError;
-use tokio::{
-    net::TcpStream,
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_service::Service;
@@ -34,34 +29,26 @@ use super::{
     activity::{Activity, InFlight, Phase},
     admission::admit,
     framing::Framing,
-    linger::Lingering,
+    link::Link,
     stream::{Stream, Watch},
 };
+use crate::tls::{ServerTls, TlsConnection, Transport};
 
 /// Serves one connection until it ends, is over a limit, or has drained.
-pub(super) async fn serve<S, B>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
-    service: S,
-    config: Arc<ServerConfig>,
-    lingering: Lingering,
-    shutdown: CancellationToken,
-) where
+pub(super) async fn serve<S, B>(transport: Transport, tls: Option<TlsConnection>, service: S, link: Link)
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the connection was gone before it was served");
-        return;
-    }
+    let Link { peer, permit, config, lingering, shutdown, tls: server_tls } = link;
+    let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
     let framing = Framing::new();
     let verdict = framing.verdict();
     let watch = Watch { config: Arc::clone(&config), activity: Arc::clone(&activity), framing, lingering };
-    let io = TokioIo::new(Stream::new(stream, watch, permit));
+    let io = TokioIo::new(Stream::new(transport, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
     let goodbye = config.linger;
@@ -70,15 +57,22 @@ pub(super) async fn serve<S, B>(
         let service = service.clone();
         let activity = Arc::clone(&watched);
         let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
+        let (tls, hsts) = (tls.clone(), hsts.clone());
         let admitted = admit(&request, &config, &verdict).map_err(|refusal| refusal.into_response(&request));
         async move {
-            let response = match admitted {
+            let mut response = match admitted {
                 Ok(()) => {
                     request.extensions_mut().insert(ConnectInfo(peer));
+                    if let Some(tls) = tls {
+                        request.extensions_mut().insert(tls);
+                    }
                     service.oneshot(request).await?.map(Either::Left)
                 }
                 Err(refusal) => refusal.map(Either::<B, AxumBody>::Right),
             };
+            if let Some(hsts) = hsts {
+                response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(hsts);
+            }
             if has_body {
                 let_hyper_look().await;
             }

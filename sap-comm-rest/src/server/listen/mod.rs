@@ -1,4 +1,4 @@
-//! An accept loop with limits: connections, time, headers, URI.
+//! An accept loop with limits: connections, handshakes, time, headers, URI.
 
 mod accept;
 mod activity;
@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod framing;
 mod linger;
+mod link;
 mod rejected;
 mod stream;
 
@@ -21,6 +22,8 @@ use sap_comm_core::BoxError;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
+
+use crate::tls::ServerTls;
 
 pub use config::ServerConfig;
 pub use error::ServerError;
@@ -45,19 +48,33 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: ServerConfig,
+    tls: Option<ServerTls>,
 }
 
 impl Server {
     /// Listens on `address`; port 0 takes a free one.
     ///
     /// # Errors
-    /// When an option cannot be used, or the address is in use or refused; the error names it.
+    /// When an option or a certificate cannot be used, or the address is in use or refused; the error names it.
     pub async fn bind(address: impl ToSocketAddrs + Display, config: ServerConfig) -> Result<Self, ServerError> {
         config.validate()?;
+        let tls = config.tls.clone().map(ServerTls::load).transpose().map_err(|error| error.within("tls"))?;
         let name = address.to_string();
         let listener = TcpListener::bind(address).await.map_err(|error| ServerError::bind(name.clone(), error))?;
         let address = listener.local_addr().map_err(|error| ServerError::bind(name, error))?;
-        Ok(Self { listener, address, config })
+        Ok(Self { listener, address, config, tls })
+    }
+
+    /// Serves over this TLS, in place of the configuration's own, so that it can be shared.
+    #[must_use]
+    pub fn with_tls(self, tls: ServerTls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// The TLS that it serves over, to be reloaded by hand.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
     }
 
     /// Where the server listens.

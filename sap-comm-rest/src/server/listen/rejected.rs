@@ -8,7 +8,9 @@ use std::{
 
 use http::StatusCode;
 use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header, telemetry};
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
+
+use crate::tls::Transport;
 
 /// The envelope in place of a head of hyper's.
 #[derive(Debug)]
@@ -60,32 +62,11 @@ impl Rejected {
             }
             _ => return None,
         };
-        // Of a head that cannot be parsed nothing is believed, its ids included.
-        let context = RequestContext::root();
-        tracing::info!(
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
-            { telemetry::REQUEST_ID } = context.request_id(),
-            { telemetry::ERROR_TYPE } = error.code().as_str(),
-            error = %error,
-            "request refused"
-        );
-        let body = serde_json::to_vec(&error.envelope(&context)).ok()?;
-        let date = bare.date.map(|date| format!("date: {date}\r\n")).unwrap_or_default();
-        let mut bytes = format!(
-            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-             {}: {}\r\n{date}\r\n",
-            bare.status,
-            body.len(),
-            header::REQUEST_ID,
-            context.request_id(),
-        )
-        .into_bytes();
-        bytes.extend(body);
-        Some(Self { bytes, written: 0, stands_for })
+        Some(Self { bytes: envelope(bare.status, &error, bare.date)?, written: 0, stands_for })
     }
 
     /// Writes it; then says how many bytes of hyper's are done with.
-    pub(super) fn poll_write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(&mut self, stream: &mut Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         while let Some(rest) = self.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -94,6 +75,30 @@ impl Rejected {
         }
         Poll::Ready(Ok(self.stands_for))
     }
+}
+
+/// A whole response that ends the connection, under an id of our own: of what cannot be read nothing is believed.
+pub(super) fn envelope(status: StatusCode, error: &ApiError, date: Option<&str>) -> Option<Vec<u8>> {
+    let context = RequestContext::root();
+    tracing::info!(
+        { telemetry::TRACE_ID } = context.trace().trace_id(),
+        { telemetry::REQUEST_ID } = context.request_id(),
+        { telemetry::ERROR_TYPE } = error.code().as_str(),
+        error = %error,
+        "request refused"
+    );
+    let body = serde_json::to_vec(&error.envelope(&context)).ok()?;
+    let date = date.map(|date| format!("date: {date}\r\n")).unwrap_or_default();
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         {}: {}\r\n{date}\r\n",
+        body.len(),
+        header::REQUEST_ID,
+        context.request_id(),
+    )
+    .into_bytes();
+    bytes.extend(body);
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
 
@@ -18,7 +17,7 @@ use super::{
     linger::{Linger, Lingering},
     rejected::{self, Rejected},
 };
-use crate::stall::Stall;
+use crate::{stall::Stall, tls::Transport};
 
 /// A connection's bytes: tells the activity and the framing about reads, bounds how long a write may stall, and reads on
 /// before it closes.
@@ -26,7 +25,7 @@ use crate::stall::Stall;
 /// It holds the connection's permit, so that an upgraded connection counts for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Stream {
-    inner: TcpStream,
+    inner: Transport,
     stall: Stall,
     rejected: Option<Rejected>,
     linger: Option<Linger>,
@@ -44,7 +43,7 @@ pub(super) struct Watch {
 }
 
 impl Stream {
-    pub(super) fn new(inner: TcpStream, watch: Watch, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(inner: Transport, watch: Watch, permit: OwnedSemaphorePermit) -> Self {
         Self { inner, stall: Stall::default(), rejected: None, linger: None, watch, _permit: permit }
     }
 
@@ -128,6 +127,6 @@ impl AsyncWrite for Stream {
         }
         let Watch { config, framing, lingering, .. } = &this.watch;
         let linger = this.linger.get_or_insert_with(|| Linger::begin(config, framing.is_at_rest(), lingering));
-        linger.poll(&mut this.inner, cx).map(Ok)
+        linger.poll(this.inner.tcp_mut(), cx).map(Ok)
     }
 }

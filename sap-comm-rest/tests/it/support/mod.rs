@@ -55,7 +55,10 @@ pub(crate) async fn serve(router: Router) -> Running {
 
 /// Serves `router` as it is.
 pub(crate) async fn serve_with(router: Router, address: &str, config: ServerConfig) -> Running {
-    let server = Server::bind(address, config).await.unwrap();
+    serve_server(Server::bind(address, config).await.unwrap(), router)
+}
+
+pub(crate) fn serve_server(server: Server, router: Router) -> Running {
     let (addr, shutdown) = (server.local_addr(), CancellationToken::new());
     Running { addr, shutdown: shutdown.clone(), task: tokio::spawn(server.serve(router, shutdown)) }
 }

@@ -1,0 +1,71 @@
+use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use sap_comm_core::{ApiError, BoxError, ErrorCode};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use super::{
+    ServerConfig, connection,
+    linger::{Linger, Lingering},
+    rejected,
+};
+use crate::tls::{HandshakeFailed, Handshaken, ServerTls, Transport};
+
+/// A connection that was accepted, and what it is served with.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: SocketAddr,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) lingering: Lingering,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Link {
+    /// Serves it, over TLS where the server has certificates.
+    pub(super) async fn serve<S, B>(self, stream: TcpStream, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let peer = self.peer;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "the connection was gone before it was served");
+            return;
+        }
+        let Some(tls) = self.tls.clone() else {
+            return connection::serve(Transport::Plain(stream), None, service, self).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tls.handshake(stream) => shaken,
+            // Who has not asked yet may ask elsewhere.
+            () = self.shutdown.cancelled() => return,
+        };
+        match shaken {
+            Ok(Handshaken { transport, connection }) => {
+                connection::serve(transport, Some(connection), service, self).await;
+            }
+            Err(HandshakeFailed::PlainHttp(stream)) => self.answer_plain(stream).await,
+            Err(HandshakeFailed::Broken(reason)) => tracing::debug!(%peer, reason, "no TLS connection"),
+        }
+    }
+
+    /// Tells a peer that forgot the `s` of `https`. What it has sent in clear text is not read.
+    async fn answer_plain(self, mut stream: TcpStream) {
+        let error = ApiError::new(ErrorCode::BAD_REQUEST, "This port speaks TLS: use https");
+        let Some(answer) = rejected::envelope(StatusCode::BAD_REQUEST, &error, None) else { return };
+        if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut linger = Linger::begin(&self.config, false, &self.lingering);
+        poll_fn(|cx| linger.poll(&mut stream, cx)).await;
+    }
+}

@@ -1,0 +1,106 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Extension, Router, routing::get};
+use sap_comm_core::Principal;
+use sap_comm_rest::{
+    server::auth::{Authenticator, CurrentUser, authenticate, require_scope},
+    tls::{CertificateName, ClientTlsConfig, TlsConnection},
+};
+use sap_comm_testkit::tls::TestCa;
+
+use super::support::{Files, causes, client, get as fetch, https, serve_tls, server_options};
+
+const SPIFFE: &str = "spiffe://sap.example/user-service";
+
+/// Tells who called, and counts the calls.
+fn router(calls: &Arc<AtomicUsize>) -> Router {
+    let calls = Arc::clone(calls);
+    let who = move |Extension(tls): Extension<TlsConnection>| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tls.peer.map_or_else(
+                || "nobody".to_owned(),
+                |peer| format!("{:?} {:?} {:?}", peer.common_name, peer.dns_names, peer.uris),
+            )
+        }
+    };
+    Router::new().route("/who", get(who))
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_of_ours_is_refused() {
+    let (files, ca, other) = (Files::new(), TestCa::new().unwrap(), TestCa::new().unwrap());
+    let calls = Arc::default();
+    let options = server_options(&files, &ca).client_ca(files.write("clients.pem", ca.pem()));
+    let (server, _tls) = serve_tls(router(&calls), options).await;
+    let trusting = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
+    let with = |name: &str, identity| {
+        let (cert, key) = files.identity(name, &identity);
+        trusting.clone().identity(cert, key)
+    };
+    for (what, options, alert) in [
+        ("no certificate", trusting.clone(), "CertificateRequired"),
+        ("another authority's", with("foreign", other.client("user-service").unwrap()), "received fatal alert"),
+        ("a server's", with("server-as-client", ca.server(&["user-service"]).unwrap()), "received fatal alert"),
+    ] {
+        let error = fetch(&client(https(&server), options), "/who").await.unwrap_err();
+        assert!(causes(&error).contains(alert), "{what}: {}", causes(&error));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 0, "no request came through");
+    let known = with("client", ca.client_named("user-service", &["users.internal", SPIFFE]).unwrap());
+    assert_eq!(
+        fetch(&client(https(&server), known), "/who").await.unwrap(),
+        format!(r#"Some("user-service") ["users.internal"] ["{SPIFFE}"]"#)
+    );
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_may_be_optional_and_must_not_be_wrong() {
+    let (files, ca, other) = (Files::new(), TestCa::new().unwrap(), TestCa::new().unwrap());
+    let mut options = server_options(&files, &ca).client_ca(files.write("clients.pem", ca.pem()));
+    options.client_cert_optional = true;
+    let (server, _tls) = serve_tls(router(&Arc::default()), options).await;
+    let trusting = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
+    assert_eq!(fetch(&client(https(&server), trusting.clone()), "/who").await.unwrap(), "nobody");
+    let (cert, key) = files.identity("foreign", &other.client("a").unwrap());
+    assert!(fetch(&client(https(&server), trusting.identity(cert, key)), "/who").await.is_err());
+}
+
+#[tokio::test]
+async fn a_certificate_stands_for_a_service_only_where_that_was_said() {
+    let (files, ca) = (Files::new(), TestCa::new().unwrap());
+    let authenticator = Authenticator::builder()
+        .client_certificate(CertificateName::Uri(SPIFFE.into()), Principal::service("user-service", ["users:read"]))
+        .client_certificate(
+            CertificateName::CommonName("old-service".into()),
+            Principal::service("old-service", ["users:read"]),
+        )
+        .build()
+        .unwrap();
+    let router = Router::new()
+        .route("/who", get(async |user: CurrentUser| user.id.clone()).layer(require_scope("users:read")))
+        .layer(authenticate(authenticator));
+    let options = server_options(&files, &ca).client_ca(files.write("clients.pem", ca.pem()));
+    let (server, _tls) = serve_tls(router, options).await;
+    let trusting = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
+    let call = async |name: &str, names: &[&str]| {
+        let (cert, key) = files.identity("client", &ca.client_named(name, names).unwrap());
+        fetch(&client(https(&server), trusting.clone().identity(cert, key)), "/who").await
+    };
+    assert_eq!(call("anything", &[SPIFFE]).await.unwrap(), "user-service");
+    assert_eq!(call("old-service", &[]).await.unwrap(), "old-service");
+    for (name, names) in [
+        ("user-service", &[][..]),
+        ("old-service", &["other.internal"]),
+        ("anything", &["spiffe://sap.example/user-service/"]),
+        ("anything", &["spiffe://sap.example/user-servic"]),
+        (SPIFFE, &[]),
+    ] {
+        let error = call(name, names).await.unwrap_err();
+        assert!(error.to_string().contains("401"), "{name} {names:?}: {error}");
+    }
+}
