@@ -26,8 +26,24 @@ pub const MESSAGING_SYSTEM: &str = "messaging.system";
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
 /// `messaging.operation.type`: `send`, `receive`, `process` or `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
+/// `messaging.operation.name`: `send` or `process`.
+pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
 /// `messaging.message.id`.
 pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+/// `messaging.message.conversation_id`, the correlation id.
+pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
+/// `messaging.message.body.size`, bytes.
+pub const MESSAGING_MESSAGE_BODY_SIZE: &str = "messaging.message.body.size";
+/// `messaging.batch.message_count`.
+pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
+/// Metric `messaging.client.operation.duration`, seconds.
+pub const MESSAGING_CLIENT_OPERATION_DURATION: &str = "messaging.client.operation.duration";
+/// Metric `messaging.client.sent.messages`.
+pub const MESSAGING_CLIENT_SENT_MESSAGES: &str = "messaging.client.sent.messages";
+/// Metric `messaging.client.consumed.messages`.
+pub const MESSAGING_CLIENT_CONSUMED_MESSAGES: &str = "messaging.client.consumed.messages";
+/// Metric `messaging.process.duration`, seconds.
+pub const MESSAGING_PROCESS_DURATION: &str = "messaging.process.duration";
 /// `messaging.consumer.group.name`.
 pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
 /// `messaging.rabbitmq.destination.routing_key`.

@@ -50,6 +50,8 @@ mod broker;
 pub mod cloud_events;
 mod consumer;
 mod dead_letter;
+#[cfg(all(feature = "rabbitmq", any(test, fuzzing)))]
+pub mod fuzzing;
 #[cfg(feature = "sql")]
 pub mod inbox;
 #[cfg(feature = "management")]
@@ -66,6 +68,7 @@ mod router;
 pub mod sql;
 mod subscription;
 mod tail;
+mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod topology;
@@ -81,7 +84,9 @@ pub use management::{Management, ManagementError};
 pub use message::{EventFormat, header};
 pub use request::{Request, RequestError};
 pub use router::{Batching, EventRouter, HandlerError, Outcome};
-pub use subscription::{OrderingKey, RetryOrder, SubscribeError, Subscription, SubscriptionHandle};
+pub use subscription::{
+    OrderingKey, RetryOrder, Stream, StreamOffset, SubscribeError, Subscription, SubscriptionHandle,
+};
 pub use tail::{Tail, TailedEvent};
 pub use topology::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologyDifference, TopologyError, TopologySpec};
 

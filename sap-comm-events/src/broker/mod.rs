@@ -29,6 +29,7 @@ use crate::{
     backend::Backend,
     memory::MemoryBackend,
     request::Replies,
+    telemetry::Telemetry,
     topology::{Topology, TopologyDifference, TopologySpec, command_queue, group_queue},
 };
 
@@ -53,6 +54,7 @@ struct Shared {
     /// Ends every subscription at once.
     abort: CancellationToken,
     replies: Replies,
+    telemetry: Telemetry,
     /// What the subscriptions so far have declared.
     declared: Mutex<TopologySpec>,
     /// Remembers what happened.
@@ -79,7 +81,7 @@ impl Broker {
             "amqp" | "amqps" => {
                 config.validate()?;
                 let backend = crate::rabbit::RabbitBackend::connect(url, &config).await?;
-                Ok(Self::new(Arc::new(backend), config))
+                Ok(Self::new(Arc::new(backend), config, "rabbitmq"))
             }
             // What stands before the colon may be anything, a password included, unless it looks like a scheme.
             other => {
@@ -97,10 +99,11 @@ impl Broker {
     /// When an option is invalid.
     pub fn memory(config: BrokerConfig) -> Result<Self, sap_comm_core::config::ConfigError> {
         config.validate()?;
-        Ok(Self::new(Arc::new(MemoryBackend::new(&config)), config))
+        Ok(Self::new(Arc::new(MemoryBackend::new(&config)), config, "memory"))
     }
 
-    fn new(backend: Arc<dyn Backend>, config: BrokerConfig) -> Self {
+    /// `system` names the backend in telemetry.
+    fn new(backend: Arc<dyn Backend>, config: BrokerConfig, system: &'static str) -> Self {
         let service = config.service.as_str().into();
         let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let shared = Shared {
@@ -110,6 +113,7 @@ impl Broker {
             drain,
             abort,
             replies: Replies::default(),
+            telemetry: Telemetry::new(system),
             declared: Mutex::default(),
             #[cfg(feature = "test-util")]
             recorder: None,
@@ -124,7 +128,7 @@ impl Broker {
         config: BrokerConfig,
         recorder: Arc<crate::test_util::Recorder>,
     ) -> Self {
-        let mut broker = Self::new(backend, config);
+        let mut broker = Self::new(backend, config, "memory");
         if let Some(shared) = Arc::get_mut(&mut broker.shared) {
             shared.recorder = Some(recorder);
         }
@@ -233,6 +237,10 @@ impl Broker {
 
     pub(crate) fn replies(&self) -> &Replies {
         &self.shared.replies
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.shared.telemetry
     }
 
     pub(crate) fn note(&self, topology: &Topology) {

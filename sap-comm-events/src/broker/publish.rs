@@ -290,6 +290,7 @@ impl Broker {
             return Err(PublishError::TooLarge { id: head.id, size: body.len(), limit });
         }
         let deadline = self.deadline(&context, &options);
+        let (context, sending) = self.telemetry().send(exchange, &head, body.len(), context);
         let span = tracing::debug_span!(
             "publish",
             trace_id = context.trace().trace_id(),
@@ -304,7 +305,9 @@ impl Broker {
         options.mark(&mut message);
         #[cfg(feature = "test-util")]
         let recorded = self.recorder().map(|recorder| recorder.publishing(exchange, &message));
-        self.hand_over(exchange, kind, message, delay, deadline).instrument(span).await?;
+        let outcome = self.hand_over(exchange, kind, message, delay, deadline).instrument(span).await;
+        sending.end(outcome.as_ref().map(drop));
+        outcome?;
         #[cfg(feature = "test-util")]
         if let Some(recorded) = recorded {
             recorded.confirmed();

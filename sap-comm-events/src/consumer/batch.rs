@@ -22,6 +22,9 @@ impl Handling {
     /// What cannot be handled is settled without the others. The handler runs in a context of its own: it acts for many.
     pub(super) async fn process_batch(&self, works: Vec<Work>) {
         let (mut deliveries, mut events, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(first) = works.first() {
+            self.broker.telemetry().consumed(&first.delivery.queue, &self.settings.group, works.len());
+        }
         for work in works {
             let (delivery, event) = work.into_parts(self);
             let verdict = self.refused(&delivery);
@@ -35,7 +38,9 @@ impl Handling {
             }
         }
         if let Some(first) = deliveries.first() {
-            let context = Context::root();
+            let messages = deliveries.iter().map(|delivery| &*delivery.message);
+            let (telemetry, group) = (self.broker.telemetry(), &self.settings.group);
+            let (context, processing) = telemetry.process_batch(messages, &first.queue, group, Context::root());
             let span = tracing::info_span!(
                 "process_batch",
                 trace_id = context.trace().trace_id(),
@@ -45,7 +50,9 @@ impl Handling {
                 queue = &*first.queue,
                 group = self.settings.group,
             );
-            let verdicts = context.scope(self.batch_verdicts(events).instrument(span)).await;
+            let handling =
+                processing.watch(self.batch_verdicts(events), |verdicts| verdicts.iter().find_map(Verdict::failure));
+            let verdicts = context.scope(handling.instrument(span)).await;
             settled.extend(deliveries.into_iter().zip(verdicts));
         }
         // Started in order, so that those which are tried again keep it.

@@ -37,6 +37,8 @@ pub(super) struct Dispatch<'a> {
     handling: &'a Arc<Handling>,
     /// Whether an event that is tried again keeps its key.
     holds: bool,
+    /// Whether it stays in hand even without one.
+    holds_all: bool,
     /// Whether any type is handled in batches.
     has_batches: bool,
     tasks: JoinSet<Option<Again>>,
@@ -48,7 +50,7 @@ pub(super) struct Dispatch<'a> {
     /// Batches that fill.
     gathering: Gathering,
     /// Events that hold their key until they are tried again; a number tells those of one instant apart.
-    held: BTreeMap<(Instant, u64), (Key, Work)>,
+    held: BTreeMap<(Instant, u64), (Option<Key>, Work)>,
     last_number: u64,
     /// Deliveries that are not settled.
     in_hand: usize,
@@ -60,6 +62,7 @@ impl<'a> Dispatch<'a> {
         Self {
             handling,
             holds,
+            holds_all: handling.settings.topology.stream.is_some(),
             has_batches: handling.router.has_batches(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -156,7 +159,7 @@ impl<'a> Dispatch<'a> {
             let handling = Arc::clone(self.handling);
             let (task, running) = match unit {
                 Unit::One(key, work) => {
-                    let held = self.holds && key.is_some();
+                    let held = self.holds_all || (self.holds && key.is_some());
                     let task = self.tasks.spawn(async move {
                         if held {
                             return handling.process_held(work).await;
@@ -189,9 +192,9 @@ impl<'a> Dispatch<'a> {
             }
         };
         let Some(Running { key, deliveries }) = self.running.remove(&id) else { return };
-        if let (Some(key), Some(Again { work, after })) = (&key, again) {
+        if let Some(Again { work, after }) = again {
             self.last_number += 1;
-            self.held.insert((Instant::now() + after, self.last_number), (Arc::clone(key), work));
+            self.held.insert((Instant::now() + after, self.last_number), (key, work));
             return;
         }
         self.in_hand -= deliveries;
@@ -214,7 +217,7 @@ impl<'a> Dispatch<'a> {
             && first.key().0 <= now
         {
             let (key, work) = first.remove();
-            self.ready.push_back(Unit::One(Some(key), work));
+            self.ready.push_back(Unit::One(key, work));
         }
         while let Some(works) = self.gathering.take_due(now) {
             self.ready.push_back(Unit::Batch(works));

@@ -40,7 +40,7 @@ const MAX_MESSAGE: usize = 1_024;
 
 impl EventProcessingFailed {
     /// The report about the message `body`, of which no more than `limit` bytes are kept.
-    pub(super) fn of(body: &[u8], limit: usize, error: FailureCause) -> Result<Self, DecodeError> {
+    pub(crate) fn of(body: &[u8], limit: usize, error: FailureCause) -> Result<Self, DecodeError> {
         let beginning = &body[..body.len().min(limit)];
         let whole = std::str::from_utf8(body).ok().filter(|text| text.len() <= limit);
         let original_event = match whole.and_then(|text| serde_json::from_str::<Box<RawValue>>(text).ok()) {

@@ -29,7 +29,7 @@ use self::{dispatch::Dispatch, work::Work};
 use crate::{
     Broker, EventRouter, OrderingKey, RetryOrder, SubscribeError,
     backend::{Delivery, Limits, Source},
-    subscription::Control,
+    subscription::{Control, Reading},
     topology::Topology,
 };
 
@@ -77,6 +77,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 impl Worker {
     pub(crate) fn new(broker: &Broker, settings: Settings, router: EventRouter, source: Box<dyn Source>) -> Self {
         Self { handling: Arc::new(Handling { broker: broker.clone(), settings, router }), source }
+    }
+
+    /// How far a stream is read.
+    pub(crate) fn reading(&self) -> Option<Arc<Reading>> {
+        self.handling.settings.topology.stream.clone()
     }
 
     /// Consumes until it is stopped, with pauses in between; finishes what is in hand before each.

@@ -16,6 +16,7 @@ use crate::{
     backend::{Delivery, Redelivered},
     message::{Message, header},
     router::{Answer, Begun, Handled, Reply, Route},
+    telemetry::Processing,
 };
 
 /// What is to become of a delivery.
@@ -41,19 +42,22 @@ pub(super) struct Again {
 impl Handling {
     /// Handles one delivery and settles it, within its context and a span that names it.
     pub(super) async fn process(&self, work: Work) {
+        self.broker.telemetry().consumed(&work.delivery.queue, &self.settings.group, 1);
         if let Some(begun) = self.begin(&work) {
             let delivery = work.delivery;
             let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
+            let (context, processing) = self.processing(&delivery, context);
             let work = async {
-                let verdict = self.verdict_of(begun.answer).await;
+                let verdict = processing.watch(self.verdict_of(begun.answer), Verdict::failure).await;
                 self.settle(delivery, verdict).await;
             };
             return context.scope(work.instrument(span)).await;
         }
         let (delivery, event) = work.into_parts(self);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
+        let (context, processing) = self.processing(&delivery, context);
         let work = async {
-            let verdict = self.verdict_on(&delivery, event).await;
+            let verdict = processing.watch(self.verdict_on(&delivery, event), Verdict::failure).await;
             self.settle(delivery, verdict).await;
         };
         context.scope(work.instrument(span)).await;
@@ -62,9 +66,16 @@ impl Handling {
     /// Like [`Handling::process`], for an event that is to stay in hand until its last attempt.
     pub(super) async fn process_held(&self, work: Work) -> Option<Again> {
         let (delivery, event) = work.into_parts(self);
+        self.broker.telemetry().consumed(&delivery.queue, &self.settings.group, 1);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
+        let (context, processing) = self.processing(&delivery, context);
         let work = async {
-            match self.verdict_on(&delivery, event).await {
+            let mut verdict = processing.watch(self.verdict_on(&delivery, event), Verdict::failure).await;
+            if matches!(verdict, Verdict::Requeue) && self.settings.topology.stream.is_some() {
+                verdict =
+                    Verdict::Retry(FailureCause::new(&ErrorCode::UNKNOWN_ERROR, "the handler gave the event back"));
+            }
+            match verdict {
                 Verdict::Retry(cause) if let Some(after) = self.delay_before_next(&delivery.message) => {
                     Some(Again { work: again(delivery, cause, after), after })
                 }
@@ -93,6 +104,10 @@ impl Handling {
             attempt = message.attempt(),
         );
         (context, span)
+    }
+
+    fn processing(&self, delivery: &Delivery, context: Context) -> (Context, Processing) {
+        self.broker.telemetry().process(&delivery.message, &delivery.queue, &self.settings.group, context)
     }
 
     pub(super) fn read(&self, message: &Message) -> Read {
@@ -199,6 +214,17 @@ impl Handling {
 
 pub(super) fn correlation_id(event: &Read) -> Option<&str> {
     event.as_ref().ok().map(|event| event.correlation_id.as_str())
+}
+
+impl Verdict {
+    /// The code of what went wrong.
+    pub(super) fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Retry(cause) | Self::Dead(cause) => Some(&cause.code),
+            Self::Answer(Err(error)) => Some(error.code().as_str()),
+            Self::Ack | Self::Requeue | Self::Answer(Ok(_)) => None,
+        }
+    }
 }
 
 impl From<Outcome> for Verdict {

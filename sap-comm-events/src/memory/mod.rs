@@ -190,6 +190,10 @@ impl Backend for MemoryBackend {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(SubscribeError::Closed);
         }
+        if topology.stream.is_some() {
+            let (needs, version) = ("3.9.0".to_owned(), "in memory".to_owned());
+            return Err(SubscribeError::Unsupported { feature: "streams", needs, version });
+        }
         let mut state = self.shared.state.lock();
         self.declare_all(&mut state, &topology)?;
         let source = MemorySource::new(Arc::clone(&self.shared), &mut state, &topology.consumed, limits.prefetch);

@@ -164,6 +164,10 @@ impl Feed {
                 open.finish().await;
                 return;
             }
+            if self.topology.stream.is_some() {
+                // The channel may be well: an event was given back, which only a new consumer is given again.
+                open.close().await;
+            }
             let stop = self.stop.clone();
             match stop.run_until_cancelled(self.reopen()).await {
                 Some(Some(again)) => open = again,

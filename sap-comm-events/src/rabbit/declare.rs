@@ -9,7 +9,7 @@ use lapin::{
 use super::{
     link::Live,
     refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
-    version::{Feature, QUORUM_QUEUES, Version},
+    version::{Feature, QUORUM_QUEUES, STREAMS, Version},
 };
 use crate::{
     TopologyError,
@@ -48,8 +48,9 @@ impl DeclareError {
 /// Declares everything in `topology`, which may all exist already.
 pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology) -> Result<(), DeclareError> {
     if topology.quorum {
+        let feature = if topology.stream.is_some() { STREAMS } else { QUORUM_QUEUES };
         // An older one would declare classic queues and not say so.
-        let (feature, version) = (QUORUM_QUEUES, live.version().await.map_err(DeclareError::Connection)?);
+        let version = live.version().await.map_err(DeclareError::Connection)?;
         if version < feature.since {
             return Err(DeclareError::Unsupported { feature, version });
         }
@@ -59,7 +60,7 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
             exchange(channel, name, *kind).await?;
         }
         for declared in &topology.queues {
-            queue(channel, &QueueSpec::of(declared, topology.quorum)).await?;
+            queue(channel, &QueueSpec::of(declared, topology)).await?;
         }
         for binding in &topology.bindings {
             let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());

@@ -21,6 +21,7 @@ mod publisher;
 mod refusal;
 mod returns;
 mod rungs;
+mod stream;
 mod version;
 mod vitals;
 mod window;
@@ -58,7 +59,7 @@ pub(crate) struct RabbitBackend {
 impl RabbitBackend {
     /// Connects; what is transient is tried again until the connect timeout.
     pub(crate) async fn connect(url: &str, config: &BrokerConfig) -> Result<Self, ConnectError> {
-        let addresses = Addresses::parse(url, &config.tls)?;
+        let addresses = Addresses::parse(url, &config.nodes, &config.tls)?;
         let vitals = Arc::new(Vitals::default());
         let by = Instant::now() + config.connect_timeout;
         let link = |side| Link::start(addresses.clone(), &config.service, side, Arc::clone(&vitals), by);
@@ -131,6 +132,23 @@ impl Backend for RabbitBackend {
         self.publisher.end();
         tokio::join!(self.publishing.close(), self.consuming.close());
     }
+}
+
+/// The message of a delivery, and the message that a copy of it would arrive as.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn wire_message(delivery: lapin::message::Delivery) -> (Message, Message) {
+    let (routing_key, body) = (delivery.routing_key.clone(), delivery.data.clone());
+    let message = properties::message(delivery);
+    let mut copy = lapin::message::Delivery::mock(2, "".into(), routing_key, false, body);
+    copy.properties = properties::of(&message);
+    (message, properties::message(copy))
+}
+
+/// Properties as they are on the wire.
+#[cfg(test)]
+pub(crate) fn properties_bytes(properties: &lapin::BasicProperties) -> Vec<u8> {
+    let written = lapin::protocol::basic::gen_properties(properties)(Vec::new().into());
+    written.expect("a vector takes everything").into_inner().0
 }
 
 impl fmt::Debug for RabbitBackend {

@@ -20,6 +20,8 @@ pub(super) struct Feature {
 pub(super) const QUORUM_QUEUES: Feature =
     Feature { name: "quorum queues with delayed retries", since: Version(3, 10, 0) };
 
+pub(super) const STREAMS: Feature = Feature { name: "streams", since: Version(3, 9, 0) };
+
 /// A broker that says more at first says it to somebody else.
 const MAX_START: usize = 64 << 10;
 const PROTOCOL: &[u8] = b"AMQP\x00\x00\x09\x01";

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::Reading;
 use crate::{Broker, consumer::Worker};
 
 /// A consumer that runs.
@@ -17,6 +18,7 @@ pub struct SubscriptionHandle {
     /// Cancels the control's `stop`.
     stop: DropGuard,
     ended: CancellationToken,
+    reading: Option<Arc<Reading>>,
 }
 
 /// What a handle and its worker share.
@@ -59,6 +61,7 @@ impl SubscriptionHandle {
     /// Spawns the worker; the broker's close waits for it.
     pub(crate) fn start(broker: &Broker, worker: Worker) -> Self {
         let (stop, abort, ended) = (broker.drain_token(), broker.abort_token(), CancellationToken::new());
+        let reading = worker.reading();
         let has_ended = ended.clone().drop_guard();
         let control = Arc::new(Control::new(stop.clone()));
         let shared = Arc::clone(&control);
@@ -66,7 +69,7 @@ impl SubscriptionHandle {
             let _has_ended = has_ended;
             abort.run_until_cancelled(worker.run(&shared)).await;
         });
-        Self { control, stop: stop.drop_guard(), ended }
+        Self { control, stop: stop.drop_guard(), ended, reading }
     }
 
     /// Takes no more events until [resumed](Self::resume); the queue stays, and what comes waits in it.
@@ -91,6 +94,13 @@ impl SubscriptionHandle {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         *self.control.paused.borrow()
+    }
+
+    /// Where to begin next time with a [stream](crate::Subscription::stream): every event before it is settled. `None` before
+    /// the first event, and where there is no stream. After a [pause](Self::pause) it stands still.
+    #[must_use]
+    pub fn next_offset(&self) -> Option<u64> {
+        self.reading.as_ref().and_then(|reading| reading.next())
     }
 
     /// Stops the consumer: no new events, those in hand are finished and settled, the rest goes back to the queue.

@@ -3,6 +3,7 @@
 mod error;
 mod handle;
 mod ordering;
+mod stream;
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ pub use error::SubscribeError;
 pub(crate) use handle::Control;
 pub use handle::SubscriptionHandle;
 pub use ordering::{OrderingKey, RetryOrder};
+pub(crate) use stream::Reading;
+pub use stream::{Stream, StreamOffset};
 
 use sap_comm_core::id;
 
@@ -132,6 +135,20 @@ impl Subscription {
         self.kind = QueueKind::Quorum;
         self
     }
+
+    /// Reads a stream of RabbitMQ 3.9 or later instead of emptying a queue: a replicated log of what the group's types were,
+    /// which every consumer of the group reads whole, from where it likes.
+    ///
+    /// A service that projects events into a store of its own keeps
+    /// [`SubscriptionHandle::next_offset`] there, and begins at that number again. What fails is tried again in hand, in
+    /// its order, after the delays of the ladder; nothing is written to the stream for it. Then it is a dead letter in
+    /// `{queue}.dead`, and a redrive of it writes it to the end of the stream, for every reader. A requeue counts as a failed
+    /// attempt. What kills its process is counted by nobody. Commands, batches and
+    /// [`RetryOrder::ReleaseKey`] are refused. The in-memory broker has no streams.
+    pub fn stream(mut self, stream: impl Into<Stream>) -> Self {
+        self.kind = QueueKind::Stream(stream.into());
+        self
+    }
 }
 
 impl Subscription {
@@ -194,6 +211,13 @@ impl Broker {
             // The longest names leave room for it within the 255 bytes of a queue's name.
             group = id::prefixed(&format!("{group}.only"));
         }
+        let stream = match kind {
+            QueueKind::Stream(stream) => Some(stream),
+            _ => None,
+        };
+        if let Some(stream) = &stream {
+            stream.check()?;
+        }
         let prefetch = prefetch.unwrap_or(self.config().prefetch);
         let largest = router.batches().map(|batching| batching.size).max().unwrap_or(1);
         let batches_fit = router.batches().all(|batching| (1..=usize::from(u16::MAX)).contains(&batching.size));
@@ -202,6 +226,13 @@ impl Broker {
             ("concurrency", concurrency > 0, "must be greater than zero"),
             ("single_active", !(ephemeral && single_active), "an ephemeral queue has one consumer anyway"),
             ("batch size", batches_fit, "must be between 1 and 65535"),
+            ("single_active", !(stream.is_some() && single_active), "every consumer of a stream reads all of it"),
+            (
+                "stream",
+                stream.is_none() || largest == 1,
+                "the events of a stream are tried again one by one, not in batches",
+            ),
+            ("stream", stream.is_none() || retry_order == RetryOrder::HoldKey, "what is tried again stays in hand"),
             ("ordered_by", ordering.is_none() || largest == 1, "a batch has the order of its delivery already"),
         ] {
             if !valid {
@@ -213,6 +244,10 @@ impl Broker {
         let interest = router.interest();
         if interest.is_empty() {
             return Err(SubscribeError::NoHandlers { exchange });
+        }
+        if stream.is_some() && !interest.commands.is_empty() {
+            let reason = "commands reach exactly one consumer, and a stream reaches all";
+            return Err(SubscribeError::Option { option: "stream", reason });
         }
         if ephemeral && !interest.commands.is_empty() {
             let reason = "commands have one queue that all consumers share";
@@ -229,6 +264,9 @@ impl Broker {
         if !ephemeral {
             self.note(&topology);
         }
+        // One at a time means in order, over retries too.
+        let in_order = stream.is_some() && concurrency == 1;
+        let ordering = ordering.or_else(|| in_order.then(OrderingKey::queue));
         let ordering = ordering.map(|key| (key, retry_order));
         let settings = Settings { exchange, group, limits, concurrency, timeout, ordering, ephemeral, topology };
         let worker = Worker::new(self, settings, router, source);

@@ -18,6 +18,8 @@ use std::{sync::Arc, time::Duration};
 
 use sap_comm_core::EventKind;
 
+use crate::subscription::{Reading, Stream};
+
 pub use self::{
     difference::TopologyDifference,
     spec::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologySpec},
@@ -156,6 +158,8 @@ pub(crate) struct Topology {
     pub(crate) quorum: bool,
     /// Whether consumed queues have one consumer at a time.
     pub(crate) single_active: bool,
+    /// How far the consumed queue is read, where it is a stream.
+    pub(crate) stream: Option<Arc<Reading>>,
 }
 
 /// A queue to declare.
@@ -175,6 +179,8 @@ pub(crate) enum QueueKind {
     Quorum,
     /// One process's own, gone soon after it.
     Ephemeral,
+    /// A log that every consumer reads for itself.
+    Stream(Stream),
 }
 
 /// What a queue is for.
@@ -233,13 +239,20 @@ impl Topology {
         kind: QueueKind,
         single_active: bool,
     ) -> Self {
-        let mut topology = Self { quorum: kind == QueueKind::Quorum, single_active, ..Self::default() };
+        let stream = match kind {
+            QueueKind::Stream(stream) => Some(Arc::new(Reading::new(stream))),
+            _ => None,
+        };
+        let quorum = kind == QueueKind::Quorum || stream.is_some();
+        let mut topology = Self { quorum, single_active, stream, ..Self::default() };
         if interest.everything || !interest.events.is_empty() {
             let queue = group_queue(exchange, group);
             topology.exchanges.push((exchange.to_owned(), ExchangeKind::Topic));
             match kind {
                 QueueKind::Classic | QueueKind::Quorum => topology.add_queue(&queue, delays),
                 QueueKind::Ephemeral => topology.add_ephemeral(&queue),
+                // What is tried again stays in hand: back in the stream, everybody would read it once more.
+                QueueKind::Stream(_) => topology.add_queue(&queue, &[]),
             }
             let everything = if interest.everything { &["#"][..] } else { &interest.events };
             for key in everything {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{ExchangeKind, Queue, Role, Topology};
+use crate::Stream;
 
 /// Exchanges, queues and bindings, as they are declared. Its JSON is what `sap-events topology diff` reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +102,7 @@ pub(crate) const TAIL_LENGTH: u16 = 1_000;
 impl TopologySpec {
     pub(crate) fn of(topology: &Topology) -> Self {
         let exchanges = topology.exchanges.iter().map(|(name, kind)| ExchangeSpec::new(name, *kind)).collect();
-        let queues = topology.queues.iter().map(|queue| QueueSpec::of(queue, topology.quorum)).collect();
+        let queues = topology.queues.iter().map(|queue| QueueSpec::of(queue, topology)).collect();
         let bindings = topology.bindings.iter().map(|binding| BindingSpec {
             exchange: binding.exchange.clone(),
             queue: binding.queue.clone(),
@@ -146,9 +147,12 @@ impl ExchangeSpec {
 }
 
 impl QueueSpec {
-    /// What a queue is declared with; `quorum` where it is replicated.
-    pub(crate) fn of(queue: &Queue, quorum: bool) -> Self {
+    /// What a queue of `topology` is declared with.
+    pub(crate) fn of(queue: &Queue, topology: &Topology) -> Self {
         let text = |text: &str| Argument::Text(text.to_owned());
+        if let (Role::Work { .. }, Some(reading)) = (&queue.role, &topology.stream) {
+            return Self::of_stream(queue, reading.stream);
+        }
         let mut arguments = match &queue.role {
             Role::Work { single_active: true } => vec![("x-single-active-consumer", Argument::Flag(true))],
             Role::Work { .. } | Role::Dead { .. } => Vec::new(),
@@ -163,7 +167,7 @@ impl QueueSpec {
                 ("x-dead-letter-routing-key", text(to)),
             ],
         };
-        if quorum && !matches!(queue.role, Role::Ephemeral | Role::Tail) {
+        if topology.quorum && !matches!(queue.role, Role::Ephemeral | Role::Tail) {
             // What a replicated queue relies on is replicated too, or the loss of one node would stop its consumers.
             arguments.push(("x-queue-type", text("quorum")));
             if matches!(queue.role, Role::Delay { .. }) {
@@ -172,6 +176,21 @@ impl QueueSpec {
                 arguments.push(("x-overflow", text("reject-publish")));
             }
         }
+        Self::with(queue, arguments)
+    }
+
+    fn of_stream(queue: &Queue, stream: Stream) -> Self {
+        let mut arguments = vec![("x-queue-type", Argument::Text("stream".to_owned()))];
+        if let Some(age) = stream.max_age {
+            arguments.push(("x-max-age", Argument::Text(format!("{}s", age.as_secs()))));
+        }
+        if let Some(bytes) = stream.max_bytes {
+            arguments.push(("x-max-length-bytes", Argument::Number(i64::try_from(bytes).unwrap_or(i64::MAX))));
+        }
+        Self::with(queue, arguments)
+    }
+
+    fn with(queue: &Queue, arguments: Vec<(&str, Argument)>) -> Self {
         let passing = queue.role == Role::Tail;
         Self {
             name: queue.name.clone(),

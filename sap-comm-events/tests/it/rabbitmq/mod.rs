@@ -12,6 +12,7 @@ mod foreign;
 mod old;
 mod reports;
 mod requests;
+mod streams;
 mod topology;
 
 use std::{future::Future, sync::Arc, time::Duration};

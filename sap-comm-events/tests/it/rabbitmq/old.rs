@@ -1,6 +1,6 @@
 //! A broker that is older than what is asked of it.
 
-use sap_comm_events::{Broker, SubscribeError, Subscription};
+use sap_comm_events::{Broker, StreamOffset, SubscribeError, Subscription};
 use sap_comm_testkit::RabbitNode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -51,7 +51,7 @@ async fn older() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_too_old_for_quorum_queues_is_named_with_its_version() {
+async fn a_broker_too_old_for_quorum_queues_or_streams_is_named_with_its_version() {
     let node = RabbitNode::shared().await.unwrap();
     let uri = vhost().await.replace(&format!(":{}/", node.port()), &format!(":{}/", older().await));
     let broker = soon(Broker::connect(&uri, config())).await.unwrap();
@@ -59,6 +59,13 @@ async fn a_broker_too_old_for_quorum_queues_is_named_with_its_version() {
     let error = soon(broker.subscribe(Subscription::new("user.events").quorum(), router)).await.unwrap_err();
     assert!(
         matches!(&error, SubscribeError::Unsupported { needs, version, .. } if needs == "3.10.0" && version.starts_with("3.7.9")),
+        "{error:?}"
+    );
+    let (router, _numbers) = numbers();
+    let stream = Subscription::new("user.events").stream(StreamOffset::First);
+    let error = soon(broker.subscribe(stream, router)).await.unwrap_err();
+    assert!(
+        matches!(&error, SubscribeError::Unsupported { feature: "streams", needs, .. } if needs == "3.9.0"),
         "{error:?}"
     );
     // What every version has works.

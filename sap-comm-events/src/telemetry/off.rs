@@ -1,0 +1,65 @@
+use sap_comm_core::{Context, Event};
+
+use crate::{PublishError, message::Message};
+
+/// Measures nothing.
+#[derive(Debug)]
+pub(crate) struct Telemetry;
+
+/// Not measured.
+pub(crate) struct Sending;
+
+/// Not measured.
+pub(crate) struct Processing;
+
+impl Telemetry {
+    pub(crate) fn new(_system: &'static str) -> Self {
+        Self
+    }
+
+    pub(crate) fn send(
+        &self,
+        _exchange: &str,
+        _head: &Event<()>,
+        _size: usize,
+        context: Context,
+    ) -> (Context, Sending) {
+        (context, Sending)
+    }
+
+    pub(crate) fn consumed(&self, _queue: &str, _group: &str, _count: usize) {}
+
+    pub(crate) fn process(
+        &self,
+        _message: &Message,
+        _queue: &str,
+        _group: &str,
+        context: Context,
+    ) -> (Context, Processing) {
+        (context, Processing)
+    }
+
+    pub(crate) fn process_batch<'a>(
+        &self,
+        _messages: impl ExactSizeIterator<Item = &'a Message>,
+        _queue: &str,
+        _group: &str,
+        context: Context,
+    ) -> (Context, Processing) {
+        (context, Processing)
+    }
+}
+
+impl Sending {
+    pub(crate) fn end(self, _outcome: Result<(), &PublishError>) {}
+}
+
+impl Processing {
+    pub(crate) fn watch<F: Future>(
+        self,
+        handling: F,
+        _failure: impl Fn(&F::Output) -> Option<&str>,
+    ) -> impl Future<Output = F::Output> {
+        handling
+    }
+}
