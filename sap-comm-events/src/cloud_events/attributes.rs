@@ -34,8 +34,15 @@ pub(super) fn of_event<T>(event: &Event<T>, mut add: impl FnMut(&str, &str)) {
     }
 }
 
+/// The unknown fields that may be extensions, by the rules for names; a name occurs once, as it must.
+pub(super) fn extensions<T>(event: &Event<T>) -> impl Iterator<Item = (&str, &RawValue)> {
+    let first = |at: usize, name: &str| event.extensions.iter().take(at).all(|(other, _)| other != name);
+    let all = event.extensions.iter().enumerate();
+    all.filter(move |(at, (name, _))| is_extension(name) && first(*at, name)).map(|(_, extension)| extension)
+}
+
 /// Whether CloudEvents allows an extension of that name: lower-case letters and digits, and no name of its own.
-pub(super) fn is_extension(name: &str) -> bool {
+fn is_extension(name: &str) -> bool {
     const OWN: [&str; 12] = [
         "specversion",
         "id",

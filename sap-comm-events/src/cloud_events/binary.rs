@@ -3,7 +3,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Attributes,
-    attributes::{is_extension, of_event, refuse},
+    attributes::{extensions, of_event, refuse},
 };
 use crate::message::{HeaderValue, Headers};
 
@@ -18,7 +18,7 @@ fn attribute(header: &str) -> Option<&str> {
 pub(crate) fn headers<T>(event: &Event<T>, headers: &mut Headers) {
     let [prefix, _] = PREFIXES;
     of_event(event, |name, text| headers.set(format!("{prefix}{name}"), text.to_owned()));
-    for (name, value) in event.extensions.iter().filter(|(name, _)| is_extension(name)) {
+    for (name, value) in extensions(event) {
         if let Ok(text) = serde_json::from_str::<String>(value.get()) {
             headers.set(format!("{prefix}{name}"), text);
         }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Attributes,
-    attributes::{is_extension, of_event, refuse},
+    attributes::{extensions, of_event, refuse},
 };
 
 /// The event as the JSON of a CloudEvent.
@@ -52,7 +52,7 @@ impl<T: Serialize> Serialize for Structured<'_, T> {
             }
         });
         added?;
-        for (name, value) in event.extensions.iter().filter(|(name, value)| is_extension(name) && is_scalar(value)) {
+        for (name, value) in extensions(event).filter(|(_, value)| is_scalar(value)) {
             map.serialize_entry(name, value)?;
         }
         map.serialize_entry("datacontenttype", "application/json")?;
@@ -86,6 +86,14 @@ mod tests {
         assert_eq!((back.timestamp, &back.correlation_id), (event.timestamp, &event.correlation_id));
         assert_eq!((back.data.get(), &back.metadata), (event.data.get(), &event.metadata));
         assert_eq!(back.extensions.get("tenant"), Some("\"acme\""));
+    }
+
+    #[test]
+    fn an_unknown_field_that_came_twice_is_one_extension() {
+        let twice = ENVELOPE.replace(r#""tenant":"acme""#, r#""tenant":"acme","tenant":"other""#);
+        let event = RawEvent::from_json(twice.as_bytes()).unwrap();
+        let back = from_json(&to_json(&event).unwrap()).unwrap();
+        assert_eq!(back.extensions.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["tenant"]);
     }
 
     #[test]

@@ -61,13 +61,9 @@ pub(super) fn of(message: &Message) -> BasicProperties {
 /// The message that was delivered, from us or from anybody.
 pub(super) fn message(delivery: Delivery) -> Message {
     let Delivery { routing_key, properties, data, .. } = delivery;
-    let text = |field: &Option<ShortString>| field.as_ref().map(ToString::to_string);
+    let text = |field: &Option<ShortString>| said(field).map(str::to_owned);
     let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
-    let content = Content::of(
-        properties.content_type().as_ref().map(ShortString::as_str),
-        properties.content_encoding().as_ref().map(ShortString::as_str),
-        &headers,
-    );
+    let content = Content::of(said(properties.content_type()), said(properties.content_encoding()), &headers);
     Message {
         body: data.into(),
         id: text(properties.message_id()).unwrap_or_default(),
@@ -82,10 +78,15 @@ pub(super) fn message(delivery: Delivery) -> Message {
     }
 }
 
+/// The text of a property. An empty one says nothing, and a copy would not have it.
+fn said(field: &Option<ShortString>) -> Option<&str> {
+    field.as_ref().map(ShortString::as_str).filter(|text| !text.is_empty())
+}
+
 /// The headers that a copy keeps. The broker's own records of deaths and deliveries would mislead about the copy.
 fn headers(table: &FieldTable) -> Headers {
-    const OF_THE_BROKER: [&str; 5] =
-        ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT, super::rungs::HEADERS];
+    const OF_THE_BROKER: [&str; 6] =
+        ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT, super::rungs::HEADERS, super::stream::OFFSET];
     let mut headers = Headers::default();
     for (name, value) in table {
         if OF_THE_BROKER.iter().any(|prefix| name.as_str().starts_with(prefix)) {
@@ -173,6 +174,15 @@ mod tests {
         let message = delivered(BasicProperties::default().with_headers(table));
         assert_eq!(message.headers.iter().collect::<Vec<_>>(), [("kept", &HeaderValue::Bool(true))]);
         assert_eq!((message.event_type.as_str(), message.id.as_str()), ("user.created", ""));
+    }
+
+    #[test]
+    fn an_empty_property_is_none() {
+        let empty = || ShortString::from("");
+        let properties = BasicProperties::default().with_type(empty()).with_content_type(empty());
+        let message = delivered(properties.with_correlation_id(empty()).with_reply_to(empty()));
+        assert_eq!((message.event_type.as_str(), message.content), ("user.created", Content::default()));
+        assert_eq!((message.correlation_id, message.reply_to), (None, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use lapin::{
-    Channel, Confirmation,
+    Channel, Confirmation, ErrorKind,
     message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
@@ -216,7 +216,8 @@ impl PublishChannel {
 
     /// Tells a lost connection from a closed channel; a job alone in flight is the reason for the latter.
     fn ended(&mut self, live: &Live, error: &lapin::Error) -> End {
-        if !live.connection.status().connected() {
+        // The client library may not have noticed yet that the socket failed, and no job is to blame for that.
+        if !live.connection.status().connected() || matches!(error.kind(), ErrorKind::IOError(_)) {
             return End::Lost;
         }
         let alone = self.window.len() == 1;
