@@ -23,6 +23,7 @@ use crate::{EventFormat, topology::check_name};
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerConfig {
     pub(crate) service: String,
+    pub(crate) nodes: Vec<String>,
     #[serde(with = "duration")]
     pub(crate) connect_timeout: Duration,
     #[serde(with = "duration")]
@@ -62,6 +63,7 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
             service: String::new(),
+            nodes: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             publish_deadline: Duration::from_secs(30),
             queue_capacity: 10_000,
@@ -84,6 +86,15 @@ impl BrokerConfig {
     /// The defaults, for a service: its name is the source of its events and its default consumer group.
     pub fn new(service: impl Into<String>) -> Self {
         Self { service: service.into(), ..Self::default() }
+    }
+
+    /// Further nodes of the broker, as `host` or `host:port`, which must know each other: entered with the user, the virtual host and
+    /// the encryption of the URL, and tried in turn with it. None: the URL may hold commas, or name one node. In memory there are
+    /// no nodes.
+    #[must_use]
+    pub fn nodes(mut self, nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.nodes = nodes.into_iter().map(Into::into).collect();
+        self
     }
 
     /// How long [`Broker::connect`](super::Broker::connect) tries. 5 s: a wrong address shows soon, a starting broker is awaited.
@@ -193,6 +204,9 @@ impl BrokerConfig {
     /// # Errors
     /// Names the first option that cannot be.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        for node in &self.nodes {
+            check_node(node)?;
+        }
         check_name("service", &self.service).map_err(|error| ConfigError::new("service", error))?;
         let positive = |name: &str, valid: bool| match valid {
             true => Ok(()),
@@ -223,6 +237,19 @@ impl BrokerConfig {
             }
             None => self.tls.validate(),
         }
+    }
+}
+
+/// Nothing but a host and a port: a URL would bring a password to where none belongs.
+fn check_node(node: &str) -> Result<(), ConfigError> {
+    let url = url::Url::parse(&format!("amqp://{node}"));
+    let bare = |url: &url::Url| {
+        let rest = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
+        rest && url.host_str().is_some() && url.username().is_empty() && !node.contains('@')
+    };
+    match url {
+        Ok(url) if bare(&url) => Ok(()),
+        _ => Err(ConfigError::new("nodes", "each must be host or host:port, without user, scheme or path")),
     }
 }
 

@@ -16,7 +16,7 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match (&self.cert_file, &self.key_file) {
             (Some(_), None) => Err(ConfigError::new("tls.key_file", "is missing, and tls.cert_file is given")),
             (None, Some(_)) => Err(ConfigError::new("tls.cert_file", "is missing, and tls.key_file is given")),

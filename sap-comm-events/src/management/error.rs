@@ -19,6 +19,17 @@ pub enum ManagementError {
     /// The user or the password is wrong, or the user lacks the tag `management`.
     #[error("the management API refuses the user: are its password and its tag `management` right?")]
     Forbidden,
+    /// A file of the TLS options cannot be used.
+    #[error(transparent)]
+    Config(#[from] sap_comm_core::config::ConfigError),
+    /// No encrypted connection could be made.
+    #[error("cannot make a TLS connection to the management API at {address}: {reason}")]
+    Tls {
+        /// Its URL, without user and password.
+        address: String,
+        /// What the TLS library said.
+        reason: String,
+    },
     /// There is no such virtual host.
     #[error("the management API knows no virtual host {vhost:?}")]
     NoVhost {

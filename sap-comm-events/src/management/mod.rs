@@ -1,6 +1,7 @@
 //! What only RabbitMQ's management HTTP API tells: which queues there are, their arguments and bindings.
 
 mod error;
+mod tls;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -8,6 +9,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -17,7 +19,7 @@ use url::Url;
 
 pub use error::ManagementError;
 
-use crate::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TopologySpec};
+use crate::{Argument, BindingSpec, ExchangeSpec, QueueSpec, TlsConfig, TopologySpec};
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +31,7 @@ const MAX_BODY: usize = 64 << 20;
 pub struct Management {
     base: Url,
     authorization: String,
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
 #[derive(Deserialize)]
@@ -60,18 +62,24 @@ struct Binding {
 }
 
 impl Management {
-    /// A client of `http://user:password@host:15672`; nothing is asked yet.
+    /// A client of `http://user:password@host:15672`, or of `https://…:15671` with the machine's own authorities; nothing is
+    /// asked yet.
     ///
     /// # Errors
-    /// When it is no such URL. `https` is not spoken: use a tunnel, or an address within the cluster.
+    /// When it is no such URL.
     pub fn new(url: &str) -> Result<Self, ManagementError> {
+        Self::with_tls(url, &TlsConfig::default())
+    }
+
+    /// Like [`Management::new`], with other authorities, or a certificate of ours, for `https`.
+    ///
+    /// # Errors
+    /// When it is no such URL, or a file of `tls` cannot be read.
+    pub fn with_tls(url: &str, tls: &TlsConfig) -> Result<Self, ManagementError> {
         let invalid = |reason: String| ManagementError::Url { reason };
         let mut base = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
         match base.scheme() {
-            "http" if base.host_str().is_some() => {}
-            "https" => {
-                return Err(invalid("https is not supported: expected http://user:password@host:15672".to_owned()));
-            }
+            "http" | "https" if base.host_str().is_some() => {}
             _ => return Err(invalid("expected http://user:password@host:15672".to_owned())),
         }
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -80,7 +88,7 @@ impl Management {
         let authorization = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
         // They travel in the header, and show nowhere else. Whatever has a host takes both.
         let _ = (base.set_username(""), base.set_password(None));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = Client::builder(TokioExecutor::new()).build(tls::connector(tls)?);
         Ok(Self { base, authorization, client })
     }
 
@@ -136,7 +144,10 @@ impl Management {
             .header(header::ACCEPT, "application/json")
             .body(Empty::new())
             .map_err(|error| self.unavailable(error.to_string()))?;
-        let answer = self.client.request(request).await.map_err(|error| self.unavailable(causes(&error)))?;
+        let answer = self.client.request(request).await.map_err(|error| match tls::cause(&error) {
+            Some(reason) => ManagementError::Tls { address: self.base.as_str().to_owned(), reason },
+            None => self.unavailable(causes(&error)),
+        })?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(ManagementError::Forbidden),
@@ -192,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_is_refused() {
-        for url in ["https://rabbit:15671", "rabbit:15672", "amqp://rabbit", "http:"] {
+        for url in ["rabbit:15672", "amqp://rabbit", "http:", "https:"] {
             let error = Management::new(url).unwrap_err().to_string();
             assert!(error.starts_with("invalid management URL: "), "{error}");
         }

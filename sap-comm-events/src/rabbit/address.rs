@@ -33,9 +33,14 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Reads one URL, or several with commas between them.
-    pub(super) fn parse(text: &str, tls: &TlsConfig) -> Result<Self, ConnectError> {
-        let nodes = urls(text).into_iter().map(|url| Address::parse(url, tls).map(Arc::new));
+    /// Reads one URL, or several with commas between them; `nodes` are further hosts for the first of them.
+    pub(super) fn parse(text: &str, nodes: &[String], tls: &TlsConfig) -> Result<Self, ConnectError> {
+        let mut urls: Vec<_> = urls(text).into_iter().map(str::to_owned).collect();
+        let first = urls[0].clone();
+        for node in nodes {
+            urls.push(at_node(&first, node)?);
+        }
+        let nodes = urls.iter().map(|url| Address::parse(url, tls).map(Arc::new));
         Ok(Self { nodes: nodes.collect::<Result<_, _>>()?, current: 0 })
     }
 
@@ -73,6 +78,15 @@ fn urls(text: &str) -> Vec<&str> {
     }
     urls.push(text[start..].trim());
     urls
+}
+
+/// `url` with the host and port of `node`.
+fn at_node(url: &str, node: &str) -> Result<String, ConnectError> {
+    let invalid = |reason: String| ConnectError::Url { reason };
+    let mut url = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
+    let node = Url::parse(&format!("amqp://{node}")).map_err(|error| invalid(format!("node {node:?}: {error}")))?;
+    let moved = url.set_host(node.host_str()).is_ok() && url.set_port(node.port()).is_ok();
+    if moved { Ok(url.into()) } else { Err(invalid("it has no host that a node could stand for".to_owned())) }
 }
 
 impl Address {
@@ -162,7 +176,7 @@ mod tests {
     #[test]
     fn several_urls_stand_between_commas() {
         let shown = |text: &str| {
-            let mut addresses = Addresses::parse(text, &TlsConfig::default()).unwrap();
+            let mut addresses = Addresses::parse(text, &[], &TlsConfig::default()).unwrap();
             let mut shown = vec![addresses.current().shown()];
             while !addresses.advance() {
                 shown.push(addresses.current().shown());
@@ -171,7 +185,19 @@ mod tests {
         };
         assert_eq!(shown("amqp://a:1/v, amqps://u:p@b/v,amqp://c:3"), ["a:1", "b:5671", "c:3"]);
         assert_eq!(shown("amqp://u:p,w@a:1"), ["a:1"]);
-        assert!(Addresses::parse("amqp://a,amqp://", &TlsConfig::default()).is_err());
+        assert!(Addresses::parse("amqp://a,amqp://", &[], &TlsConfig::default()).is_err());
+    }
+
+    #[test]
+    fn nodes_are_entered_as_the_url_says() {
+        let nodes = ["b".to_owned(), "c:1".to_owned(), "[::1]:2".to_owned()];
+        let addresses = Addresses::parse("amqps://u:p@a:9/v?heartbeat=3", &nodes, &TlsConfig::default()).unwrap();
+        let shown: Vec<_> = addresses.nodes.iter().map(|node| node.shown()).collect();
+        assert_eq!(shown, ["a:9", "b:5671", "c:1", "[::1]:2"]);
+        for node in &addresses.nodes {
+            assert_eq!((node.user().as_str(), node.uri.vhost.as_str()), ("u", "v"));
+            assert!(node.is_encrypted() && node.uri.query.heartbeat == Some(3));
+        }
     }
 
     #[test]

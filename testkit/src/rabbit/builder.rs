@@ -15,6 +15,7 @@ pub struct RabbitNodeBuilder {
     tls: bool,
     verify_peer: bool,
     expired: bool,
+    management: bool,
     lines: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct Identity {
     pub(super) port: u16,
     pub(super) dist_port: u16,
     pub(super) tls: Option<(u16, TestCa)>,
+    pub(super) management: Option<u16>,
     pub(super) erlang: &'static Erlang,
 }
 
@@ -49,6 +51,12 @@ impl RabbitNodeBuilder {
         self
     }
 
+    /// Also serves the management API, over TLS if the node has that.
+    pub fn management(mut self) -> Self {
+        self.management = true;
+        self
+    }
+
     /// Adds a line to `rabbitmq.conf`, such as `consumer_timeout = 5000`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
@@ -62,7 +70,8 @@ impl RabbitNodeBuilder {
         let erlang = Erlang::of_this_process().await?;
         let name = format!("rabbit{}-{}@localhost", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
         let tls = if self.tls { Some((free_port()?, TestCa::new()?)) } else { None };
-        let identity = Identity { name, port: free_port()?, dist_port: free_port()?, tls, erlang };
+        let management = if self.management { Some(free_port()?) } else { None };
+        let identity = Identity { name, port: free_port()?, dist_port: free_port()?, tls, management, erlang };
 
         let mut home = Home::new(identity.name.clone())?;
         self.write_config(&home, &identity)?;
@@ -96,6 +105,17 @@ impl RabbitNodeBuilder {
                 format!("ssl_options.verify = {verify}"),
                 format!("ssl_options.fail_if_no_peer_cert = {}", self.verify_peer),
             ]);
+            if let Some(port) = identity.management {
+                lines.extend([
+                    "management.ssl.ip = 127.0.0.1".to_owned(),
+                    format!("management.ssl.port = {port}"),
+                    format!("management.ssl.cacertfile = {}", authority.display()),
+                    format!("management.ssl.certfile = {}", certificate.display()),
+                    format!("management.ssl.keyfile = {}", key.display()),
+                ]);
+            }
+        } else if let Some(port) = identity.management {
+            lines.extend(["management.tcp.ip = 127.0.0.1".to_owned(), format!("management.tcp.port = {port}")]);
         }
         lines.extend(self.lines.iter().cloned());
         home.write("rabbitmq.conf", lines.join("\n") + "\n").map(drop)
@@ -106,7 +126,8 @@ fn set_environment(home: &mut Home, identity: &Identity) -> Result<(), TestkitEr
     let cookie = home.write(".erlang.cookie", &identity.erlang.cookie)?;
     std::fs::set_permissions(&cookie, PermissionsExt::from_mode(0o400))
         .map_err(TestkitError::io("protect the cookie"))?;
-    let plugins = home.write("enabled_plugins", "[].\n")?;
+    let plugins = if identity.management.is_some() { "[rabbitmq_management].\n" } else { "[].\n" };
+    let plugins = home.write("enabled_plugins", plugins)?;
     let dir = home.dir().to_owned();
     for (key, name) in [
         ("RABBITMQ_MNESIA_BASE", "data"),

@@ -82,6 +82,13 @@ impl RabbitNode {
         self.identity.tls.as_ref().map(|(port, _)| *port)
     }
 
+    /// `http://…` or `https://…` of the management API, if the node was built with it.
+    pub fn management_url(&self) -> Option<String> {
+        let port = self.identity.management?;
+        let scheme = if self.identity.tls.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://guest:guest@localhost:{port}"))
+    }
+
     /// The certificate of the authority that signed the node's own, PEM.
     pub fn ca_pem(&self) -> Option<&str> {
         self.identity.tls.as_ref().map(|(_, ca)| ca.pem())

@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     /// The key of our own certificate, PEM
     #[arg(long, value_name = "FILE", global = true, requires = "cert_file")]
     key_file: Option<PathBuf>,
-    /// RabbitMQ's management API, as http://user:password@host:15672
+    /// RabbitMQ's management API, as http://user:password@host:15672 or https://…:15671
     #[arg(long, env = "SAP_BROKER_MANAGEMENT", hide_env_values = true, value_name = "URL", global = true)]
     pub(crate) management: Option<String>,
 }

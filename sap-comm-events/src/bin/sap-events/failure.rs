@@ -33,7 +33,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Usage(_) | Self::File { .. } => 2,
             Self::Connect(ConnectError::Config(_) | ConnectError::Scheme { .. } | ConnectError::Url { .. })
-            | Self::Management(ManagementError::Url { .. })
+            | Self::Management(ManagementError::Url { .. } | ManagementError::Config(_))
             | Self::DeadLetters(DeadLetterError::Option { .. })
             | Self::Subscribe(SubscribeError::Name { .. }) => 2,
             Self::Connect(_) | Self::Management(_) => 4,

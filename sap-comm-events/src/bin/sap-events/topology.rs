@@ -48,5 +48,5 @@ pub(crate) fn read(file: &Path) -> Result<TopologySpec, Failure> {
 
 /// Everything that the broker has in the virtual host.
 pub(crate) async fn found(management: &str, connection: &Connection) -> Result<TopologySpec, Failure> {
-    Ok(Management::new(management)?.topology(&connection.vhost()?).await?)
+    Ok(Management::with_tls(management, &connection.tls())?.topology(&connection.vhost()?).await?)
 }

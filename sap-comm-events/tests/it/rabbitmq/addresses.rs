@@ -37,6 +37,22 @@ async fn a_node_that_is_lost_is_left_for_the_next() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_the_configuration_are_tried_with_the_url() {
+    let here = vhost().await;
+    let port = RabbitNode::shared().await.unwrap().port();
+    let away = here.replace(&format!(":{port}/"), &format!(":{}/", free_port().unwrap()));
+    let nodes = config().nodes([format!("127.0.0.1:{}", free_port().unwrap()), format!("127.0.0.1:{port}")]);
+    for _ in 0..4 {
+        let broker = soon(Broker::connect(&away, nodes.clone())).await.unwrap();
+        assert!(broker.health().is_ready());
+    }
+    for node in ["amqp://a", "u:secret@a", "a/vhost", ""] {
+        let error = Broker::connect(&here, config().nodes([node])).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains("nodes") && !error.contains("secret"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn what_every_node_refuses_is_said_at_once() {
     let wrong = vhost().await.replace("guest:guest@", "guest:secret@");

@@ -1,8 +1,16 @@
 //! Events of one key stay in order, however many relays share the work.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use sap_comm_core::Event;
+use sap_comm_events::{Broker, BrokerConfig};
 
 use crate::{
     events::UserCreated,
@@ -39,6 +47,35 @@ on_both_databases! {
         for relay in relays {
             relay.stop().await.unwrap();
         }
+        assert!(sink.so_far().is_empty(), "nothing is sent twice");
+    }
+
+    async fn events_of_a_key_are_sent_ahead_of_their_confirms_in_their_order(stage: &Stage) {
+        let (pool, outbox) = stage.outbox().await;
+        let broker = Broker::memory(BrokerConfig::new("note-service").queue_capacity(1)).unwrap();
+        let mut sink = Sink::new(&broker).await;
+        let mut transaction = stage.begin(&pool).await;
+        for number in 0..60 {
+            outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", number)).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let most = Arc::new(AtomicUsize::new(0));
+        let (watched, seen) = (broker.clone(), Arc::clone(&most));
+        let watching = tokio::spawn(async move {
+            loop {
+                seen.fetch_max(watched.health().pending, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let relay = outbox.relay(broker.clone(), brisk().key_window(8)).unwrap();
+        for number in 0..60 {
+            assert_eq!(sink.number().await, number);
+        }
+        all_sent(&outbox).await;
+        watching.abort();
+        relay.stop().await.unwrap();
+        let most = most.load(Ordering::Relaxed);
+        assert!((2..=8).contains(&most), "{most} at once");
         assert!(sink.so_far().is_empty(), "nothing is sent twice");
     }
 
