@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt, future,
+    stream::{self, FuturesUnordered},
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
@@ -92,16 +95,16 @@ impl Desk {
         tally
     }
 
-    /// Publishes events one after the other, up to the first that fails: those behind it must not overtake it.
+    /// Publishes events in their order, so many ahead of their confirms, up to the first that fails: those behind it must not
+    /// overtake it, and those sent already are sent again after it.
     async fn publish_lane(&self, lane: Vec<Entry>, lease: &Lease, done: mpsc::Sender<(i64, Fate)>) {
-        for entry in lane {
-            if Instant::now() >= *lease.until.lock() {
-                return;
-            }
-            let fate = self.publish_one(&entry).await;
+        let in_time = stream::iter(lane).take_while(|_| future::ready(Instant::now() < *lease.until.lock()));
+        let started = in_time.map(|entry| async move { (entry.number, self.publish_one(&entry).await) });
+        let mut published = std::pin::pin!(started.buffered(self.config.key_window));
+        while let Some((number, fate)) = published.next().await {
             let failed = matches!(fate, Fate::Failed { .. });
             // The receiver outlives every lane.
-            if done.send((entry.number, fate)).await.is_err() || failed {
+            if done.send((number, fate)).await.is_err() || failed {
                 return;
             }
         }

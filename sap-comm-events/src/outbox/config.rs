@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct RelayConfig {
     pub(super) batch: u32,
+    pub(super) key_window: usize,
     #[serde(with = "duration")]
     pub(super) poll_interval: Duration,
     #[serde(with = "duration")]
@@ -39,6 +40,7 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             batch: 100,
+            key_window: 1,
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(15),
             backoff: Duration::from_secs(1),
@@ -66,6 +68,17 @@ impl RelayConfig {
     #[must_use]
     pub fn batch(mut self, events: u32) -> Self {
         self.batch = events;
+        self
+    }
+
+    /// How many events of one ordering key are sent ahead of their confirms. 1: strictly one after the other, which is as many
+    /// a second as the broker confirms one by one; RabbitMQ takes up to some hundred milliseconds for one on a busy queue.
+    ///
+    /// With more, the order still holds over lost connections. Only an event whose publish fails, since it is unroutable,
+    /// refused, or not confirmed within the publish deadline, may then come behind those that were sent after it.
+    #[must_use]
+    pub fn key_window(mut self, events: usize) -> Self {
+        self.key_window = events;
         self
     }
 
@@ -128,6 +141,12 @@ impl RelayConfig {
         if !(1..=10_000).contains(&self.batch) {
             return Err(ConfigError::new("batch", format_args!("{} must lie within 1 and 10000", self.batch)));
         }
+        if !(1..=10_000).contains(&self.key_window) {
+            return Err(ConfigError::new(
+                "key_window",
+                format_args!("{} must lie within 1 and 10000", self.key_window),
+            ));
+        }
         let least = Duration::from_millis(1);
         for (name, value, least) in [
             ("poll_interval", self.poll_interval, least),
@@ -165,6 +184,7 @@ mod tests {
     fn a_wrong_option_is_named() {
         for (json, name) in [
             (r#"{"batch": 0}"#, "batch: 0"),
+            (r#"{"key_window": 0}"#, "key_window: 0"),
             (r#"{"lease": "1ms"}"#, "lease: 1ms"),
             (r#"{"max_backoff": "10ms"}"#, "max_backoff: 10ms"),
             (r#"{"poll": "1s"}"#, "poll"),

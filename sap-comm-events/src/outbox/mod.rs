@@ -6,7 +6,8 @@
 //! [`Inbox`](crate::inbox::Inbox).
 //!
 //! - Events without a key are sent in the order they were written, as long as none fails.
-//! - Events with the same ordering key are sent strictly one after the other, by however many relays. That is the order
+//! - Events with the same ordering key are sent strictly one after the other, by however many relays;
+//!   [`RelayConfig::key_window`] sends several ahead of their confirms. That is the order
 //!   of their `write` calls; transactions that write the same key at once are ordered by whatever lock they share.
 //! - The context of the writer (trace, request id, principal) is that of the publish.
 //!
