@@ -33,6 +33,8 @@ pub enum Client {
     LapinAwaited,
     /// amqplib on Node, at its best setting.
     Amqplib,
+    /// ruststream-lapin, a program of its own: `benches/ruststream`.
+    RuststreamLapin,
     /// A bounded channel of tokio with boxed events.
     TokioChannel,
 }
@@ -46,6 +48,7 @@ impl Client {
             Self::LapinPipelined => "lapin-pipelined",
             Self::LapinAwaited => "lapin-awaited",
             Self::Amqplib => "amqplib",
+            Self::RuststreamLapin => "ruststream-lapin",
             Self::TokioChannel => "tokio-channel",
         }
     }
@@ -61,7 +64,9 @@ impl Client {
             Self::LapinPipelined => lapin_pipelined::run(setting, &arrivals).await,
             Self::LapinAwaited => lapin_awaited::run(setting, &arrivals).await,
             Self::TokioChannel => tokio_channel::run(setting, &arrivals).await,
-            Self::Amqplib => Err(BenchError::Client { client: self.name(), reason: "it runs in Node".to_owned() }),
+            Self::Amqplib | Self::RuststreamLapin => {
+                Err(BenchError::Client { client: self.name(), reason: "it is a program of its own".to_owned() })
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ pub(super) const LATENCY: &str = "latency-half-load";
 pub(super) const MEMORY: &str = "memory-bus";
 pub(super) const NAMES: [&str; 4] = [CLASSIC, LATENCY, QUORUM, MEMORY];
 
-const ON_RABBITMQ: &[Client] = &[Client::SapComm, Client::LapinPipelined, Client::LapinAwaited, Client::Amqplib];
+const ON_RABBITMQ: &[Client] =
+    &[Client::SapComm, Client::LapinPipelined, Client::LapinAwaited, Client::Amqplib, Client::RuststreamLapin];
 const IN_MEMORY: &[Client] = &[Client::SapComm, Client::TokioChannel];
 const THROUGHPUT: &[Metric] = &[Metric::Rate, Metric::Cpu];
 
@@ -56,7 +57,8 @@ impl Case {
         if let Some(rate) = self.load.rate {
             eprintln!("{}: open loop at {rate:.0} msg/s, half of the slowest client's maximum", self.name);
         }
-        let mut runs: Vec<(Client, Vec<Figures>)> = self.clients.iter().map(|client| (*client, Vec::new())).collect();
+        let clients = self.clients.iter().filter(|client| child::is_ready(**client));
+        let mut runs: Vec<(Client, Vec<Figures>)> = clients.map(|client| (*client, Vec::new())).collect();
         for round in 0..rounds {
             for place in 0..runs.len() {
                 let index = (place + round as usize) % runs.len();

@@ -52,6 +52,7 @@ impl Options {
 pub async fn events(options: &Options, out: &mut impl Write) -> Result<(), BenchError> {
     machine::describe(options)?;
     if [case::CLASSIC, case::LATENCY, case::QUORUM].iter().any(|name| options.wants(name)) {
+        child::prepare().await;
         let node = RabbitNode::start().await?;
         machine::describe_broker(&node).await?;
         on_rabbitmq(options, &node, out).await?;

@@ -4,7 +4,7 @@ use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use sap_comm::{
     BoxError, Context, Event,
-    events::{BrokerConfig, EventRouter, HandlerError, Subscription, inbox::Inbox},
+    events::{BrokerConfig, EventRouter, HandlerError, OrderingKey, Subscription, inbox::Inbox},
 };
 use sqlx::{
     Row, SqlitePool,
@@ -19,6 +19,8 @@ use crate::{
 };
 
 const PREFETCH: u16 = 50;
+/// Keys that are handled at once.
+const CONCURRENCY: usize = 4;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Events are redelivered for the run's own deeds; none is to be taken for one that kills its consumer.
 const MAX_REDELIVERIES: u32 = 100_000;
@@ -63,8 +65,10 @@ pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) 
             }
         }
     });
-    // Order outlives a connection only so.
+    // Order outlives a connection only with one active consumer, and retries only where they hold their key.
+    let by_key = OrderingKey::from_fn(|event| serde_json::from_str::<Step>(event.data.get()).ok().map(|step| step.key));
     let subscription = Subscription::new(exchange(partition)).single_active();
+    let subscription = subscription.concurrency(CONCURRENCY).ordered_by(by_key);
     let subscription = if quorum { subscription.quorum() } else { subscription };
     let subscription = loop {
         match broker.subscribe(subscription.clone(), router.clone()).await {
