@@ -184,8 +184,11 @@ mod tests {
         let mut events = 0;
         for _ in 0..30_000 {
             let mut input = seeds[rng.usize(..seeds.len())].clone();
-            for _ in 0..rng.usize(1..6) {
-                let at = rng.usize(..=input.len());
+            // The body alone, or the properties too.
+            let body = 2 + usize::from(u16::from_be_bytes([input[0], input[1]]));
+            let from = if rng.bool() { body } else { 0 };
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(from.min(input.len())..=input.len());
                 let end = rng.usize(at..=input.len().min(at + 16));
                 match rng.u8(..5) {
                     0 if at < input.len() => input[at] = rng.u8(..),

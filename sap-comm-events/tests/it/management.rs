@@ -15,9 +15,7 @@ use crate::{
 fn trusting(node: &RabbitNode, directory: &tempfile::TempDir) -> (PathBuf, TlsConfig) {
     let file = directory.path().join("ca.pem");
     std::fs::write(&file, node.ca_pem().unwrap()).unwrap();
-    let mut tls = TlsConfig::default();
-    tls.ca_file = Some(file.clone());
-    (file, tls)
+    (file.clone(), TlsConfig { ca_file: Some(file), ..TlsConfig::default() })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,8 +73,7 @@ async fn an_expired_certificate_of_the_management_api_is_named() {
 
 #[test]
 fn a_file_of_the_tls_options_is_named() {
-    let mut tls = TlsConfig::default();
-    tls.ca_file = Some("/nowhere/ca.pem".into());
+    let tls = TlsConfig { ca_file: Some("/nowhere/ca.pem".into()), ..TlsConfig::default() };
     let error = Management::with_tls("https://rabbit:15671", &tls).unwrap_err().to_string();
     assert!(error.contains("tls.ca_file") && error.contains("/nowhere/ca.pem"), "{error}");
 }

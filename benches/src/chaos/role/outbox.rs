@@ -18,8 +18,11 @@ use crate::{
     chaos::{Step, exchange},
 };
 
-/// Each event of a key awaits its confirm, which takes a slow cluster a tenth of a second.
-const PACE: Duration = Duration::from_millis(120);
+const PACE: Duration = Duration::from_millis(40);
+/// How many events of a key are ahead of their confirms: one by one, a busy queue confirms no faster than they are written.
+const AHEAD: usize = 16;
+/// Longer than any fault, since an event that fails gives up its place.
+const DEADLINE: Duration = Duration::from_secs(90);
 /// So that a killed relay's claims are free soon.
 const LEASE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
@@ -33,8 +36,9 @@ pub(super) async fn run(role: &Role, partitions: u32, desk: &Desk) -> Result<(),
     outbox.migrate().await.map_err(refused)?;
     let already: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.map_err(refused)?;
     desk.counts.done.store(already.unsigned_abs(), Ordering::Relaxed);
-    let broker = role.connect(BrokerConfig::new("chaos").publish_deadline(Duration::from_secs(5))).await?;
-    let config = RelayConfig::new().lease(LEASE).poll_interval(POLL).backoff(POLL).max_backoff(POLL * 5);
+    let broker = role.connect(BrokerConfig::new("chaos").publish_deadline(DEADLINE)).await?;
+    let config =
+        RelayConfig::new().key_window(AHEAD).lease(LEASE).poll_interval(POLL).backoff(POLL).max_backoff(POLL * 5);
     let relay = outbox.relay(broker.clone(), config).map_err(refused)?;
 
     let mut pace = interval(PACE);
