@@ -37,6 +37,9 @@ pub struct Options {
     /// Messages a run on a classic queue; the other cases follow from it
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     messages: u32,
+    /// Leave out ruststream-lapin, whose program is built first, outside the workspace
+    #[arg(long)]
+    without_ruststream: bool,
 }
 
 impl Options {
@@ -52,7 +55,9 @@ impl Options {
 pub async fn events(options: &Options, out: &mut impl Write) -> Result<(), BenchError> {
     machine::describe(options)?;
     if [case::CLASSIC, case::LATENCY, case::QUORUM].iter().any(|name| options.wants(name)) {
-        child::prepare().await;
+        if !options.without_ruststream {
+            child::prepare().await;
+        }
         let node = RabbitNode::start().await?;
         machine::describe_broker(&node).await?;
         on_rabbitmq(options, &node, out).await?;
