@@ -11,14 +11,17 @@ mod circuit_breaker;
 mod classify;
 mod clock;
 mod config;
+mod contain;
 mod deadline;
 mod fallback;
 mod hedge;
 mod name;
+mod numbering;
 mod pipeline;
 mod random;
 mod rate_limit;
 mod retry;
+mod scoped;
 mod service;
 mod sync;
 mod thread_number;
@@ -47,7 +50,7 @@ pub use circuit_breaker::{
 pub use circuit_breaker::{FailsafePolicy, WindowPolicy};
 pub use classify::{Classify, HttpStatus, Outcome, Standard, is_rejection, parse_retry_after};
 pub use deadline::{Deadline, DeadlineError, DeadlineExceeded, DeadlineFuture, DeadlineLayer, DeadlineService};
-pub use fallback::{Fallback, FallbackFuture, FallbackLayer, FallbackService};
+pub use fallback::{Answer, Fallback, FallbackFuture, FallbackLayer, FallbackService, ForResults, NoFallback};
 pub use hedge::{Hedge, HedgeBuilder, HedgeConfig, HedgeFuture, HedgeLayer, HedgeService};
 pub use name::Name;
 pub use pipeline::{

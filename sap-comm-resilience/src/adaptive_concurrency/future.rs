@@ -74,7 +74,7 @@ where
                 Entry::Inside(_) => {
                     let result = ready!(call.as_mut().poll(cx));
                     if let Entry::Inside(permit) = std::mem::replace(this.entry, Entry::Left) {
-                        permit.settle(this.limit.judge(this.classifier.classify(&result), result.as_ref().err()));
+                        permit.settle(this.limit.judge(this.classifier.judge(&result), result.as_ref().err()));
                     }
                     return Poll::Ready(result.map_err(AdaptiveConcurrencyError::inner));
                 }

@@ -120,7 +120,7 @@ impl AdaptiveConcurrency {
     {
         let permit = self.acquire().await.map_err(AdaptiveConcurrencyError::limited)?;
         let result = op().await;
-        permit.settle(self.judge(classifier.classify(&result), result.as_ref().err()));
+        permit.settle(self.judge(classifier.judge(&result), result.as_ref().err()));
         result.map_err(AdaptiveConcurrencyError::inner)
     }
 

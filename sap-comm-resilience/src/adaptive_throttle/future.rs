@@ -49,7 +49,7 @@ where
         }
         let result = ready!(this.call.poll(cx));
         if let Some(Ok(permit)) = this.verdict.take() {
-            permit.settle(this.classifier.classify(&result));
+            permit.settle(this.classifier.judge(&result));
         }
         Poll::Ready(result.map_err(AdaptiveThrottleError::inner))
     }

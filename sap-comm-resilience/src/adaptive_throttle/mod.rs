@@ -122,7 +122,7 @@ impl AdaptiveThrottle {
     {
         let permit = self.try_acquire().map_err(AdaptiveThrottleError::throttled)?;
         let result = op().await;
-        permit.settle(classifier.classify(&result));
+        permit.settle(classifier.judge(&result));
         result.map_err(AdaptiveThrottleError::inner)
     }
 

@@ -56,25 +56,22 @@ const HALF_OPEN_RETRY: u64 = 1_000_000_000;
 
 impl Engine {
     /// A pass, or the nanoseconds to wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Pass, u64> {
         let reading = self.word.load();
-        if reading.is_closed() {
-            Ok(self.pass(reading))
-        } else if reading.is_open() {
-            self.admit_when_open(reading).into_result()
-        } else {
-            self.admit_otherwise(reading, self.clock.now()).into_result()
+        if reading.is_closed() && !self.tuning.times_calls() {
+            return Ok(Pass::call(reading, UNTIMED));
         }
+        self.admit_at(reading).into_result()
     }
 
     /// A leaf of its own: a dependency that is down costs its callers one reading of the clock and little more.
     #[inline(never)]
-    fn admit_when_open(&self, reading: Reading) -> Answer {
+    fn admit_at(&self, reading: Reading) -> Answer {
         let now = self.clock.now();
         match self.until_reset(now) {
-            0 => self.admit_otherwise(reading, now),
-            wait => Answer::refuse(wait),
+            wait if wait > 0 && reading.is_open() => Answer::refuse(wait),
+            _ => self.admit_otherwise(reading, now),
         }
     }
 
@@ -84,18 +81,17 @@ impl Engine {
         self.open_until.load(Ordering::Acquire).saturating_sub(now)
     }
 
-    #[inline]
-    fn pass(&self, reading: Reading) -> Pass {
-        Pass::call(reading, if self.tuning.times_calls() { self.clock.now() } else { UNTIMED })
+    fn pass(&self, reading: Reading, now: u64) -> Pass {
+        Pass::call(reading, if self.tuning.times_calls() { now } else { UNTIMED })
     }
 
     #[inline(never)]
     fn admit_otherwise(&self, mut reading: Reading, now: u64) -> Answer {
         loop {
             let answer = match reading.phase() {
-                Phase::Closed => Some(self.pass(reading).into()),
+                Phase::Closed => Some(self.pass(reading, now).into()),
                 Phase::Ramping => match self.ramp.admit(now) {
-                    Admission::Admit => Some(self.pass(reading).into()),
+                    Admission::Admit => Some(self.pass(reading, now).into()),
                     Admission::Refuse(after) => Some(Answer::refuse(after)),
                     Admission::Over => {
                         self.word.end_ramp(reading);
@@ -168,14 +164,14 @@ impl Engine {
         if self.word.load().generation() != generation {
             return;
         }
-        let now = if self.window.is_of_time() || started != UNTIMED { self.clock.now() } else { 0 };
-        let slow = started != UNTIMED && self.tuning.is_slow(now.saturating_sub(started));
-        let sample = Sample { failed, slow };
-        self.window.record(generation, now, sample);
         if !failed {
             self.consecutive.succeeded(generation);
             self.policy.succeeded();
         }
+        let now = if self.window.is_of_time() || started != UNTIMED { self.clock.now() } else { 0 };
+        let slow = started != UNTIMED && self.tuning.is_slow(now.saturating_sub(started));
+        let sample = Sample { failed, slow };
+        self.window.record(generation, now, sample);
         if failed || slow {
             self.judge(generation, now, sample);
         }

@@ -1,7 +1,4 @@
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::VecDeque;
 
 use futures_util::Stream;
 use parking_lot::Mutex;
@@ -9,7 +6,7 @@ use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{State, TripReason};
-use crate::Name;
+use crate::{Name, contain::contained};
 
 /// Why a breaker changed its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -132,9 +129,7 @@ impl Announcer {
                 tracing::warn!(missed, "breaker transitions were missed");
             }
             // Nobody listens: nothing is lost.
-            if catch_unwind(AssertUnwindSafe(|| self.sender.send(transition).is_ok())).is_err() {
-                tracing::error!("a reader of transitions panicked when it was woken");
-            }
+            contained("a reader of transitions, when it was woken,", || self.sender.send(transition).is_ok());
             outbox = self.outbox.lock();
         }
         outbox.sending = false;
@@ -146,9 +141,7 @@ impl Announcer {
         let Transition { name, from, to, cause, .. } = transition;
         tracing::info!(breaker = %name, ?from, ?to, ?cause, "circuit breaker changed state");
         for listener in &self.listeners {
-            if catch_unwind(AssertUnwindSafe(|| listener(transition))).is_err() {
-                tracing::error!(breaker = %transition.name, "a listener panicked");
-            }
+            contained("a listener of transitions", || listener(transition));
         }
     }
 }

@@ -63,9 +63,9 @@ where
                 Some(rejected) => Poll::Ready(Err(BreakerError::open(|| rejected))),
                 None => Poll::Pending,
             },
-            ProgressProj::Admitted { mut call, permit, classifier } => {
-                let result = ready!(permit.watch(|| call.as_mut().poll(cx)));
-                permit.settle(classifier.classify(&result));
+            ProgressProj::Admitted { call, permit, classifier } => {
+                let result = ready!(permit.watch_poll(call, cx));
+                permit.settle(classifier.judge(&result));
                 Poll::Ready(result.map_err(BreakerError::inner))
             }
         }

@@ -1,6 +1,7 @@
 //! Stops calling what does not answer, and finds out when it does again.
 
 mod builder;
+mod call;
 mod config;
 mod consecutive;
 mod engine;
@@ -25,7 +26,7 @@ mod transition;
 mod tuning;
 pub(crate) mod window;
 
-use std::{fmt, future::Future, pin::pin, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 pub use builder::CircuitBreakerBuilder;
 pub use config::{CircuitBreakerConfig, Comparison};
@@ -48,8 +49,8 @@ use crate::{
     classify::{Classify, Standard},
     config::ConfigError,
 };
+use call::Call;
 use engine::Engine;
-use permit::{Held, Watched};
 use state::Phase;
 
 /// A circuit breaker. Clones share one state.
@@ -103,20 +104,14 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`BreakerError::Open`] without a call, or the call's own error.
-    pub async fn call_with<C, T, E, F>(&self, classifier: &C, op: F) -> Result<T, BreakerError<E>>
+    #[inline]
+    pub fn call_with<C, T, E, F>(&self, classifier: &C, op: F) -> impl Future<Output = Result<T, BreakerError<E>>>
     where
         C: Classify<T, E>,
         E: 'static,
         F: AsyncFnOnce() -> Result<T, E>,
     {
-        let mut permit = match self.engine.admit() {
-            Ok(pass) => Held::waiting(&*self.engine, pass),
-            Err(after) => return Err(BreakerError::open(|| self.engine.rejected(after))),
-        };
-        let call = pin!(permit.watch(|| op()));
-        let result = Watched { permit: &mut permit, call }.await;
-        permit.settle(classifier.classify(&result));
-        result.map_err(BreakerError::inner)
+        Call::new(&self.engine, classifier, move || op())
     }
 
     /// Asks for leave to make one call. Never waits.

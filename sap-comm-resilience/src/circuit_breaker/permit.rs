@@ -52,6 +52,18 @@ impl<H: Deref<Target = Engine>> Held<H> {
         result
     }
 
+    /// The same for a poll, which becomes part of the caller's code: a closure would hand its result over in memory.
+    #[inline(always)]
+    pub(crate) fn watch_poll<F: Future>(&mut self, call: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if self.fate == Fate::Settled {
+            return call.poll(cx);
+        }
+        self.fate = Fate::Running;
+        let polled = call.poll(cx);
+        self.fate = Fate::Waiting;
+        polled
+    }
+
     #[inline]
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         // A future may be polled after its end.
@@ -78,23 +90,6 @@ impl<H: Deref<Target = Engine>> Drop for Held<H> {
         if self.fate != Fate::Settled {
             self.abandon();
         }
-    }
-}
-
-/// A call that its permit watches, polled where it stands: moving both into a future costs as much as all the rest.
-#[derive(Debug)]
-pub(crate) struct Watched<'a, H: Deref<Target = Engine>, F> {
-    pub(crate) permit: &'a mut Held<H>,
-    pub(crate) call: Pin<&'a mut F>,
-}
-
-impl<H: Deref<Target = Engine>, F: Future> Future for Watched<'_, H, F> {
-    type Output = F::Output;
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.get_mut();
-        this.permit.watch(|| this.call.as_mut().poll(cx))
     }
 }
 

@@ -1,9 +1,8 @@
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use crate::contain::contained;
 
 /// A rule of your own that may open a breaker, beside the built-in ones.
 ///
@@ -31,28 +30,20 @@ impl Policy {
     #[inline]
     pub(crate) fn succeeded(&self) {
         if let Some(policy) = &self.0 {
-            contained(|| policy.lock().succeeded());
+            contained("a trip policy", || policy.lock().succeeded());
         }
     }
 
     pub(crate) fn failed(&self) -> Option<Duration> {
         let policy = self.0.as_ref()?;
-        contained(|| policy.lock().failed()).flatten()
+        contained("a trip policy", || policy.lock().failed()).flatten()
     }
 
     pub(crate) fn revived(&self) {
         if let Some(policy) = &self.0 {
-            contained(|| policy.lock().revived());
+            contained("a trip policy", || policy.lock().revived());
         }
     }
-}
-
-fn contained<R>(call: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(call));
-    if result.is_err() {
-        tracing::error!("a trip policy panicked");
-    }
-    result.ok()
 }
 
 impl std::fmt::Debug for Policy {

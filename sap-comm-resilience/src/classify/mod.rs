@@ -5,16 +5,15 @@ mod retry_after;
 mod rules;
 mod status;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 pub use own::is_rejection;
 pub(crate) use own::{OwnError, View, is_timeout, layers, note, own_outcome};
 pub use retry_after::parse_retry_after;
 pub(crate) use rules::ErrorRules;
 pub use status::HttpStatus;
+
+use crate::contain::contained;
 
 /// What a result says about the dependency that was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +37,11 @@ pub enum Outcome {
 pub trait Classify<T, E> {
     /// What `result` means.
     fn classify(&self, result: &Result<T, E>) -> Outcome;
+
+    /// The same for the strategies of this crate, which survive a panic of [`classify`](Self::classify).
+    fn judge(&self, result: &Result<T, E>) -> Outcome {
+        contained("a classifier", || self.classify(result)).unwrap_or(Outcome::Failure)
+    }
 }
 
 /// `Ok` is success, `Err` is failure, and what a strategy of this crate rejected is [`Outcome::Rejected`].
@@ -52,6 +56,12 @@ impl<T, E: 'static> Classify<T, E> for Standard {
             Err(error) => own_outcome(error).unwrap_or(Outcome::Failure),
         }
     }
+
+    // Without the net, which costs a success as much as all the rest; an error's code runs in one of its own.
+    #[inline]
+    fn judge(&self, result: &Result<T, E>) -> Outcome {
+        self.classify(result)
+    }
 }
 
 impl<T, E, F> Classify<T, E> for F
@@ -59,10 +69,6 @@ where
     F: Fn(&Result<T, E>) -> Outcome,
 {
     fn classify(&self, result: &Result<T, E>) -> Outcome {
-        let verdict = catch_unwind(AssertUnwindSafe(|| self(result)));
-        verdict.unwrap_or_else(|_| {
-            tracing::error!("a classifier panicked; the result counts as a failure");
-            Outcome::Failure
-        })
+        self(result)
     }
 }

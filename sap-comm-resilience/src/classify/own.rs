@@ -14,7 +14,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::Outcome;
-use crate::{BulkheadFull, ConcurrencyLimited, Elapsed, LocallyThrottled, RateLimited, Rejected};
+use crate::{BulkheadFull, ConcurrencyLimited, Elapsed, LocallyThrottled, RateLimited, Rejected, contain::contained};
 
 /// An error wrapper of this crate.
 pub(crate) trait OwnError: Any {
@@ -71,22 +71,30 @@ pub(crate) fn layers(error: &dyn Any) -> impl Iterator<Item = View<'_>> {
 }
 
 /// What `error` means, if it is or wraps a verdict of ours.
+///
+/// Asking an error where it comes from runs its code, so that a panic there is contained.
 #[cold]
 pub(crate) fn own_outcome<E: 'static>(error: &E) -> Option<Outcome> {
-    layers(error).find_map(|view| match view {
-        View::Own(outcome) => Some(outcome),
-        View::TimedOut => Some(Outcome::Failure),
-        View::Inner(error) => is_verdict(error).then_some(Outcome::Rejected),
-    })
+    let verdict = || {
+        layers(error).find_map(|view| match view {
+            View::Own(outcome) => Some(outcome),
+            View::TimedOut => Some(Outcome::Failure),
+            View::Inner(error) => is_verdict(error).then_some(Outcome::Rejected),
+        })
+    };
+    contained("an error that was asked for its source", verdict).flatten()
 }
 
 /// Whether an attempt took too long for a timeout of ours.
 pub(crate) fn is_timeout<E: 'static>(error: &E) -> bool {
-    layers(error).any(|view| match view {
-        View::TimedOut => true,
-        View::Own(_) => false,
-        View::Inner(error) => error.is::<Elapsed>() || causes(error).any(|cause| cause.is::<Elapsed>()),
-    })
+    let found = || {
+        layers(error).any(|view| match view {
+            View::TimedOut => true,
+            View::Own(_) => false,
+            View::Inner(error) => error.is::<Elapsed>() || causes(error).any(|cause| cause.is::<Elapsed>()),
+        })
+    };
+    contained("an error that was asked for its source", found).unwrap_or(false)
 }
 
 /// Of a `dyn Any` or a `dyn Error`.

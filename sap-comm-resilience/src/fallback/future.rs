@@ -7,45 +7,46 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::stands;
+use super::{Answer, Fallback, stands};
 use crate::{classify::Classify, service::ReadyCall};
 
 pin_project! {
     /// A request, and what is answered when it fails.
     #[must_use = "futures do nothing unless polled"]
-    pub struct FallbackFuture<S, Req, F, Fut, C>
+    pub struct FallbackFuture<S, Req, F, C>
     where
         S: Service<Req>,
+        Fallback<F>: Answer<S::Response, S::Error>,
     {
         #[pin]
-        step: Step<S, Req, Fut>,
-        otherwise: F,
+        step: Step<ReadyCall<S, Req>, <Fallback<F> as Answer<S::Response, S::Error>>::Future>,
+        fallback: Fallback<F>,
         classifier: C,
     }
 }
 
 pin_project! {
     #[project = StepProj]
-    enum Step<S, Req, Fut>
-    where
-        S: Service<Req>,
-    {
-        Calling { #[pin] call: ReadyCall<S, Req> },
-        Otherwise { #[pin] answer: Fut },
+    enum Step<F, A> {
+        Calling { #[pin] call: F },
+        Otherwise { #[pin] answer: A },
     }
 }
 
-impl<S: Service<Req>, Req, F, Fut, C> FallbackFuture<S, Req, F, Fut, C> {
-    pub(super) fn new(call: ReadyCall<S, Req>, otherwise: F, classifier: C) -> Self {
-        Self { step: Step::Calling { call }, otherwise, classifier }
-    }
-}
-
-impl<S, Req, F, Fut, C> Future for FallbackFuture<S, Req, F, Fut, C>
+impl<S, Req, F, C> FallbackFuture<S, Req, F, C>
 where
     S: Service<Req>,
-    F: Fn(S::Error) -> Fut,
-    Fut: Future<Output = Result<S::Response, S::Error>>,
+    Fallback<F>: Answer<S::Response, S::Error>,
+{
+    pub(super) fn new(call: ReadyCall<S, Req>, fallback: Fallback<F>, classifier: C) -> Self {
+        Self { step: Step::Calling { call }, fallback, classifier }
+    }
+}
+
+impl<S, Req, F, C> Future for FallbackFuture<S, Req, F, C>
+where
+    S: Service<Req>,
+    Fallback<F>: Answer<S::Response, S::Error>,
     C: Classify<S::Response, S::Error>,
 {
     type Output = Result<S::Response, S::Error>;
@@ -56,13 +57,12 @@ where
             match this.step.as_mut().project() {
                 StepProj::Calling { call } => {
                     let result = ready!(call.poll(cx));
-                    let stands = stands(this.classifier, &result);
-                    match result {
-                        Err(error) if !stands => {
-                            let answer = (this.otherwise)(error);
-                            this.step.set(Step::Otherwise { answer });
-                        }
-                        result => return Poll::Ready(result),
+                    if stands(this.classifier.judge(&result)) {
+                        return Poll::Ready(result);
+                    }
+                    match this.fallback.otherwise(result) {
+                        Ok(answer) => this.step.set(Step::Otherwise { answer }),
+                        Err(result) => return Poll::Ready(result),
                     }
                 }
                 StepProj::Otherwise { answer } => return answer.poll(cx),
@@ -71,7 +71,11 @@ where
     }
 }
 
-impl<S: Service<Req>, Req, F, Fut, C> std::fmt::Debug for FallbackFuture<S, Req, F, Fut, C> {
+impl<S, Req, F, C> std::fmt::Debug for FallbackFuture<S, Req, F, C>
+where
+    S: Service<Req>,
+    Fallback<F>: Answer<S::Response, S::Error>,
+{
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FallbackFuture").finish_non_exhaustive()
     }

@@ -1,12 +1,9 @@
-use std::{
-    future::Future,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Fallback, FallbackFuture};
+use super::{Answer, Fallback, FallbackFuture};
 use crate::{
     classify::{Classify, Standard},
     service::ReadyCall,
@@ -47,16 +44,16 @@ pub struct FallbackService<S, F, C = Standard> {
     classifier: C,
 }
 
-impl<S, F, Fut, C, Req> Service<Req> for FallbackService<S, F, C>
+impl<S, F, C, Req> Service<Req> for FallbackService<S, F, C>
 where
     S: Service<Req> + Clone,
-    F: Fn(S::Error) -> Fut + Clone,
-    Fut: Future<Output = Result<S::Response, S::Error>>,
+    F: Clone,
+    Fallback<F>: Answer<S::Response, S::Error>,
     C: Classify<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = FallbackFuture<S, Req, F, Fut, C>;
+    type Future = FallbackFuture<S, Req, F, C>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -64,6 +61,6 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let call = ReadyCall::new(self.inner.clone(), request);
-        FallbackFuture::new(call, self.fallback.otherwise.clone(), self.classifier.clone())
+        FallbackFuture::new(call, self.fallback.clone(), self.classifier.clone())
     }
 }

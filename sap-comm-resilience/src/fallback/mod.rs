@@ -1,10 +1,12 @@
 //! Answers with something else when a call fails.
 
+mod answer;
 mod future;
 mod layer;
 
-use std::{fmt, future::Future};
+use std::fmt;
 
+pub use answer::{Answer, NoFallback};
 pub use future::FallbackFuture;
 pub use layer::{FallbackLayer, FallbackService};
 
@@ -17,8 +19,12 @@ pub struct Fallback<F> {
     otherwise: F,
 }
 
+/// A function from a failed result to another one, inside a [`Fallback`].
+#[derive(Clone)]
+pub struct ForResults<F>(F);
+
 impl<F> Fallback<F> {
-    /// Answers with `otherwise`.
+    /// Answers errors with `otherwise`. An `Ok` stands, whatever a classifier says of it.
     #[must_use]
     pub fn new(otherwise: F) -> Self {
         Self { otherwise }
@@ -26,34 +32,36 @@ impl<F> Fallback<F> {
 
     /// Makes the call; when it fails, answers otherwise.
     ///
+    /// Dropping the future drops whichever is under way. A panic of the other answer is the caller's.
+    ///
     /// # Errors
     /// The error of the other answer, or an ignored error of the call.
-    pub async fn call<T, E, Op, Fut>(&self, op: Op) -> Result<T, E>
+    pub async fn call<T, E, Op>(&self, op: Op) -> Result<T, E>
     where
         E: 'static,
         Op: AsyncFnOnce() -> Result<T, E>,
-        F: Fn(E) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Self: Answer<T, E>,
     {
         self.call_with(&Standard, op).await
     }
 
-    /// The same, with a classifier of your own for the errors.
+    /// The same, with a classifier of your own.
     ///
     /// # Errors
     /// The error of the other answer, or an ignored error of the call.
-    pub async fn call_with<C, T, E, Op, Fut>(&self, classifier: &C, op: Op) -> Result<T, E>
+    pub async fn call_with<C, T, E, Op>(&self, classifier: &C, op: Op) -> Result<T, E>
     where
         C: Classify<T, E>,
         Op: AsyncFnOnce() -> Result<T, E>,
-        F: Fn(E) -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Self: Answer<T, E>,
     {
         let result = op().await;
-        let stands = stands(classifier, &result);
-        match result {
-            Err(error) if !stands => (self.otherwise)(error).await,
-            result => result,
+        if stands(classifier.judge(&result)) {
+            return result;
+        }
+        match self.otherwise(result) {
+            Ok(answer) => answer.await,
+            Err(result) => result,
         }
     }
 
@@ -67,13 +75,28 @@ impl<F> Fallback<F> {
     }
 }
 
-/// Whether a result needs no other answer.
-fn stands<C: Classify<T, E>, T, E>(classifier: &C, result: &Result<T, E>) -> bool {
-    result.is_ok() || matches!(classifier.classify(result), Outcome::Success | Outcome::Ignored)
+impl<F> Fallback<ForResults<F>> {
+    /// Answers failed results with `otherwise`: errors, and every `Ok` that the classifier calls a failure, such as a
+    /// response with status 502.
+    #[must_use]
+    pub fn for_results(otherwise: F) -> Self {
+        Self { otherwise: ForResults(otherwise) }
+    }
+}
+
+/// Whether a result like this needs no other answer.
+pub(crate) fn stands(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Success | Outcome::Ignored)
 }
 
 impl<F> fmt::Debug for Fallback<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for ForResults<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ForResults")
     }
 }

@@ -9,12 +9,16 @@ use tower_service::Service;
 
 use super::{
     Hedge,
-    race::{Race, Spares},
+    race::{Hedged, Spares},
 };
-use crate::{Replay, classify::Classify, service::ReadyCall};
-
-type ServiceRace<S, Req, P, C> =
-    Race<ReadyCall<S, Req>, Copies<S, Req, P>, C, Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>>;
+use crate::{
+    Replay,
+    classify::{Classify, Outcome},
+    numbering::Numbering,
+    retry::Kept,
+    scoped::Scoped,
+    service::ReadyCall,
+};
 
 pin_project! {
     /// A request, and its copies when it takes long.
@@ -24,30 +28,45 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        race: ServiceRace<S, Req, P, C>,
+        race: Hedged<ReadyCall<S, Req>, Copies<S, Req, P, C>>,
     }
 }
 
 /// Makes extra calls from the copy that was kept.
-struct Copies<S, Req, P> {
+struct Copies<S, Req, P, C> {
     service: S,
     replay: P,
-    copy: Option<Req>,
+    classifier: C,
+    kept: Kept<Req>,
+    numbering: Numbering,
 }
 
-impl<S, Req, P> Spares<ReadyCall<S, Req>> for Copies<S, Req, P>
+impl<S, Req, P, C> Copies<S, Req, P, C>
+where
+    S: Service<Req> + Clone,
+{
+    fn send(&mut self, request: Req) -> Scoped<ReadyCall<S, Req>> {
+        Scoped::begin(self.numbering.next(), || ReadyCall::new(self.service.clone(), request))
+    }
+}
+
+impl<S, Req, P, C> Spares<ReadyCall<S, Req>> for Copies<S, Req, P, C>
 where
     S: Service<Req> + Clone,
     P: Replay<Req>,
+    C: Classify<S::Response, S::Error>,
 {
     fn has_spare(&self) -> bool {
-        self.copy.is_some()
+        self.kept.may_race(&self.replay)
     }
 
-    fn spare(&mut self) -> Option<ReadyCall<S, Req>> {
-        let request = self.copy.take().filter(|copy| self.replay.may_race(copy))?;
-        self.copy = self.replay.replay(&request);
-        Some(ReadyCall::new(self.service.clone(), request))
+    fn spare(&mut self) -> Option<Scoped<ReadyCall<S, Req>>> {
+        let request = self.kept.spare(&self.replay)?;
+        Some(self.send(request))
+    }
+
+    fn judge(&self, result: &Result<S::Response, S::Error>) -> Outcome {
+        self.classifier.judge(result)
     }
 }
 
@@ -57,9 +76,10 @@ where
     P: Replay<Req>,
 {
     pub(super) fn new(hedge: Hedge, service: S, request: Req, replay: P, classifier: C) -> Self {
-        let copy = replay.replay(&request);
-        let first = ReadyCall::new(service.clone(), request);
-        Self { race: Race::new(hedge, first, Copies { service, replay, copy }, classifier) }
+        let kept = Kept::of(&replay, &request, false);
+        let mut copies = Copies { service, replay, classifier, kept, numbering: Numbering::default() };
+        let first = copies.send(request);
+        Self { race: Hedged::new(hedge, first, copies) }
     }
 }
 

@@ -10,12 +10,15 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 pub use config::HedgeConfig;
 pub use future::HedgeFuture;
 pub use layer::{HedgeLayer, HedgeService};
-use race::{Race, Spares};
+use race::Hedged;
+pub(crate) use race::{Race, Spares};
 
 use crate::{
     HttpReplay, HttpStatus, RetryBudget,
-    classify::{Classify, Standard},
+    classify::{Classify, Outcome, Standard},
     config::ConfigError,
+    numbering::Numbering,
+    scoped::Scoped,
 };
 
 /// A second call when the first takes long, for idempotent calls. Clones share one budget.
@@ -53,7 +56,8 @@ impl Hedge {
 
     /// Makes the call, and makes it again if it takes long. Only for calls that may be made twice.
     ///
-    /// Whichever loses is dropped; dropping the future drops all.
+    /// Whichever loses is dropped; dropping the future drops all. Past the deadline of the
+    /// [`Context`](sap_comm_core::Context) no copy is made. The context of a copy carries its number.
     ///
     /// # Errors
     /// The first call's error, when all fail.
@@ -70,14 +74,15 @@ impl Hedge {
     ///
     /// # Errors
     /// The first call's error, when all fail.
-    pub async fn call_with<C, T, E, F, Fut>(&self, classifier: C, mut op: F) -> Result<T, E>
+    pub async fn call_with<C, T, E, F, Fut>(&self, classifier: C, op: F) -> Result<T, E>
     where
         C: Classify<T, E>,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let first = op();
-        Race::new(self.clone(), first, Again(op), classifier).await
+        let mut again = Again { op, classifier, numbering: Numbering::default() };
+        let first = again.send();
+        Hedged::new(self.clone(), first, again).await
     }
 
     /// A tower layer that hedges the requests that `replay` can copy.
@@ -95,15 +100,41 @@ impl Hedge {
     }
 }
 
-struct Again<F>(F);
+struct Again<F, C> {
+    op: F,
+    classifier: C,
+    numbering: Numbering,
+}
 
-impl<F: FnMut() -> Fut, Fut> Spares<Fut> for Again<F> {
+impl<F: FnMut() -> Fut, Fut, C> Again<F, C> {
+    fn send(&mut self) -> Scoped<Fut> {
+        Scoped::begin(self.numbering.next(), &mut self.op)
+    }
+}
+
+impl<F, Fut, C, T, E> Spares<Fut> for Again<F, C>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+{
     fn has_spare(&self) -> bool {
         true
     }
 
-    fn spare(&mut self) -> Option<Fut> {
-        Some((self.0)())
+    fn spare(&mut self) -> Option<Scoped<Fut>> {
+        Some(self.send())
+    }
+
+    fn judge(&self, result: &Result<T, E>) -> Outcome {
+        self.classifier.judge(result)
+    }
+}
+
+impl Hedge {
+    /// How long the call before may take until another is made.
+    pub(crate) fn delay(&self) -> Duration {
+        self.inner.config.delay
     }
 }
 

@@ -6,20 +6,26 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::Hedge;
 use crate::{
-    classify::{Classify, Outcome},
+    Deadline,
+    classify::Outcome,
+    scoped::Scoped,
     timer::{Limit, Timer},
 };
 
-/// Makes the extra calls.
-pub(crate) trait Spares<F> {
+/// Makes the extra calls, and judges results.
+pub(crate) trait Spares<F: Future> {
     /// Whether there is another call to make, asked before the budget pays for it.
     fn has_spare(&self) -> bool;
 
     /// Another call like the first; `None` if it must not be made twice.
-    fn spare(&mut self) -> Option<F>;
+    fn spare(&mut self) -> Option<Scoped<F>>;
+
+    /// What a result means.
+    fn judge(&self, result: &F::Output) -> Outcome;
 }
 
 pin_project! {
@@ -27,84 +33,144 @@ pin_project! {
     ///
     /// The first answer wins. A failed extra call never does, as long as another is in flight; if all fail, the first
     /// call's result stands. Whoever loses is dropped with the race.
-    pub(crate) struct Race<F, S, C, R>
+    pub(crate) struct Race<F>
     where
-        F: Future<Output = R>,
+        F: Future,
     {
         #[pin]
-        first: F,
-        failed: Option<R>,
-        extra: Option<FuturesUnordered<F>>,
+        first: Scoped<F>,
+        // From the first wait on, if there is a hedge.
+        waiting: Option<Pin<Box<Waiting<F>>>>,
+    }
+}
+
+pin_project! {
+    struct Waiting<F>
+    where
+        F: Future,
+    {
+        failed: Option<F::Output>,
+        extra: Option<FuturesUnordered<Scoped<F>>>,
         #[pin]
         timer: Timer,
         left: u32,
-        spares: S,
-        hedge: Hedge,
-        classifier: C,
     }
 }
 
-impl<F: Future<Output = R>, S, C, R> Race<F, S, C, R> {
-    pub(super) fn new(hedge: Hedge, first: F, spares: S, classifier: C) -> Self {
-        hedge.inner.budget.deposit();
-        let config = &hedge.inner.config;
-        let (timer, left) = (Timer::new(Limit::After(config.delay)), config.max_hedges);
-        Self { first, failed: None, extra: None, timer, left, spares, hedge, classifier }
+impl<F: Future> Race<F> {
+    /// Pays into the budget. Without a hedge the first call runs alone.
+    #[inline]
+    pub(crate) fn new(hedge: Option<&Hedge>, first: Scoped<F>) -> Self {
+        if let Some(hedge) = hedge {
+            hedge.inner.budget.deposit();
+        }
+        Self { first, waiting: None }
     }
-}
 
-impl<F, S, C, T, E> Future for Race<F, S, C, Result<T, E>>
-where
-    F: Future<Output = Result<T, E>>,
-    S: Spares<F>,
-    C: Classify<T, E>,
-{
-    type Output = Result<T, E>;
+    /// The result of the race, which must be polled with the same hedge every time.
+    #[inline]
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        hedge: Option<&Hedge>,
+        spares: &mut impl Spares<F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        match hedge {
+            Some(hedge) => self.poll_hedged(hedge, spares, cx),
+            None => self.project().first.poll(cx),
+        }
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_hedged(
+        self: Pin<&mut Self>,
+        hedge: &Hedge,
+        spares: &mut impl Spares<F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
         let mut this = self.project();
         loop {
-            if this.failed.is_none()
+            if this.waiting.as_ref().is_none_or(|waiting| waiting.failed.is_none())
                 && let Poll::Ready(result) = this.first.as_mut().poll(cx)
             {
-                let alone = this.extra.as_ref().is_none_or(FuturesUnordered::is_empty);
-                if alone || answers(this.classifier, &result) {
-                    return Poll::Ready(result);
+                let waiting = this.waiting.as_mut().map(|waiting| waiting.as_mut().project());
+                match waiting.filter(|waiting| waiting.extra.as_ref().is_some_and(|extra| !extra.is_empty())) {
+                    Some(waiting) if !answers(spares, &result) => *waiting.failed = Some(result),
+                    _ => return Poll::Ready(result),
                 }
-                *this.failed = Some(result);
             }
-            if let Some(extra) = this.extra {
+            let mut waiting = this.waiting.get_or_insert_with(|| Box::pin(Waiting::new(hedge))).as_mut().project();
+            if let Some(extra) = waiting.extra {
                 while let Poll::Ready(Some(result)) = Pin::new(&mut *extra).poll_next(cx) {
-                    if answers(this.classifier, &result) {
+                    if answers(spares, &result) {
                         tracing::debug!("an extra call answered first");
                         return Poll::Ready(result);
                     }
                 }
                 if extra.is_empty()
-                    && let Some(result) = this.failed.take()
+                    && let Some(result) = waiting.failed.take()
                 {
                     return Poll::Ready(result);
                 }
             }
-            let due = *this.left > 0 && this.failed.is_none() && this.timer.as_mut().elapsed(cx);
+            let due = *waiting.left > 0 && waiting.failed.is_none() && waiting.timer.as_mut().elapsed(cx);
             if !due {
                 return Poll::Pending;
             }
-            *this.left -= 1;
-            let paid = this.spares.has_spare() && this.hedge.inner.budget.try_withdraw();
-            let spare = if paid { this.spares.spare() } else { None };
-            match spare {
+            *waiting.left -= 1;
+            match spare(hedge, spares) {
                 Some(call) => {
-                    this.extra.get_or_insert_with(FuturesUnordered::new).push(call);
-                    this.timer.as_mut().set(Some(Limit::After(this.hedge.inner.config.delay)));
+                    waiting.extra.get_or_insert_with(FuturesUnordered::new).push(call);
+                    waiting.timer.as_mut().set(Some(Limit::After(hedge.inner.config.delay)));
                 }
-                None => *this.left = 0,
+                None => *waiting.left = 0,
             }
         }
     }
 }
 
+impl<F: Future> Waiting<F> {
+    fn new(hedge: &Hedge) -> Self {
+        let config = &hedge.inner.config;
+        Self { failed: None, extra: None, timer: Timer::new(Limit::After(config.delay)), left: config.max_hedges }
+    }
+}
+
+/// An extra call, if anybody still waits for its answer, it may be made twice, and the budget pays for it.
+fn spare<F: Future>(hedge: &Hedge, spares: &mut impl Spares<F>) -> Option<Scoped<F>> {
+    let late = Deadline::current().is_some_and(|deadline| deadline <= Instant::now());
+    let paid = !late && spares.has_spare() && hedge.inner.budget.try_withdraw();
+    if paid { spares.spare() } else { None }
+}
+
 /// The caller's own mistake is an answer too: another call would hear the same.
-fn answers<C: Classify<T, E>, T, E>(classifier: &C, result: &Result<T, E>) -> bool {
-    matches!(classifier.classify(result), Outcome::Success | Outcome::Ignored)
+fn answers<F: Future>(spares: &impl Spares<F>, result: &F::Output) -> bool {
+    matches!(spares.judge(result), Outcome::Success | Outcome::Ignored)
+}
+
+pin_project! {
+    /// A race of its own.
+    pub(crate) struct Hedged<F, S>
+    where
+        F: Future,
+    {
+        #[pin]
+        race: Race<F>,
+        spares: S,
+        hedge: Hedge,
+    }
+}
+
+impl<F: Future, S> Hedged<F, S> {
+    pub(super) fn new(hedge: Hedge, first: Scoped<F>, spares: S) -> Self {
+        Self { race: Race::new(Some(&hedge), first), spares, hedge }
+    }
+}
+
+impl<F: Future, S: Spares<F>> Future for Hedged<F, S> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.race.poll(Some(this.hedge), this.spares, cx)
+    }
 }

@@ -6,6 +6,10 @@ use super::PipelineError;
 use crate::{
     Replay,
     classify::{Classify, Outcome},
+    hedge::Spares,
+    numbering::Numbering,
+    retry::Kept,
+    scoped::Scoped,
     service::ReadyCall,
 };
 
@@ -16,14 +20,21 @@ pub(super) trait Attempts {
     type Error;
     type Attempt: Future<Output = Result<Self::Response, Self::Error>>;
 
-    /// Keeps a copy of what is about to be sent, if it may be sent twice.
-    fn keep(&mut self, request: &Self::Request);
+    /// Keeps a copy of what is about to be sent, if it may be sent twice, or also if it may not, for errors that say
+    /// that nothing was sent.
+    fn keep(&mut self, request: &Self::Request, unsent_too: bool);
 
-    /// Whether what was kept can still be sent.
-    fn may_repeat(&self) -> bool;
+    /// Whether what was kept can still be sent after an attempt; `unsent`: certainly nothing of it left.
+    fn may_repeat(&self, unsent: bool) -> bool;
 
     /// Takes out what was kept, and gives up what was sent before.
     fn repeat(&mut self) -> Option<Self::Request>;
+
+    /// Whether there is a copy to send beside the attempt under way.
+    fn may_race(&self) -> bool;
+
+    /// A copy to send beside the attempt under way.
+    fn spare(&mut self) -> Option<Self::Request>;
 
     /// Begins an attempt.
     fn send(&mut self, request: Self::Request) -> Self::Attempt;
@@ -46,6 +57,33 @@ pub(super) fn judge<A: Attempts>(attempts: &A, result: Verdict<A>) -> (Outcome, 
     (attempts.classify(&own), own.map_err(PipelineError::Inner))
 }
 
+/// Sends the requests of one call under their numbers.
+pub(super) struct Sender<'r, A> {
+    pub(super) attempts: &'r mut A,
+    pub(super) numbering: &'r mut Numbering,
+}
+
+impl<A: Attempts> Sender<'_, A> {
+    pub(super) fn send(&mut self, request: A::Request) -> Scoped<A::Attempt> {
+        Scoped::begin(self.numbering.next(), || self.attempts.send(request))
+    }
+}
+
+impl<A: Attempts> Spares<A::Attempt> for Sender<'_, A> {
+    fn has_spare(&self) -> bool {
+        self.attempts.may_race()
+    }
+
+    fn spare(&mut self) -> Option<Scoped<A::Attempt>> {
+        let request = self.attempts.spare()?;
+        Some(self.send(request))
+    }
+
+    fn judge(&self, result: &Result<A::Response, A::Error>) -> Outcome {
+        self.attempts.classify(result)
+    }
+}
+
 /// A closure, called for every attempt.
 pub(super) struct Calls<'c, F, C> {
     pub(super) op: F,
@@ -63,13 +101,21 @@ where
     type Error = E;
     type Attempt = Fut;
 
-    fn keep(&mut self, (): &()) {}
+    fn keep(&mut self, (): &(), _: bool) {}
 
-    fn may_repeat(&self) -> bool {
+    fn may_repeat(&self, _: bool) -> bool {
         true
     }
 
     fn repeat(&mut self) -> Option<()> {
+        Some(())
+    }
+
+    fn may_race(&self) -> bool {
+        true
+    }
+
+    fn spare(&mut self) -> Option<()> {
         Some(())
     }
 
@@ -78,7 +124,7 @@ where
     }
 
     fn classify(&self, result: &Result<T, E>) -> Outcome {
-        self.classifier.classify(result)
+        self.classifier.judge(result)
     }
 }
 
@@ -87,7 +133,7 @@ pub(super) struct Requests<S, Req, P, C> {
     pub(super) service: S,
     pub(super) replay: P,
     pub(super) classifier: C,
-    pub(super) copy: Option<Req>,
+    pub(super) kept: Kept<Req>,
 }
 
 impl<S, Req, P, C> Attempts for Requests<S, Req, P, C>
@@ -101,18 +147,24 @@ where
     type Error = S::Error;
     type Attempt = ReadyCall<S, Req>;
 
-    fn keep(&mut self, request: &Req) {
-        self.copy = self.replay.replay(request);
+    fn keep(&mut self, request: &Req, unsent_too: bool) {
+        self.kept = Kept::of(&self.replay, request, unsent_too);
     }
 
-    fn may_repeat(&self) -> bool {
-        self.copy.as_ref().is_some_and(|copy| self.replay.is_intact(copy))
+    fn may_repeat(&self, unsent: bool) -> bool {
+        self.kept.may_repeat(&self.replay, unsent)
     }
 
     fn repeat(&mut self) -> Option<Req> {
-        let copy = self.copy.take()?;
-        self.replay.reclaim(&copy);
-        Some(copy)
+        self.kept.take(&self.replay)
+    }
+
+    fn may_race(&self) -> bool {
+        self.kept.may_race(&self.replay)
+    }
+
+    fn spare(&mut self) -> Option<Req> {
+        self.kept.spare(&self.replay)
     }
 
     fn send(&mut self, request: Req) -> ReadyCall<S, Req> {
@@ -120,6 +172,6 @@ where
     }
 
     fn classify(&self, result: &Result<S::Response, S::Error>) -> Outcome {
-        self.classifier.classify(result)
+        self.classifier.judge(result)
     }
 }

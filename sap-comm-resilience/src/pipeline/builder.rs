@@ -1,22 +1,25 @@
 use std::sync::Arc;
 
-use super::{Bound, Lint, Parts, Pipeline};
+use super::{Lint, Parts, Pipeline};
 use crate::{
-    AdaptiveConcurrency, AdaptiveThrottle, Bulkhead, CircuitBreaker, Deadline, Name, RateLimit, Retry, Timeout,
+    AdaptiveConcurrency, AdaptiveThrottle, Bulkhead, CircuitBreaker, Deadline, Fallback, Hedge, Name, NoFallback,
+    RateLimit, Retry, Timeout,
     config::{ConfigError, check_duration},
 };
 
 /// Builds a [`Pipeline`]; the strategies stand in the order in which a call meets them, the outermost first.
 #[derive(Debug)]
 #[must_use = "nothing is built before `build`"]
-pub struct PipelineBuilder {
+pub struct PipelineBuilder<A = NoFallback> {
     parts: Parts,
     order: Vec<Stage>,
+    fallback: A,
 }
 
 /// In the order in which they may stand; breaker, timeout and retry have rules of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
+    Fallback,
     Deadline,
     RateLimit,
     Bulkhead,
@@ -25,11 +28,13 @@ pub(super) enum Stage {
     Retry,
     Throttle,
     Concurrency,
+    Hedge,
 }
 
 impl Stage {
     fn field(self) -> &'static str {
         match self {
+            Self::Fallback => "fallback",
             Self::Deadline => "deadline",
             Self::RateLimit => "rate_limit",
             Self::Bulkhead => "bulkhead",
@@ -38,6 +43,7 @@ impl Stage {
             Self::Retry => "retry",
             Self::Throttle => "throttle",
             Self::Concurrency => "concurrency",
+            Self::Hedge => "hedge",
         }
     }
 
@@ -51,10 +57,10 @@ impl Stage {
             (Self::Throttle | Self::Concurrency, Self::Timeout) => Ok(()),
             (above, below) if above < below => Ok(()),
             (above, below) if above == below => Err("may stand in a pipeline only once"),
-            _ => Err(
-                "stands too low: the order is deadline, rate_limit, bulkhead, then breaker, timeout and retry, then \
-                 throttle and concurrency, and below them a timeout for each attempt",
-            ),
+            _ => {
+                Err("stands too low: the order is fallback, deadline, rate_limit, bulkhead, then breaker, timeout and \
+                 retry, then throttle and concurrency, below them a timeout for each attempt, and last a hedge")
+            }
         }
     }
 }
@@ -62,7 +68,16 @@ impl Stage {
 impl PipelineBuilder {
     pub(super) fn new(name: Name) -> Self {
         let parts = Parts { name, ..Parts::default() };
-        Self { parts, order: Vec::new() }
+        Self { parts, order: Vec::new(), fallback: NoFallback }
+    }
+}
+
+impl<A> PipelineBuilder<A> {
+    /// Answers for every call that fails, whatever failed it: a function of the
+    /// [`PipelineError`](crate::PipelineError).
+    pub fn fallback<F>(self, fallback: Fallback<F>) -> PipelineBuilder<Fallback<F>> {
+        let Self { parts, order, .. } = self;
+        PipelineBuilder { parts, order, fallback }.stage(Stage::Fallback)
     }
 
     /// Bounds the whole call, waits included.
@@ -113,6 +128,13 @@ impl PipelineBuilder {
         self.stage(Stage::Concurrency)
     }
 
+    /// Makes an attempt a second time when it takes long. The copies are part of their attempt: they share its place,
+    /// its time and its outcome.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.parts.hedge = Some(hedge);
+        self.stage(Stage::Hedge)
+    }
+
     fn stage(mut self, stage: Stage) -> Self {
         self.order.push(stage);
         self
@@ -122,8 +144,8 @@ impl PipelineBuilder {
     ///
     /// # Errors
     /// A strategy out of order, or a timeout or deadline of zero.
-    pub fn build(self) -> Result<Pipeline, ConfigError> {
-        let Self { mut parts, order } = self;
+    pub fn build(self) -> Result<Pipeline<A>, ConfigError> {
+        let Self { mut parts, order, fallback } = self;
         for (position, below) in order.iter().enumerate() {
             for above in &order[..position] {
                 if let Err(reason) = above.may_stand_above(*below) {
@@ -140,33 +162,25 @@ impl PipelineBuilder {
                 return Err(ConfigError::refused(stage.field(), "below timeout", reason));
             }
         }
-        if let Some(timeout) = parts.timeout {
-            check_duration("timeout", timeout.duration())?;
-        }
-        if let Some(deadline) = parts.deadline {
-            check_duration("deadline", deadline.duration())?;
-        }
         parts.breaker_per_attempt = below_retry(Stage::Breaker);
         parts.timeout_per_attempt = below_retry(Stage::Timeout);
-        Ok(Pipeline::from_parts(parts))
+        Ok(Pipeline { parts: parts.finish()?, fallback })
     }
 }
 
-impl Pipeline {
-    pub(super) fn from_parts(mut parts: Parts) -> Self {
-        parts.lints = lints(&parts);
-        for lint in &parts.lints {
-            tracing::warn!(pipeline = %parts.name, "{lint}");
+impl Parts {
+    /// Checks what no strategy checks by itself, and finds what is odd.
+    pub(super) fn finish(mut self) -> Result<Arc<Self>, ConfigError> {
+        if let Some(timeout) = self.timeout {
+            check_duration("timeout", timeout.duration())?;
         }
-        Self { parts: Arc::new(parts) }
+        if let Some(deadline) = self.deadline {
+            check_duration("deadline", deadline.duration())?;
+        }
+        self.lints = Lint::all(&self);
+        for lint in &self.lints {
+            tracing::warn!(pipeline = %self.name, "{lint}");
+        }
+        Ok(Arc::new(self))
     }
-}
-
-fn lints(parts: &Parts) -> Vec<Lint> {
-    let Some(retry) = &parts.retry else { return Vec::new() };
-    let starts = retry.attempt_starts();
-    let timeout = parts.timeout.filter(|_| !parts.timeout_per_attempt);
-    let timeout = timeout.and_then(|timeout| Lint::schedule(Bound::Timeout, timeout.duration(), &starts));
-    let deadline = parts.deadline.and_then(|deadline| Lint::schedule(Bound::Deadline, deadline.duration(), &starts));
-    timeout.into_iter().chain(deadline).collect()
 }

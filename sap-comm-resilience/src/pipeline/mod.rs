@@ -18,16 +18,19 @@ pub use lint::{Bound, Lint};
 use run::Run;
 
 use crate::{
-    AdaptiveConcurrency, AdaptiveThrottle, Bulkhead, CircuitBreaker, Deadline, HttpReplay, HttpStatus, Name, RateLimit,
-    Retry, Timeout,
-    classify::{Classify, Standard},
+    AdaptiveConcurrency, AdaptiveThrottle, Answer, Bulkhead, CircuitBreaker, Deadline, Hedge, HttpReplay, HttpStatus,
+    Name, NoFallback, RateLimit, Retry, Timeout,
+    classify::{Classify, Outcome, Standard},
+    config::ConfigError,
+    fallback::stands,
 };
 
 /// Several strategies around one call. Clones share them.
 #[doc = include_str!("../docs/pipeline.md")]
 #[derive(Debug, Clone)]
-pub struct Pipeline {
+pub struct Pipeline<A = NoFallback> {
     parts: Arc<Parts>,
+    fallback: A,
 }
 
 #[derive(Debug, Clone)]
@@ -41,6 +44,7 @@ struct Parts {
     retry: Option<Retry>,
     throttle: Option<AdaptiveThrottle>,
     concurrency: Option<AdaptiveConcurrency>,
+    hedge: Option<Hedge>,
     breaker_per_attempt: bool,
     timeout_per_attempt: bool,
     lints: Vec<Lint>,
@@ -51,7 +55,9 @@ impl Pipeline {
     pub fn builder(name: impl Into<Name>) -> PipelineBuilder {
         PipelineBuilder::new(name.into())
     }
+}
 
+impl<A> Pipeline<A> {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Name {
@@ -71,15 +77,20 @@ impl Pipeline {
     }
 
     /// The same strategies with breaker and timeout for each attempt, and a deadline around all.
-    #[must_use]
-    pub fn per_attempt(&self, deadline: Duration) -> Self {
+    ///
+    /// # Errors
+    /// A `deadline` of zero, or over a year.
+    pub fn per_attempt(&self, deadline: Duration) -> Result<Self, ConfigError>
+    where
+        A: Clone,
+    {
         let mut parts = Parts::clone(&self.parts);
         parts.deadline = Some(Deadline::after(deadline));
         (parts.breaker_per_attempt, parts.timeout_per_attempt) = (true, true);
-        Self::from_parts(parts)
+        Ok(Self { parts: parts.finish()?, fallback: self.fallback.clone() })
     }
 
-    /// Makes the call through all strategies. With a retry, only for calls that may be made twice.
+    /// Makes the call through all strategies. With a retry or a hedge, only for calls that may be made twice.
     ///
     /// Dropping the future drops the attempt in flight and gives every slot back; it counts for nothing.
     ///
@@ -90,6 +101,7 @@ impl Pipeline {
         E: 'static,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
+        A: Answer<T, PipelineError<E>>,
     {
         self.call_with(&Standard, op).await
     }
@@ -104,21 +116,40 @@ impl Pipeline {
         E: 'static,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
+        A: Answer<T, PipelineError<E>>,
     {
-        Run::new(&*self.parts, Calls { op, classifier }, ()).await
+        let (outcome, result) = Run::new(&*self.parts, Calls { op, classifier }, ()).await;
+        match answer(&self.fallback, outcome, result) {
+            Ok(answer) => answer.await,
+            Err(result) => result,
+        }
     }
 
     /// A tower layer that sends every request through all strategies; those that `replay` can copy are retried.
     #[must_use]
-    pub fn layer<P>(&self, replay: P) -> PipelineLayer<P> {
+    pub fn layer<P>(&self, replay: P) -> PipelineLayer<P, Standard, A>
+    where
+        A: Clone,
+    {
         PipelineLayer::new(self.clone(), replay, Standard)
     }
 
     /// A tower layer for HTTP: judges by [`HttpStatus`], and retries idempotent requests with small bodies.
     #[must_use]
-    pub fn http_layer(&self) -> PipelineLayer<HttpReplay, HttpStatus> {
+    pub fn http_layer(&self) -> PipelineLayer<HttpReplay, HttpStatus, A>
+    where
+        A: Clone,
+    {
         PipelineLayer::new(self.clone(), HttpReplay::default(), HttpStatus)
     }
+}
+
+/// What the fallback makes of a call that ended; what a strategy refused or dropped has no outcome.
+fn answer<A, T, E>(fallback: &A, outcome: Option<Outcome>, result: Result<T, E>) -> Result<A::Future, Result<T, E>>
+where
+    A: Answer<T, E>,
+{
+    if outcome.is_some_and(stands) { Err(result) } else { fallback.otherwise(result) }
 }
 
 impl Parts {
@@ -140,6 +171,7 @@ impl Default for Parts {
             retry: None,
             throttle: None,
             concurrency: None,
+            hedge: None,
             breaker_per_attempt: false,
             timeout_per_attempt: false,
             lints: Vec::new(),

@@ -18,6 +18,7 @@ pub struct RetryBuilder {
     budget: Option<RetryBudget>,
     vetoes: ErrorRules,
     waits: ErrorRules,
+    unsent: ErrorRules<()>,
     listeners: Vec<Listener>,
     seed: Option<u64>,
 }
@@ -109,6 +110,24 @@ impl RetryBuilder {
         self
     }
 
+    /// Says which errors of type `E` mean that certainly nothing was sent, such as a connection that was refused.
+    ///
+    /// After them, and only then, a layer repeats a request that must not be sent twice. Say nothing of a connection
+    /// that broke: what it carried may have arrived.
+    ///
+    /// ```
+    /// use std::io;
+    /// use sap_comm_resilience::Retry;
+    ///
+    /// let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    /// let layer = Retry::builder().never_sent(refused).build()?.http_layer();
+    /// # Ok::<(), sap_comm_core::config::ConfigError>(())
+    /// ```
+    pub fn never_sent<E: 'static>(mut self, unsent: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.unsent.add(move |error: &E| unsent(error).then_some(()));
+        self
+    }
+
     /// Calls `listener` before every wait. One that panics is logged.
     pub fn on_retry(mut self, listener: impl Fn(&RetryEvent<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listener));
@@ -126,9 +145,9 @@ impl RetryBuilder {
     /// # Errors
     /// Names the first field that cannot be built, and its value.
     pub fn build(self) -> Result<Retry, ConfigError> {
-        let Self { config, backoff, budget, vetoes, waits, listeners, seed } = self;
+        let Self { config, backoff, budget, vetoes, waits, unsent, listeners, seed } = self;
         config.validate()?;
-        let inner = Inner { config, backoff, budget, vetoes, waits, listeners, dice: Dice::new(seed) };
+        let inner = Inner { config, backoff, budget, vetoes, waits, unsent, listeners, dice: Dice::new(seed) };
         Ok(Retry { inner: Arc::new(inner) })
     }
 }

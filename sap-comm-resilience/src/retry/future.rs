@@ -8,8 +8,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::{Replay, Retry, Session};
-use crate::{classify::Classify, service::ReadyCall};
+use super::{Kept, Replay, Retry, Session};
+use crate::{classify::Classify, numbering::Numbering, scoped::Scoped, service::ReadyCall};
 
 pin_project! {
     /// A request on its way through its attempts.
@@ -25,8 +25,8 @@ pin_project! {
         session: Session,
         replay: P,
         classifier: C,
-        copy: Option<Req>,
-        scope: Option<sap_comm_core::Context>,
+        kept: Kept<Req>,
+        numbering: Numbering,
     }
 }
 
@@ -36,21 +36,17 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        Calling { #[pin] call: ReadyCall<S, Req> },
-        Waiting { #[pin] sleep: Sleep },
+        Send { request: Option<Req> },
+        Calling { #[pin] call: Scoped<ReadyCall<S, Req>> },
+        Waiting { #[pin] sleep: Sleep, request: Option<Req> },
     }
 }
 
-impl<S, Req, P, C> RetryFuture<S, Req, P, C>
-where
-    S: Service<Req> + Clone,
-    P: Replay<Req>,
-{
+impl<S: Service<Req>, Req, P, C> RetryFuture<S, Req, P, C> {
     pub(super) fn new(service: S, retry: Retry, replay: P, classifier: C, request: Req) -> Self {
-        let copy = replay.replay(&request);
-        let step = Step::Calling { call: ReadyCall::new(service.clone(), request) };
-        let session = Session::begin(&retry, None);
-        Self { step, service, retry, session, replay, classifier, copy, scope: None }
+        let (session, numbering) = (Session::begin(&retry, None), Numbering::default());
+        let step = Step::Send { request: Some(request) };
+        Self { step, service, retry, session, replay, classifier, kept: Kept::nothing(), numbering }
     }
 }
 
@@ -67,30 +63,30 @@ where
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
-                StepProj::Calling { call } => {
-                    let result = ready!(match this.scope {
-                        Some(context) => context.clone().sync_scope(|| call.poll(cx)),
-                        None => call.poll(cx),
-                    });
-                    let Some(copy) = this.copy.as_ref().filter(|copy| this.replay.is_intact(copy)) else {
-                        return Poll::Ready(result);
-                    };
-                    let outcome = this.classifier.classify(&result);
-                    match this.session.next(this.retry, outcome, result.as_ref().err()) {
-                        Some(delay) => {
-                            this.replay.reclaim(copy);
-                            this.step.set(Step::Waiting { sleep: tokio::time::sleep(delay) });
-                        }
-                        None => return Poll::Ready(result),
-                    }
-                }
-                StepProj::Waiting { sleep } => {
-                    ready!(sleep.poll(cx));
-                    let Some(request) = this.copy.take() else { return Poll::Pending };
-                    *this.copy = this.replay.replay(&request);
-                    *this.scope = Some(this.session.context());
-                    let call = ReadyCall::new(this.service.clone(), request);
+                StepProj::Send { request } => {
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    *this.kept = Kept::of(this.replay, &request, this.retry.repeats_unsent());
+                    let service = &*this.service;
+                    let send = || ReadyCall::new(service.clone(), request);
+                    let call = Scoped::begin(this.numbering.next(), send);
                     this.step.set(Step::Calling { call });
+                }
+                StepProj::Calling { call } => {
+                    let result = ready!(call.poll(cx));
+                    let error = result.as_ref().err();
+                    if !this.kept.may_repeat(this.replay, this.retry.was_unsent(error)) {
+                        return Poll::Ready(result);
+                    }
+                    let outcome = this.classifier.judge(&result);
+                    let delay = this.session.next(this.retry, outcome, error);
+                    let Some(sleep) = delay.map(tokio::time::sleep) else { return Poll::Ready(result) };
+                    let request = this.kept.take(this.replay);
+                    this.step.set(Step::Waiting { sleep, request });
+                }
+                StepProj::Waiting { sleep, request } => {
+                    ready!(sleep.poll(cx));
+                    let request = request.take();
+                    this.step.set(Step::Send { request });
                 }
             }
         }

@@ -11,7 +11,6 @@ mod future;
 mod jitter;
 mod layer;
 mod replay;
-mod scoped;
 mod session;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -26,15 +25,17 @@ pub use event::RetryEvent;
 pub use future::RetryFuture;
 pub use jitter::Jitter;
 pub use layer::{RetryLayer, RetryService};
+pub(crate) use replay::Kept;
 pub use replay::{AllIdempotent, HttpReplay, Replay, ReplayBody, ReplayBodyError, ReplayBodyLayer, ReplayBodyService};
-pub(crate) use scoped::Scoped;
 pub(crate) use session::Session;
 
 use crate::{
     HttpStatus,
     classify::{Classify, ErrorRules, Standard},
     config::ConfigError,
+    numbering::Numbering,
     random::Dice,
+    scoped::Scoped,
 };
 
 /// Retries calls by a schedule. Clones share configuration and budget.
@@ -52,6 +53,8 @@ struct Inner {
     vetoes: ErrorRules,
     /// How long errors ask to wait.
     waits: ErrorRules,
+    /// Which errors say that nothing was sent.
+    unsent: ErrorRules<()>,
     listeners: Vec<event::Listener>,
     dice: Dice,
 }
@@ -97,15 +100,13 @@ impl Retry {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut session = Session::begin(self, None);
-        let mut context = None;
+        let (mut session, mut numbering) = (Session::begin(self, None), Numbering::default());
         loop {
-            let result = Scoped::new(context, op()).await;
-            let delay = session.next(self, classifier.classify(&result), result.as_ref().err());
+            let result = Scoped::begin(numbering.next(), &mut op).await;
+            let delay = session.next(self, classifier.judge(&result), result.as_ref().err());
             let Some(delay) = delay else { return result };
             drop(result);
             tokio::time::sleep(delay).await;
-            context = Some(session.context());
         }
     }
 

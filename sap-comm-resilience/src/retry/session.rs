@@ -1,14 +1,10 @@
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::{any::Any, time::Duration};
 
 use sap_comm_core::Context;
 use tokio::time::Instant;
 
 use super::{Retry, RetryEvent, UpstreamRetries, backoff::Delays};
-use crate::classify::Outcome;
+use crate::{classify::Outcome, contain::contained};
 
 /// One call on its way through its attempts.
 #[derive(Debug)]
@@ -16,8 +12,6 @@ pub(crate) struct Session {
     attempt: u32,
     delays: Option<Delays>,
     until: Option<Instant>,
-    /// Of a call made outside any context, from its first retry on.
-    context: Option<Context>,
 }
 
 impl Session {
@@ -26,7 +20,7 @@ impl Session {
         if let Some(budget) = &retry.inner.budget {
             budget.deposit();
         }
-        Self { attempt: 1, delays: None, until, context: None }
+        Self { attempt: 1, delays: None, until }
     }
 
     /// After an attempt: how long to wait for the next one, or `None` when this result stands.
@@ -64,16 +58,19 @@ impl Session {
         self.attempt += 1;
         Some(delay)
     }
-
-    /// The context of the attempt to come: it counts the attempt, so that the tiers below do not multiply it.
-    pub(crate) fn context(&mut self) -> Context {
-        let context = Context::try_current().unwrap_or_else(|| self.context.get_or_insert_with(Context::root).clone());
-        let attempt = context.attempt().saturating_add(self.attempt - 1);
-        context.with_attempt(attempt)
-    }
 }
 
 impl Retry {
+    /// Whether it repeats, after some errors, what must not be sent twice.
+    pub(crate) fn repeats_unsent(&self) -> bool {
+        !self.inner.unsent.is_empty()
+    }
+
+    /// Whether an attempt that ended like this certainly sent nothing.
+    pub(crate) fn was_unsent<E: 'static>(&self, error: Option<&E>) -> bool {
+        self.inner.unsent.know(error)
+    }
+
     /// The next delay of a schedule, which begins with the first one asked for.
     pub(super) fn next_delay(&self, delays: &mut Option<Delays>) -> Option<Duration> {
         let inner = &self.inner;
@@ -87,9 +84,7 @@ impl Retry {
     fn tell(&self, event: &RetryEvent<'_>) {
         tracing::debug!(attempt = event.attempt, delay = ?event.delay, outcome = ?event.outcome, "retrying");
         for listener in &self.inner.listeners {
-            if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
-                tracing::error!("a retry listener panicked");
-            }
+            contained("a retry listener", || listener(event));
         }
     }
 }

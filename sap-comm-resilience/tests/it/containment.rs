@@ -8,9 +8,10 @@ use std::{
 
 use futures_util::FutureExt;
 use sap_comm_resilience::{
-    AdaptiveConcurrency, AllIdempotent, Bulkhead, CircuitBreaker, Outcome, Pipeline, Retry, State, TripPolicy,
+    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bulkhead, CircuitBreaker, Classify, Fallback, Hedge, Outcome,
+    Pipeline, Retry, State, TripPolicy,
 };
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{down, hasty, open_and_wait, succeed};
 
@@ -148,4 +149,87 @@ async fn a_rule_about_overload_that_panics_cuts_nothing() {
     let limit = limit.build().unwrap();
     assert!(limit.call(async || Err::<(), _>(down())).await.is_err());
     assert_eq!((limit.limit(), limit.snapshot().in_flight), (20, 0));
+}
+
+#[derive(Clone)]
+struct BrokenClassifier;
+
+impl<T, E> Classify<T, E> for BrokenClassifier {
+    fn classify(&self, _: &Result<T, E>) -> Outcome {
+        panic!("a bug in a classifier");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_of_any_type_that_panics_makes_a_failure() {
+    let ok = async || Ok::<_, io::Error>(42);
+    let service = || service_fn(async |(): ()| Ok::<_, io::Error>(42));
+    let breaker = hasty().build().unwrap();
+    assert_eq!(breaker.call_with(&BrokenClassifier, ok).await.unwrap(), 42);
+    assert_eq!(breaker.state(), State::Open);
+    breaker.close();
+    assert_eq!(breaker.layer().classify(BrokenClassifier).layer(service()).oneshot(()).await.unwrap(), 42);
+    assert_eq!(breaker.state(), State::Open);
+
+    let retry = Retry::builder().max_retries(1).build().unwrap();
+    assert_eq!(retry.call_with(&BrokenClassifier, ok).await.unwrap(), 42);
+    let layer = retry.layer(AllIdempotent).classify(BrokenClassifier);
+    assert_eq!(layer.layer(service()).oneshot(()).await.unwrap(), 42);
+    assert_eq!(Hedge::builder().build().unwrap().call_with(BrokenClassifier, ok).await.unwrap(), 42);
+    let fallback = Fallback::for_results(async |_: io::Result<u32>| Ok(1));
+    assert_eq!(fallback.call_with(&BrokenClassifier, ok).await.unwrap(), 1);
+    let throttle = AdaptiveThrottle::builder("test").build().unwrap();
+    assert_eq!(throttle.call_with(&BrokenClassifier, ok).await.unwrap(), 42);
+    let limit = AdaptiveConcurrency::builder("test").build().unwrap();
+    assert_eq!(limit.call_with(&BrokenClassifier, ok).await.unwrap(), 42);
+    assert_eq!(limit.snapshot().in_flight, 0);
+
+    let pipeline = Pipeline::builder("test").retry(retry).breaker(hasty().build().unwrap()).build().unwrap();
+    assert!(pipeline.call_with(&BrokenClassifier, ok).await.is_err(), "the breaker is open for the second attempt");
+    assert_eq!(pipeline.breaker().unwrap().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_asked_for_its_source_is_a_failure() {
+    #[derive(Debug)]
+    struct Hostile;
+    impl std::fmt::Display for Hostile {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("a bug in an error");
+        }
+    }
+    impl std::error::Error for Hostile {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            panic!("a bug in an error");
+        }
+    }
+    let breaker = hasty().build().unwrap();
+    assert!(breaker.call(async || Err::<(), _>(io::Error::other(Hostile))).await.is_err());
+    assert_eq!(breaker.state(), State::Open);
+    let limit = AdaptiveConcurrency::builder("test").build().unwrap();
+    assert!(limit.call(async || Err::<(), _>(io::Error::other(Hostile))).await.is_err());
+    assert_eq!(limit.snapshot().in_flight, 0);
+}
+
+/// Whatever the caller's code is that panics, the call counts and every slot comes back.
+#[tokio::test(start_paused = true)]
+async fn a_hedge_and_a_fallback_that_panic_leak_no_slot() {
+    let bulkhead = Bulkhead::builder("test").max_concurrent(1).build().unwrap();
+    let hedge = Hedge::builder().budget(1.0).build().unwrap();
+    let pipeline = Pipeline::builder("test").bulkhead(bulkhead.clone()).breaker(hasty().build().unwrap()).hedge(hedge);
+    let pipeline = pipeline.build().unwrap();
+    let calls = std::cell::Cell::new(0);
+    let call = pipeline.call(|| {
+        assert_eq!(calls.replace(calls.get() + 1), 0, "a bug in the second call");
+        pending::<io::Result<()>>()
+    });
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!((pipeline.breaker().unwrap().state(), bulkhead.available()), (State::Open, 1));
+
+    let broken = Fallback::new(|_| -> std::future::Ready<Result<(), _>> { panic!("a bug in a fallback") });
+    let pipeline = Pipeline::builder("test").fallback(broken).bulkhead(bulkhead.clone());
+    let pipeline = pipeline.breaker(hasty().build().unwrap()).build().unwrap();
+    let call = pipeline.call(async || Err(down()));
+    assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+    assert_eq!((pipeline.breaker().unwrap().state(), bulkhead.available()), (State::Open, 1));
 }

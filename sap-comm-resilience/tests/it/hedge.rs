@@ -12,6 +12,7 @@ use std::{
 
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
+use sap_comm_core::Context;
 use sap_comm_resilience::{Hedge, HedgeBuilder};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
@@ -165,4 +166,49 @@ async fn without_a_budget_nothing_is_hedged() {
 fn a_hedged_call_that_never_waits_needs_no_timer() {
     let hedge = hedge().build().unwrap();
     assert!(hedge.call(async || Ok::<_, io::Error>(())).now_or_never().unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_copy_carries_its_number() {
+    let seen = RefCell::new(Vec::new());
+    let call = |hedge: Hedge| {
+        let seen = &seen;
+        async move {
+            let call = hedge.call(async || {
+                seen.borrow_mut().push(Context::current().attempt());
+                tokio::time::sleep(5 * SECOND).await;
+                seen.borrow_mut().push(Context::current().attempt());
+                Ok::<_, io::Error>(())
+            });
+            call.await.unwrap();
+        }
+    };
+    let hedge = hedge().max_hedges(2).build().unwrap();
+    call(hedge.clone()).await;
+    Context::root().with_attempt(4).scope(call(hedge)).await;
+    assert_eq!(seen.into_inner(), [1, 2, 3, 1, 4, 5, 6, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_request_carries_its_number() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let service = service_fn(move |_: Request<String>| {
+        log.lock().unwrap().push(Context::current().attempt());
+        async {
+            tokio::time::sleep(2 * SECOND).await;
+            Ok::<_, io::Error>(Response::new(()))
+        }
+    });
+    assert!(hedge().build().unwrap().http_layer().layer(service).oneshot(Request::default()).await.is_ok());
+    assert_eq!(*seen.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_deadline_no_copy_is_made() {
+    for (deadline, expected) in [(SECOND, 1), (SECOND + Duration::from_millis(1), 2)] {
+        let context = Context::root().with_timeout(deadline);
+        let (_, _, calls) = context.scope(race(&hedge().build().unwrap(), &[(5, true), (0, true)])).await;
+        assert_eq!(calls, expected);
+    }
 }

@@ -10,8 +10,8 @@ use std::{
 use futures_util::FutureExt;
 use sap_comm_core::Context;
 use sap_comm_resilience::{
-    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bound, Bulkhead, CircuitBreaker, Deadline, HttpStatus,
-    Jitter, Lint, Pipeline, PipelineError, RateLimit, Retry, State,
+    AdaptiveConcurrency, AdaptiveThrottle, AllIdempotent, Bound, Bulkhead, CircuitBreaker, Deadline, Fallback, Hedge,
+    HttpStatus, Jitter, Lint, Outcome, Pipeline, PipelineError, RateLimit, Retry, State,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -27,6 +27,10 @@ fn throttle() -> AdaptiveThrottle {
 
 fn limit() -> AdaptiveConcurrency {
     AdaptiveConcurrency::builder("test").initial_limit(10).min_limit(1).build().unwrap()
+}
+
+fn hedge() -> Hedge {
+    Hedge::builder().delay(SECOND).budget(1.0).build().unwrap()
 }
 
 fn bulkhead() -> Bulkhead {
@@ -51,6 +55,12 @@ fn strategies_out_of_order_are_refused_by_name() {
     );
     assert!(Pipeline::builder("test").timeout(SECOND).retry(retry()).concurrency(limit()).build().is_ok());
     assert_eq!(build(Pipeline::builder("test").concurrency(limit()).throttle(throttle())).field(), "throttle");
+    assert_eq!(build(Pipeline::builder("test").hedge(hedge()).timeout(SECOND)).field(), "timeout");
+    assert_eq!(build(Pipeline::builder("test").hedge(hedge()).hedge(hedge())).field(), "hedge");
+    let fallback = Pipeline::builder("test")
+        .deadline(SECOND)
+        .fallback(Fallback::new(|error: io::Error| ready(Err::<(), _>(error))));
+    assert_eq!(fallback.build().unwrap_err().field(), "fallback");
     assert_eq!(build(Pipeline::builder("test").timeout(Duration::ZERO)).field(), "timeout");
     assert_eq!(build(Pipeline::builder("test").deadline(Duration::MAX)).field(), "deadline");
 }
@@ -270,4 +280,130 @@ async fn a_call_is_hardly_larger_than_its_attempt() {
     };
     let size = size_of_val(&pipeline.call(attempt));
     assert!(size < 12_500, "{size}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedged_attempt_is_one_attempt_and_its_copies_carry_on_the_count() {
+    let breaker = CircuitBreaker::builder("test").sampling_window(60 * SECOND).build().unwrap();
+    let pipeline = Pipeline::builder("test").retry(retry()).breaker(breaker).timeout(10 * SECOND).hedge(hedge());
+    let pipeline = pipeline.build().unwrap();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let started = tokio::time::Instant::now();
+    let result = pipeline
+        .call(async || {
+            let number = Context::current().attempt();
+            seen.borrow_mut().push(number);
+            tokio::time::sleep(if number == 3 { 60 } else { 3 } * SECOND).await;
+            if number < 4 { Err(down()) } else { Ok(number) }
+        })
+        .await;
+    assert_eq!((result.unwrap(), seen.into_inner()), (4, vec![1, 2, 3, 4]));
+    // The first attempt failed after 4 s, with its copy; then a rest of 1 s, and a copy that took 3 s.
+    assert_eq!(started.elapsed(), 9 * SECOND);
+    let snapshot = pipeline.breaker().unwrap().snapshot();
+    assert_eq!((snapshot.failed, snapshot.succeeded), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_ends_an_attempt_with_its_copies() {
+    let pipeline = Pipeline::builder("test").breaker(hasty().build().unwrap()).timeout(3 * SECOND).hedge(hedge());
+    let pipeline = pipeline.build().unwrap();
+    let calls = std::rc::Rc::new(());
+    let result = pipeline
+        .call(async || {
+            let _alive = std::rc::Rc::clone(&calls);
+            std::future::pending::<Result<(), io::Error>>().await
+        })
+        .await;
+    assert!(matches!(result, Err(PipelineError::TimedOut(_))));
+    assert_eq!((std::rc::Rc::strong_count(&calls), pipeline.breaker().unwrap().snapshot().state), (1, State::Open));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_hedges_only_what_may_be_sent_twice() {
+    let pipeline = Pipeline::builder("test").hedge(hedge()).build().unwrap();
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let knowing = Retry::builder().never_sent(refused).build().unwrap();
+    let knowing = Pipeline::builder("test").retry(knowing).hedge(hedge()).build().unwrap();
+    for (pipeline, method, expected) in
+        [(&pipeline, http::Method::GET, 2), (&pipeline, http::Method::POST, 1), (&knowing, http::Method::POST, 1)]
+    {
+        let calls = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&calls);
+        let service = pipeline.http_layer().layer(service_fn(move |_: http::Request<String>| {
+            *count.lock().unwrap() += 1;
+            async {
+                tokio::time::sleep(3 * SECOND).await;
+                Ok::<_, io::Error>(http::Response::new(()))
+            }
+        }));
+        let request = http::Request::builder().method(method).body(String::new()).unwrap();
+        assert!(service.oneshot(request).await.is_ok());
+        assert_eq!(*calls.lock().unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_for_whatever_failed_the_call() {
+    let fallback = Fallback::new(|error: PipelineError<io::Error>| ready(Ok(error.to_string())));
+    let pipeline = Pipeline::builder("test").fallback(fallback).deadline(9 * SECOND);
+    let pipeline = pipeline.breaker(hasty().build().unwrap()).timeout(SECOND).build().unwrap();
+    assert_eq!(pipeline.call(async || Ok("fresh".to_owned())).await.unwrap(), "fresh");
+    let ignored = |_: &Result<String, io::Error>| Outcome::Ignored;
+    assert!(matches!(pipeline.call_with(&ignored, async || Err(down())).await, Err(PipelineError::Inner(_))));
+    assert_eq!(pipeline.call(async || Err(down())).await.unwrap(), "down");
+    assert_eq!(pipeline.call(async || Ok("fresh".to_owned())).await.unwrap(), "the call was not made");
+    pipeline.breaker().unwrap().close();
+    let hangs = pipeline.call(std::future::pending::<io::Result<String>>);
+    assert_eq!(hangs.await.unwrap(), "the call was dropped");
+    assert_eq!(pipeline.breaker().unwrap().state(), State::Open, "the breaker hears of it all the same");
+
+    let service = pipeline.layer(AllIdempotent).layer(service_fn(|(): ()| ready(Err::<String, _>(down()))));
+    assert_eq!(service.clone().oneshot(()).await.unwrap(), "the call was not made");
+    pipeline.breaker().unwrap().close();
+    assert_eq!(tokio::spawn(service.oneshot(())).await.unwrap().unwrap(), "down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_for_results_answers_for_failed_responses() {
+    let cached = |_: Result<http::Response<_>, PipelineError<io::Error>>| ready(Ok(http::Response::new("cached")));
+    let pipeline = Pipeline::builder("test").fallback(Fallback::for_results(cached)).timeout(SECOND).build().unwrap();
+    let service = pipeline.http_layer().layer(service_fn(|request: http::Request<String>| {
+        let status = if request.method() == http::Method::GET { 502 } else { 404 };
+        ready(Ok::<_, io::Error>(http::Response::builder().status(status).body("fresh").unwrap()))
+    }));
+    for (method, expected) in [(http::Method::GET, "cached"), (http::Method::POST, "fresh")] {
+        let request = http::Request::builder().method(method).body(String::new()).unwrap();
+        assert_eq!(service.clone().oneshot(request).await.unwrap().into_body(), expected);
+    }
+}
+
+#[test]
+fn a_deadline_for_each_attempt_that_cannot_be_is_refused() {
+    let pipeline = Pipeline::builder("test").timeout(SECOND).build().unwrap();
+    assert_eq!(pipeline.per_attempt(Duration::ZERO).unwrap_err().field(), "deadline");
+    assert_eq!(pipeline.per_attempt(Duration::MAX).unwrap_err().field(), "deadline");
+}
+
+#[test]
+fn a_timeout_that_never_shows_is_reported() {
+    let build = |deadline: Duration, timeout: Duration| {
+        Pipeline::builder("test").deadline(deadline).timeout(timeout).build().unwrap()
+    };
+    let expected = Lint::TimeoutExceedsDeadline { timeout: 3 * SECOND, deadline: 2 * SECOND };
+    assert_eq!(build(2 * SECOND, 3 * SECOND).lints(), [expected]);
+    assert_eq!(build(2 * SECOND, 2 * SECOND).lints().len(), 1);
+    assert!(build(3 * SECOND, 2 * SECOND).lints().is_empty());
+    let short = build(3 * SECOND, 2 * SECOND).per_attempt(SECOND).unwrap();
+    assert_eq!(short.lints()[0].to_string().split(" never").next(), Some("the timeout of 2s"));
+}
+
+#[test]
+fn a_hedge_that_comes_too_late_is_reported() {
+    let build = |timeout: Duration| {
+        Pipeline::builder("test").deadline(9 * SECOND).timeout(timeout).hedge(hedge()).build().unwrap()
+    };
+    let expected = Lint::HedgeTooLate { bound: Bound::Timeout, limit: SECOND, delay: SECOND };
+    assert_eq!(build(SECOND).lints(), [expected]);
+    assert!(build(2 * SECOND).lints().is_empty());
 }

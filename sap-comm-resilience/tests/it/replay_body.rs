@@ -39,7 +39,7 @@ async fn whole(body: Streamed) -> Result<(Bytes, Option<HeaderMap>), ReplayBodyE
 
 #[tokio::test]
 async fn a_copy_has_data_and_trailers_of_the_original() {
-    let (mut sender, body) = streamed(10);
+    let (mut sender, body) = streamed(14);
     let copy = body.replay().unwrap();
     sender.send_data("hello ".into()).await.unwrap();
     sender.send_data("ada".into()).await.unwrap();
@@ -352,4 +352,64 @@ async fn a_stream_is_hedged_only_once_all_of_it_is_kept() {
     assert_eq!(hedged_upload(SECOND, 7).await, (1, 8), "its beginning is gone");
     assert_eq!(hedged_upload(SECOND / 2, 8).await, (1, 8), "it is still being sent");
     assert_eq!(hedged_upload(SECOND / 2, 7).await, (1, 8), "a copy would end the first call");
+}
+
+#[tokio::test]
+async fn trailers_count_against_the_bound_too() {
+    for (max_body, kept) in [(8, true), (7, false)] {
+        let (mut sender, mut body) = streamed(max_body);
+        let copy = body.replay().unwrap();
+        sender.send_data("ada".into()).await.unwrap();
+        sender.send_trailers(HeaderMap::from_iter([(http::header::ETAG, "1".parse().unwrap())])).await.unwrap();
+        drop(sender);
+        while body.frame().await.is_some() {}
+        assert_eq!(whole(copy).await.is_ok(), kept, "{max_body}");
+    }
+}
+
+/// A body that runs code of its own when it is polled.
+struct Calling<F>(F);
+
+impl<F: FnMut() -> Option<Bytes> + Unpin> Body for Calling<F> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        std::task::Poll::Ready((self.0)().map(|data| Ok(Frame::data(data))))
+    }
+}
+
+type Reentrant = ReplayBody<Calling<Box<dyn FnMut() -> Option<Bytes> + Send>>>;
+
+#[tokio::test]
+async fn a_body_that_uses_its_own_copy_stops_nobody() {
+    let copies: Arc<Mutex<Vec<Reentrant>>> = Arc::default();
+    let inside = Arc::clone(&copies);
+    let mut body: Reentrant = ReplayBody::new(
+        Calling(Box::new(move || {
+            let mut copy = inside.lock().unwrap().pop()?;
+            assert!(copy.frame().now_or_never().is_none(), "it waits for the one that is asking");
+            assert!(!copy.is_end_stream() && copy.size_hint().upper().is_none() && copy.replay().is_some());
+            Some("one".into())
+        })),
+        10,
+    );
+    let mut other = body.replay().unwrap();
+    copies.lock().unwrap().push(body.replay().unwrap());
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+    assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+    assert!(body.frame().await.is_none() && other.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_panics_ends_its_copies_too() {
+    let mut body: Reentrant = ReplayBody::new(Calling(Box::new(|| panic!("a bug in a body"))), 10);
+    let mut copy = body.replay().unwrap();
+    assert!(std::panic::AssertUnwindSafe(body.frame()).catch_unwind().await.is_err());
+    assert!(!copy.is_end_stream(), "it did not come to its end");
+    assert!(matches!(copy.frame().await, Some(Err(ReplayBodyError::Lost))));
+    assert!(copy.replay().is_none());
 }

@@ -104,7 +104,8 @@ async fn the_alternative_makes_all_four_attempts() {
         .retry(retry(&Arc::default()))
         .build()
         .unwrap()
-        .per_attempt(20 * SECOND);
+        .per_attempt(20 * SECOND)
+        .unwrap();
     assert_eq!(pipeline.lints(), []);
 
     let (started, calls) = (Instant::now(), Cell::new(0));

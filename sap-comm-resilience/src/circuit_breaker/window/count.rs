@@ -18,6 +18,7 @@ impl CountWindow {
         Self { next: Apart(AtomicU64::new(0)), slots: (0..size).map(|_| AtomicU64::new(0)).collect() }
     }
 
+    #[inline(never)]
     pub(super) fn record(&self, generation: u64, sample: Sample) {
         let index = self.next.0.fetch_add(1, Ordering::Relaxed) % self.slots.len() as u64;
         let flags = USED + if sample.failed { FAILED } else { 0 } + if sample.slow { SLOW } else { 0 };

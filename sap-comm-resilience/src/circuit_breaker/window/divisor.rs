@@ -22,6 +22,11 @@ impl Divisor {
         self.reciprocal.store(((1_u128 << 64) / u128::from(value)) as u64, Ordering::Release);
     }
 
+    #[inline]
+    pub(super) fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
     /// Exact: the estimate is the quotient or one less.
     #[inline]
     pub(super) fn divide(&self, dividend: u64) -> u64 {

@@ -75,7 +75,7 @@ impl Window {
         matches!(self, Self::Time(_))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, generation: u64, now: u64, sample: Sample) {
         match self {
             Self::Time(window) => window.record(crate::thread_number::thread_number(), generation, now, sample),

@@ -17,7 +17,14 @@ pub(crate) struct TimeWindow {
     /// The ring is rounded up to a power of two, so that a place in it costs no division.
     ring_bits: u32,
     bucket: Divisor,
+    /// For each stripe of one thread, the bucket that the thread was in last.
+    last: Box<[Line]>,
 }
+
+/// Places in a line of `last`: where the bucket begins, how long it is, and its number.
+const FROM: usize = 0;
+const LENGTH: usize = 1;
+const EPOCH: usize = 2;
 
 #[derive(Clone, Copy)]
 enum Counter {
@@ -37,12 +44,13 @@ impl TimeWindow {
             buckets,
             ring_bits,
             bucket: Divisor::new(window / buckets as u64),
+            last: (1..stripes).map(|_| Line::new()).collect(),
         }
     }
 
     #[inline]
     pub(super) fn record(&self, thread: usize, generation: u64, now: u64, sample: Sample) {
-        let (bucket, tag) = self.place(generation, self.epoch(now));
+        let (bucket, tag) = self.place(generation, self.epoch_of(thread, now));
         let counter = if sample.failed { Counter::Failed } else { Counter::Succeeded };
         self.add(thread, counter, bucket, tag);
         if sample.slow {
@@ -116,6 +124,27 @@ impl TimeWindow {
         self.bucket.divide(now)
     }
 
+    /// The same. A thread mostly stays in its bucket, and then need not wait for the quotient.
+    #[inline]
+    fn epoch_of(&self, thread: usize, now: u64) -> u64 {
+        let Some(Line(last)) = self.last.get(thread) else { return self.epoch(now) };
+        let (from, length) = (last[FROM].load(Ordering::Relaxed), last[LENGTH].load(Ordering::Relaxed));
+        if now.checked_sub(from).is_some_and(|within| within < length) && length == self.bucket.value() {
+            return last[EPOCH].load(Ordering::Relaxed);
+        }
+        self.enter_bucket(last, now)
+    }
+
+    #[cold]
+    fn enter_bucket(&self, last: &[AtomicU64; WORDS_PER_LINE], now: u64) -> u64 {
+        let (epoch, length) = (self.epoch(now), self.bucket.value());
+        // While a reload changes the length, the quotient may be that of neither: the next call divides again.
+        last[FROM].store(epoch.wrapping_mul(length), Ordering::Relaxed);
+        last[LENGTH].store(length, Ordering::Relaxed);
+        last[EPOCH].store(epoch, Ordering::Relaxed);
+        epoch
+    }
+
     #[inline]
     fn place(&self, generation: u64, epoch: u64) -> (usize, Tag) {
         let slot = epoch & ((1 << self.ring_bits) - 1);
@@ -138,6 +167,27 @@ mod tests {
 
     fn window() -> TimeWindow {
         TimeWindow::new(100, 10, 2)
+    }
+
+    #[test]
+    fn the_bucket_that_a_thread_remembers_is_that_of_the_quotient() {
+        for (window, longer) in [(100, 30), (1_009, 90_000), (10_000_000_000, 10_000_000_001)] {
+            let time = TimeWindow::new(window, 10, 2);
+            for window in [window, longer, window] {
+                time.stretch(window);
+                let length = window / 10;
+                for bucket in [0, 1, 7, 6, 1 << 20, 3] {
+                    for now in [0, 1, length - 1, length, length + 1].map(|within| bucket * length + within) {
+                        assert_eq!(
+                            [time.epoch_of(0, now), time.epoch_of(1, now)],
+                            [now / length; 2],
+                            "{now} / {length}"
+                        );
+                    }
+                }
+                assert_eq!(time.epoch_of(0, u64::MAX), u64::MAX / length);
+            }
+        }
     }
 
     #[test]

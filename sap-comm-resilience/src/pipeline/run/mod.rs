@@ -21,13 +21,16 @@ use tokio::{
 
 use super::{
     PipelineError,
-    attempts::{Attempts, Verdict},
+    attempts::{Attempts, Sender, Verdict},
     holder::{Holder, Settle},
 };
 use crate::{
     BulkheadFull, ConcurrencyLimited, ConcurrencyPermit, RateLimited, ThrottlePermit,
     classify::Outcome,
+    hedge::Race,
+    numbering::Numbering,
     retry::Session,
+    scoped::within,
     timer::{Limit, Timer},
 };
 
@@ -55,8 +58,7 @@ pin_project! {
         // Of the call or of the attempt, as the pipeline says.
         permit: Option<H::Permit>,
         session: Option<Session>,
-        // The context of an attempt after the first.
-        scope: Option<sap_comm_core::Context>,
+        numbering: Numbering,
         leave: Option<ThrottlePermit>,
         place: Option<ConcurrencyPermit>,
         // Around all attempts or one, as the pipeline says.
@@ -67,7 +69,10 @@ pin_project! {
 
 pin_project! {
     #[project = StepProj]
-    enum Step<F> {
+    enum Step<F>
+    where
+        F: Future,
+    {
         Begin,
         Paced { wait: Wait<(), RateLimited> },
         Enter,
@@ -76,7 +81,7 @@ pin_project! {
         Attempt,
         Crowded { wait: Wait<ConcurrencyPermit, ConcurrencyLimited> },
         Send,
-        Calling { #[pin] call: F },
+        Calling { #[pin] race: Race<F> },
         Resting { #[pin] sleep: Sleep },
         Over,
     }
@@ -94,7 +99,7 @@ impl<H: Holder, A: Attempts> Run<H, A> {
             seat: None,
             permit: None,
             session: None,
-            scope: None,
+            numbering: Numbering::default(),
             leave: None,
             place: None,
             timeout: Timer::new(None),
@@ -108,9 +113,9 @@ where
     A: Attempts,
     A::Error: 'static,
 {
-    type Output = Verdict<A>;
+    type Output = Ended<A>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict<A>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<A>> {
         if let (Step::Begin, Some(deadline)) = (&self.step, self.holder.deadline) {
             let (context, at) = deadline.enter();
             if at.is_some_and(|at| at <= Instant::now()) {
@@ -143,7 +148,7 @@ where
     A::Error: 'static,
 {
     /// Drops the attempt, gives everything back, and tells a breaker around the call how it ended.
-    fn end(self: Pin<&mut Self>, (outcome, result): Ended<A>) -> Poll<Verdict<A>> {
+    fn end(self: Pin<&mut Self>, (outcome, result): Ended<A>) -> Poll<Ended<A>> {
         let mut this = self.project();
         this.step.set(Step::Over);
         (*this.leave, *this.place) = (None, None);
@@ -152,7 +157,7 @@ where
             permit.settle(outcome);
         }
         *this.seat = None;
-        Poll::Ready(result)
+        Poll::Ready((outcome, result))
     }
 
     /// As far as it goes.
@@ -186,8 +191,9 @@ where
                     Some(request) => this.send(request),
                     None => return Poll::Pending,
                 },
-                StepProj::Calling { call } => {
-                    let poll = || within(this.scope, || call.poll(cx));
+                StepProj::Calling { race } => {
+                    let mut sender = Sender { attempts: &mut *this.attempts, numbering: &mut *this.numbering };
+                    let poll = || race.poll(this.holder.hedge.as_ref(), &mut sender, cx);
                     let polled = match this.permit {
                         Some(permit) => permit.watch(poll),
                         None => poll(),
@@ -206,7 +212,6 @@ where
                 }
                 StepProj::Resting { sleep } => {
                     ready!(sleep.poll(cx));
-                    *this.scope = this.session.as_mut().map(Session::context);
                     Continue(Step::Attempt)
                 }
                 StepProj::Over => return Poll::Pending,
@@ -220,14 +225,6 @@ where
 }
 
 /// What a call came to, and its outcome if it got past a breaker around it.
-type Ended<A> = (Option<Outcome>, Verdict<A>);
+pub(super) type Ended<A> = (Option<Outcome>, Verdict<A>);
 
 type Next<A> = ControlFlow<Ended<A>, Step<<A as Attempts>::Attempt>>;
-
-/// Runs the caller's code in the context of its attempt.
-fn within<R>(scope: &Option<sap_comm_core::Context>, run: impl FnOnce() -> R) -> R {
-    match scope {
-        Some(context) => context.clone().sync_scope(run),
-        None => run(),
-    }
-}

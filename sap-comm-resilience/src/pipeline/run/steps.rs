@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{
         PipelineError,
-        attempts::{Attempts, Verdict, judge},
+        attempts::{Attempts, Sender, Verdict, judge},
         holder::{Holder, Settle},
     },
-    Limit, Next, RunProj, Step, within,
+    Limit, Next, RunProj, Step,
 };
-use crate::retry::Session;
+use crate::{Retry, hedge::Race, retry::Session};
 
 impl<H, A> RunProj<'_, H, A>
 where
@@ -63,8 +63,8 @@ where
     /// Through what stands around an attempt.
     pub(super) fn admit(&mut self) -> Result<Next<A>, PipelineError<A::Error>> {
         let parts = &**self.holder;
-        if let (Some(_), Some(request)) = (&self.session, &self.request) {
-            self.attempts.keep(request);
+        if let Some(request) = self.request.as_ref().filter(|_| parts.retry.is_some() || parts.hedge.is_some()) {
+            self.attempts.keep(request, parts.retry.as_ref().is_some_and(Retry::repeats_unsent));
         }
         if parts.breaker_per_attempt {
             *self.permit = self.holder.admit().transpose().map_err(PipelineError::open)?;
@@ -90,12 +90,13 @@ where
             let timeout = self.holder.timeout.map(|timeout| Limit::After(timeout.duration()));
             self.timeout.as_mut().set(timeout);
         }
-        let send = || within(self.scope, || self.attempts.send(request));
+        let mut sender = Sender { attempts: &mut *self.attempts, numbering: &mut *self.numbering };
+        let send = || sender.send(request);
         let call = match self.permit {
             Some(permit) => permit.watch(send),
             None => send(),
         };
-        Continue(Step::Calling { call })
+        Continue(Step::Calling { race: Race::new(self.holder.hedge.as_ref(), call) })
     }
 
     /// An attempt came to this: everybody hears of it, and it is made again or ends the call.
@@ -118,7 +119,7 @@ where
             permit.settle(outcome);
         }
         if let (Some(retry), Some(session)) = (&parts.retry, self.session.as_mut())
-            && self.attempts.may_repeat()
+            && self.attempts.may_repeat(retry.was_unsent(result.as_ref().err()))
             && let Some(delay) = session.next(retry, outcome, result.as_ref().err())
             && let Some(request) = self.attempts.repeat()
         {

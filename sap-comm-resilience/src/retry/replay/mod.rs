@@ -2,18 +2,28 @@
 
 mod body;
 mod error;
+mod kept;
 mod layer;
 
 pub use body::ReplayBody;
 pub use error::ReplayBodyError;
 use http::{Method, Request};
 use http_body::Body;
+pub(crate) use kept::Kept;
 pub use layer::{ReplayBodyLayer, ReplayBodyService};
 
 /// Says which requests may be sent again, and makes the copy to send.
 pub trait Replay<Req> {
     /// A copy to send later; `None` if the request must not be sent twice.
     fn replay(&self, request: &Req) -> Option<Req>;
+
+    /// A copy of a request that must not be sent twice, to send only if certainly nothing of the first one left.
+    ///
+    /// Asked only by a [`Retry`](crate::Retry) that knows such errors, by
+    /// [`never_sent`](crate::RetryBuilder::never_sent).
+    fn replay_unsent(&self, request: &Req) -> Option<Req> {
+        self.replay(request)
+    }
 
     /// Whether the copy can still be sent, now that another attempt has come to its end.
     fn is_intact(&self, _copy: &Req) -> bool {
@@ -42,7 +52,8 @@ impl<Req: Clone> Replay<Req> for AllIdempotent {
 /// HTTP requests that may be sent again: an idempotent method or an `Idempotency-Key`, and a body that is at hand.
 ///
 /// That is a small body that clones, or a [`ReplayBody`] of which everything sent was kept. Any other request is sent
-/// once: as soon as a byte may have left, sending it again could do its work twice.
+/// once: as soon as a byte may have left, sending it again could do its work twice. It is sent again only after an error
+/// that [`never_sent`](crate::RetryBuilder::never_sent) knows.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpReplay {
     max_body: u64,
@@ -65,16 +76,21 @@ impl Default for HttpReplay {
 
 impl<B: Body + Clone> Replay<Request<B>> for HttpReplay {
     fn replay(&self, request: &Request<B>) -> Option<Request<B>> {
+        if may_repeat(request) { self.replay_unsent(request) } else { None }
+    }
+
+    fn replay_unsent(&self, request: &Request<B>) -> Option<Request<B>> {
         let small = request.body().size_hint().upper().is_some_and(|size| size <= self.max_body);
-        (may_repeat(request) && small).then(|| request.clone())
+        small.then(|| request.clone())
     }
 }
 
 impl<B: Body> Replay<Request<ReplayBody<B>>> for HttpReplay {
     fn replay(&self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
-        if !may_repeat(request) {
-            return None;
-        }
+        if may_repeat(request) { self.replay_unsent(request) } else { None }
+    }
+
+    fn replay_unsent(&self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
         let body = request.body().replay()?;
         let mut copy = Request::new(body);
         copy.method_mut().clone_from(request.method());

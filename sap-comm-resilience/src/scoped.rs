@@ -16,8 +16,10 @@ pin_project! {
 }
 
 impl<F> Scoped<F> {
+    /// Begins the call in its context.
     #[inline]
-    pub(crate) fn new(context: Option<sap_comm_core::Context>, call: F) -> Self {
+    pub(crate) fn begin(context: Option<sap_comm_core::Context>, begin: impl FnOnce() -> F) -> Self {
+        let call = within(&context, begin);
         Self { call, context }
     }
 }
@@ -28,9 +30,15 @@ impl<F: Future> Future for Scoped<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match this.context {
-            Some(context) => context.clone().sync_scope(|| this.call.poll(cx)),
-            None => this.call.poll(cx),
-        }
+        within(this.context, || this.call.poll(cx))
+    }
+}
+
+/// Runs the caller's code in a context, if there is one.
+#[inline]
+pub(crate) fn within<R>(context: &Option<sap_comm_core::Context>, run: impl FnOnce() -> R) -> R {
+    match context {
+        Some(context) => context.clone().sync_scope(run),
+        None => run(),
     }
 }
