@@ -12,7 +12,10 @@ use sap_comm::{
     },
     rest::{
         client::{Client, ClientBuilder},
-        server::auth::{Authenticator, JwksSource},
+        server::{
+            auth::{Authenticator, JwksSource},
+            idempotency::{IdempotencyStore, SqlIdempotencyStore},
+        },
         tls::{ClientTls, ServerTls},
     },
 };
@@ -136,6 +139,13 @@ pub(crate) async fn inbox(
         Ok(())
     });
     Ok((service, inbox))
+}
+
+/// Keeps the answers of requests with an idempotency key.
+pub(crate) async fn idempotency_keys(database: &Database) -> Result<Arc<dyn IdempotencyStore>, StartError> {
+    let store = SqlIdempotencyStore::new(database.pool().clone())?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
 }
 
 /// Checks the database in `/health/ready`, and closes it last.

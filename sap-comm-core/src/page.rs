@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct PageQuery {
     /// The page, from 1.
-    #[cfg_attr(feature = "openapi", param(required = false, minimum = 1, default = 1))]
+    #[cfg_attr(feature = "openapi", param(required = false, minimum = 1, maximum = 2147483647, default = 1))]
     pub page: u32,
     /// Items a page, from 1 to [`PageQuery::MAX_LIMIT`].
     #[cfg_attr(feature = "openapi", param(required = false, minimum = 1, maximum = 100, default = 10))]
@@ -23,16 +23,19 @@ impl Default for PageQuery {
 }
 
 impl PageQuery {
+    /// The last page that can be asked for: what every client's integers can hold.
+    pub const MAX_PAGE: u32 = 2_147_483_647;
+
     /// The most items that one page may hold.
     pub const MAX_LIMIT: u32 = 100;
 
     /// Checks the bounds; the error names the field and its value.
     ///
     /// # Errors
-    /// When `page` is 0, or `limit` is 0 or above [`PageQuery::MAX_LIMIT`].
+    /// When `page` is 0 or above [`PageQuery::MAX_PAGE`], or `limit` is 0 or above [`PageQuery::MAX_LIMIT`].
     pub fn validate(self) -> Result<Self, (&'static str, String)> {
-        if self.page == 0 {
-            return Err(("page", "must be at least 1, got 0".into()));
+        if self.page == 0 || self.page > Self::MAX_PAGE {
+            return Err(("page", format!("must be from 1 to {}, got {}", Self::MAX_PAGE, self.page)));
         }
         if self.limit == 0 || self.limit > Self::MAX_LIMIT {
             return Err(("limit", format!("must be from 1 to {}, got {}", Self::MAX_LIMIT, self.limit)));
@@ -138,6 +141,7 @@ mod tests {
     #[test]
     fn bounds_are_named() {
         assert_eq!(PageQuery { page: 0, limit: 10 }.validate().unwrap_err().0, "page");
+        assert_eq!(PageQuery { page: 1 << 31, limit: 10 }.validate().unwrap_err().0, "page");
         assert_eq!(PageQuery { page: 1, limit: 101 }.validate().unwrap_err().0, "limit");
         assert_eq!(PageQuery { page: u32::MAX, limit: 100 }.offset(), (u64::from(u32::MAX) - 1) * 100);
     }

@@ -1,6 +1,9 @@
 use http::{Method, StatusCode};
 use sap_comm_core::{ApiError, Secret};
-use sap_comm_rest::client::{Client, ClientError, RequestBuilder};
+use sap_comm_rest::{
+    client::{Call, Client, ClientError, RequestBuilder},
+    operation::{Arguments, ErrorCodes, Input, Operation, Output},
+};
 use serde::de::DeserializeOwned;
 
 use crate::RequestScope;
@@ -31,6 +34,20 @@ impl RestDataSource {
     #[must_use]
     pub fn new(client: Client, scope: &RequestScope) -> Self {
         Self { client, token: scope.token().cloned() }
+    }
+
+    /// Begins the call of an operation; see [`Client::call`].
+    pub fn call<I, O, E>(&self, operation: &Operation<I, O, E>, arguments: impl Arguments<I>) -> Call<O, E>
+    where
+        I: Input,
+        O: Output,
+        E: ErrorCodes,
+    {
+        let call = self.client.call(operation, arguments);
+        match &self.token {
+            Some(token) => call.bearer(token),
+            None => call,
+        }
     }
 
     /// Begins a GET; see [`Client::get`].

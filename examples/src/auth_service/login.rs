@@ -1,35 +1,33 @@
 use axum::extract::State;
 use sap_comm::{
-    ApiError, ErrorCode,
+    ApiError,
     auth::OpaqueToken,
-    rest::server::{Json, Valid},
+    rest::{
+        operation::ErrorCodes,
+        server::{Json, Valid},
+    },
 };
 
 use super::{State as Auth, normalised, store::StoredCredentials};
 use crate::{
-    contract::rest::{Login, Refresh, Refusal, Tokens},
+    contract::{
+        api::AuthError,
+        rest::{Login, Refresh, Tokens},
+    },
     database::internal,
 };
 
 /// Logs in.
-#[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = Login, responses(
-    (status = 200, description = "Tokens", body = Tokens),
-    Refusal,
-))]
 pub(super) async fn login(State(auth): State<Auth>, Valid(input): Valid<Login>) -> Result<Json<Tokens>, ApiError> {
     let found = auth.store.find_by_email(&normalised(&input.email)).await.map_err(internal)?;
     let hash = found.as_ref().map(|user| user.password_hash.clone());
     match (auth.passwords.verify(input.password, hash).await?, found) {
         (true, Some(user)) => issue(&auth, &user).await,
-        _ => Err(ApiError::new(ErrorCode::INVALID_CREDENTIALS, "The address or the password is wrong")),
+        _ => Err(AuthError::InvalidCredentials.error("The address or the password is wrong")),
     }
 }
 
 /// Trades a refresh token for new tokens; it serves once.
-#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = Refresh, responses(
-    (status = 200, description = "Tokens", body = Tokens),
-    Refusal,
-))]
 pub(super) async fn refresh(State(auth): State<Auth>, Valid(input): Valid<Refresh>) -> Result<Json<Tokens>, ApiError> {
     let hash = OpaqueToken::received(input.refresh_token).hash();
     let user_id = auth.store.take_refresh_token(&hash).await.map_err(internal)?;
@@ -39,7 +37,7 @@ pub(super) async fn refresh(State(auth): State<Auth>, Valid(input): Valid<Refres
     };
     match user {
         Some(user) => issue(&auth, &user).await,
-        None => Err(ApiError::new(ErrorCode::INVALID_TOKEN, "The refresh token is unknown, used or expired")),
+        None => Err(AuthError::InvalidToken.error("The refresh token is unknown, used or expired")),
     }
 }
 
@@ -50,9 +48,6 @@ async fn issue(auth: &Auth, user: &StoredCredentials) -> Result<Json<Tokens>, Ap
 }
 
 /// The keys that tokens are verified with (RFC 7517).
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(
-    (status = 200, description = "JWKS", body = serde_json::Value),
-))]
-pub(super) async fn jwks(State(auth): State<Auth>) -> Json<serde_json::Value> {
-    Json(auth.issuer.jwks().clone())
+pub(super) async fn jwks(State(auth): State<Auth>) -> Result<Json<serde_json::Value>, ApiError> {
+    Ok(Json(auth.issuer.jwks().clone()))
 }

@@ -10,33 +10,27 @@ mod store;
 use std::sync::Arc;
 
 use sap_comm::{
-    ErrorEnvelope, RunningService, Service,
+    RunningService, Service,
     auth::ApiKeys,
     events::EventRouter,
-    rest::server::{
-        auth::{authenticate, require_role, require_scope},
-        docs,
-    },
+    rest::server::{ContractRouter, docs},
 };
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{issuer::Issuer, password::Passwords, store::Store};
 use crate::{
-    contract::events::USER_EVENTS,
+    contract::{
+        api::{
+            ACTIVATE_CREDENTIALS, AUTH_SERVICE, CREATE_API_KEY, DELETE_CREDENTIALS, JWKS, LIST_API_KEYS, LOGIN,
+            PREPARE_CREDENTIALS, REFRESH, REVOKE_API_KEY,
+        },
+        events::USER_EVENTS,
+    },
     database::Database,
     deps::{Deps, StartError, with_database},
 };
 
 /// The name of the service.
-pub const NAME: &str = "auth-service";
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "auth-service", description = "Login, refresh, published keys, API keys"),
-    components(schemas(ErrorEnvelope))
-)]
-struct Api;
+pub const NAME: &str = AUTH_SERVICE.service();
 
 #[derive(Clone)]
 struct State {
@@ -61,20 +55,18 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         store: store.clone(),
     };
 
-    let open = OpenApiRouter::new().routes(routes!(login::login)).routes(routes!(login::refresh));
-    let admin = OpenApiRouter::new()
-        .routes(routes!(api_keys::list, api_keys::create))
-        .routes(routes!(api_keys::revoke))
-        .route_layer(require_role("admin"));
-    let internal = OpenApiRouter::new()
-        .routes(routes!(credentials::prepare, credentials::delete))
-        .routes(routes!(credentials::activate))
-        .route_layer(require_scope("credentials:write"));
-    let (routes, openapi) = OpenApiRouter::with_openapi(Api::openapi())
-        .nest("/api/v1", open.merge(admin))
-        .nest("/internal/v1", internal)
-        .routes(routes!(login::jwks))
-        .split_for_parts();
+    let routes = ContractRouter::new(&AUTH_SERVICE)
+        .authenticate(authenticator)
+        .serve(LOGIN, login::login)
+        .serve(REFRESH, login::refresh)
+        .serve(JWKS, login::jwks)
+        .serve(LIST_API_KEYS, api_keys::list)
+        .serve(CREATE_API_KEY, api_keys::create)
+        .serve(REVOKE_API_KEY, api_keys::revoke)
+        .serve(PREPARE_CREDENTIALS, credentials::prepare)
+        .serve(ACTIVATE_CREDENTIALS, credentials::activate)
+        .serve(DELETE_CREDENTIALS, credentials::delete)
+        .build(state)?;
 
     let created = store.clone();
     let events = EventRouter::new()
@@ -83,8 +75,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let service = Service::builder(NAME).listen(deps.listen).broker(&broker).subscribe(USER_EVENTS, events);
     let service = deps.registered(with_database(service, &database));
-    let routes = routes.layer(authenticate(authenticator).optional()).with_state(state);
-    Ok(service.routes(routes).routes(docs(openapi)).build()?.start().await?)
+    Ok(service.routes(routes).routes(docs(AUTH_SERVICE.openapi())).build()?.start().await?)
 }
 
 /// The address that credentials are found by.

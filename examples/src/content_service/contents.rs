@@ -1,24 +1,24 @@
 use axum::extract::{OriginalUri, State};
 use sap_comm::{
-    ApiError, ErrorCode, Event, Page, PageQuery,
-    rest::server::{Created, Json, PageResponse, Paged, Path, Valid},
+    ApiError, Event, Page,
+    rest::{
+        cursor::{CursorPageResponse, CursorQuery},
+        operation::{ErrorCodes, ResourceId},
+        server::{Created, Json, PageResponse, Paged, Path, Valid},
+    },
 };
 
-use super::{NAME, State as Contents};
+use super::{NAME, State as Contents, store::Position};
 use crate::{
     contract::{
+        api::ContentError,
         events::{CONTENT_EVENTS, ContentPublished},
-        rest::{Content, CreateContent, Refusal},
+        rest::{Content, CreateContent},
     },
     database::internal,
 };
 
 /// Lists content, newest first.
-#[utoipa::path(get, path = "/contents", tag = "contents",
-    params(PageQuery), responses(
-    (status = 200, description = "One page", body = Page<Content>),
-    Refusal,
-))]
 pub(super) async fn list(
     State(contents): State<Contents>,
     OriginalUri(uri): OriginalUri,
@@ -28,22 +28,28 @@ pub(super) async fn list(
     Ok(PageResponse::new(Page::new(data, query, total), &uri))
 }
 
+/// Lists content, newest first, from where the last page ended.
+pub(super) async fn list_on(
+    State(contents): State<Contents>,
+    OriginalUri(uri): OriginalUri,
+    query: CursorQuery,
+) -> Result<CursorPageResponse<Content>, ApiError> {
+    let after: Option<Position> = contents.cursors.open(&query, &uri)?;
+    let (data, last) = contents.store.list_after(after, query.limit).await.map_err(internal)?;
+    let next = last.map(|position| contents.cursors.seal(&position, &uri)).transpose()?;
+    Ok(CursorPageResponse::new(data, &query, &uri).next(next))
+}
+
 /// One piece of content.
-#[utoipa::path(get, path = "/contents/{id}", tag = "contents",
-    params(("id" = String, Path, description = "The content")), responses(
-    (status = 200, description = "The content", body = Content),
-    Refusal,
-))]
-pub(super) async fn find(State(contents): State<Contents>, Path(id): Path<String>) -> Result<Json<Content>, ApiError> {
+pub(super) async fn find(
+    State(contents): State<Contents>,
+    Path(id): Path<ResourceId>,
+) -> Result<Json<Content>, ApiError> {
     let content = contents.store.find(&id).await.map_err(internal)?;
     content.map(Json).ok_or_else(|| ApiError::not_found("content", &id))
 }
 
 /// Drafts content.
-#[utoipa::path(post, path = "/contents", tag = "contents", request_body = CreateContent, responses(
-    (status = 201, description = "The draft", body = Content),
-    Refusal,
-))]
 pub(super) async fn create(
     State(contents): State<Contents>,
     Valid(input): Valid<CreateContent>,
@@ -53,21 +59,16 @@ pub(super) async fn create(
 }
 
 /// Publishes a draft, and tells its audience.
-#[utoipa::path(post, path = "/contents/{id}/publish", tag = "contents",
-    params(("id" = String, Path, description = "The draft")), responses(
-    (status = 200, description = "The content", body = Content),
-    Refusal,
-))]
 pub(super) async fn publish(
     State(contents): State<Contents>,
-    Path(id): Path<String>,
+    Path(id): Path<ResourceId>,
 ) -> Result<Json<Content>, ApiError> {
     let found = contents.store.find(&id).await.map_err(internal)?;
     let content = found.ok_or_else(|| ApiError::not_found("content", &id))?;
     let mut tx = contents.store.begin().await.map_err(internal)?;
     if !contents.store.publish(&mut tx, &id).await.map_err(internal)? {
         let message = "The content is published already";
-        return Err(ApiError::new(ErrorCode::CONFLICT.of("content"), message).detail("contentId", id));
+        return Err(ContentError::Published.error(message).detail("contentId", id.as_str()));
     }
     let payload = ContentPublished {
         content_id: content.id.clone(),

@@ -4,36 +4,30 @@ mod contents;
 mod store;
 
 use sap_comm::{
-    ErrorEnvelope, RunningService, Service,
+    RunningService, Service,
+    auth::OpaqueToken,
     events::outbox::Outbox,
-    rest::server::{
-        auth::{authenticate, require_role},
-        docs,
+    rest::{
+        cursor::CursorSealer,
+        server::{ContractRouter, docs},
     },
 };
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::store::Store;
 use crate::{
+    contract::api::{CONTENT_SERVICE, CREATE_CONTENT, GET_CONTENT, LIST_CONTENTS, LIST_CONTENTS_V2, PUBLISH_CONTENT},
     database::Database,
     deps::{Deps, StartError, outbox, with_database},
 };
 
 /// The name of the service.
-pub const NAME: &str = "content-service";
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "content-service", description = "Content: drafted, published, announced"),
-    components(schemas(ErrorEnvelope))
-)]
-struct Api;
+pub const NAME: &str = CONTENT_SERVICE.service();
 
 #[derive(Clone)]
 struct State {
     store: Store,
     outbox: Outbox,
+    cursors: CursorSealer,
 }
 
 /// Starts the service.
@@ -47,14 +41,16 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let service = deps.registered(with_database(service, &database));
     let (service, outbox) = outbox(service, &broker, &database).await?;
 
-    let admin = OpenApiRouter::new()
-        .routes(routes!(contents::create))
-        .routes(routes!(contents::publish))
-        .route_layer(require_role("admin"));
-    let signed_in = OpenApiRouter::new().routes(routes!(contents::list)).routes(routes!(contents::find));
-    let (routes, openapi) =
-        OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", signed_in.merge(admin)).split_for_parts();
-    let state = State { store: Store(database), outbox };
-    let routes = routes.layer(authenticate(deps.authenticator()?)).with_state(state);
-    Ok(service.routes(routes).routes(docs(openapi)).build()?.start().await?)
+    let store = Store(database);
+    let secret = store.cursor_secret(OpaqueToken::generate()?.expose()).await?;
+    let cursors = CursorSealer::builder(secret).build()?;
+    let routes = ContractRouter::new(&CONTENT_SERVICE)
+        .authenticate(deps.authenticator()?)
+        .serve(LIST_CONTENTS, contents::list)
+        .serve(LIST_CONTENTS_V2, contents::list_on)
+        .serve(GET_CONTENT, contents::find)
+        .serve(CREATE_CONTENT, contents::create)
+        .serve(PUBLISH_CONTENT, contents::publish)
+        .build(State { store, outbox, cursors })?;
+    Ok(service.routes(routes).routes(docs(CONTENT_SERVICE.openapi())).build()?.start().await?)
 }

@@ -1,4 +1,5 @@
 use sap_comm::{PageQuery, Timestamp, id};
+use serde::{Deserialize, Serialize};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
 use crate::{
@@ -15,7 +16,15 @@ pub(super) const SCHEMA: &str = "
         audience TEXT NOT NULL,
         created_at BIGINT NOT NULL
     );
+    CREATE TABLE IF NOT EXISTS cursor_secrets (id BIGINT PRIMARY KEY, secret TEXT NOT NULL);
 ";
+
+/// Where a page ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Position {
+    created_at: i64,
+    id: String,
+}
 
 #[derive(Clone)]
 pub(super) struct Store(pub(super) Database);
@@ -59,6 +68,42 @@ impl Store {
         .await?;
         let total: i64 = sqlx::query("SELECT COUNT(*) FROM contents").fetch_one(self.0.pool()).await?.try_get(0)?;
         Ok((rows.iter().map(content).collect::<Result<_, _>>()?, u64::try_from(total).unwrap_or(0)))
+    }
+
+    /// So many behind a position, newest first, and the position of the last one if there are more.
+    pub(super) async fn list_after(
+        &self,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<(Vec<Content>, Option<Position>), sqlx::Error> {
+        let after = after.unwrap_or(Position { created_at: i64::MAX, id: String::new() });
+        let rows = sqlx::query(
+            "SELECT id, title, body, status, audience, created_at FROM contents
+             WHERE created_at < $1 OR (created_at = $1 AND id < $2)
+             ORDER BY created_at DESC, id DESC LIMIT $3",
+        )
+        .bind(after.created_at)
+        .bind(after.id)
+        // One more tells whether there are more.
+        .bind(i64::from(limit) + 1)
+        .fetch_all(self.0.pool())
+        .await?;
+        let mut contents = rows.iter().map(content).collect::<Result<Vec<_>, _>>()?;
+        let more = contents.len() > limit as usize;
+        contents.truncate(limit as usize);
+        let last = contents.last().filter(|_| more);
+        let position = |last: &Content| Position { created_at: last.created_at.as_millis(), id: last.id.clone() };
+        let last = last.map(position);
+        Ok((contents, last))
+    }
+
+    /// The secret that cursors are sealed with, kept so that they outlive a restart; `candidate` if there is none yet.
+    pub(super) async fn cursor_secret(&self, candidate: &str) -> Result<String, sqlx::Error> {
+        sqlx::query("INSERT INTO cursor_secrets (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(candidate)
+            .execute(self.0.pool())
+            .await?;
+        sqlx::query("SELECT secret FROM cursor_secrets WHERE id = 1").fetch_one(self.0.pool()).await?.try_get(0)
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {

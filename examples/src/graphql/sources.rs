@@ -1,10 +1,17 @@
 use std::collections::HashMap;
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
-use sap_comm::{ApiError, Page, PageQuery, graphql::RestDataSource};
+use sap_comm::{
+    ApiError, PageQuery,
+    graphql::RestDataSource,
+    rest::operation::{ResourceId, Untyped},
+};
 use serde::Serialize;
 
-use crate::contract::rest::{CreateUser, Profile, Profiles, ProfilesQuery, User};
+use crate::contract::{
+    api::{CREATE_USER, DELETE_USER, GET_USER, LIST_PROFILES, LIST_USERS, UPDATE_USER, UserError},
+    rest::{CreateUser, Profile, ProfilesQuery, User},
+};
 
 /// The specification's `userAPI`.
 pub(super) struct UserApi(RestDataSource);
@@ -15,33 +22,39 @@ impl UserApi {
     }
 
     pub(super) async fn get_user_by_id(&self, id: &str) -> Result<Option<User>, ApiError> {
-        self.0.find("/api/v1/users/{}", [id]).await
+        // No user has an id that a path cannot hold.
+        if id.parse::<ResourceId>().is_err() {
+            return Ok(None);
+        }
+        match self.0.call(&GET_USER, (id,)).await {
+            Ok(user) => Ok(Some(user)),
+            Err(error) if error.code() == Some(UserError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) async fn get_users(&self, page: PageQuery) -> Result<Vec<User>, ApiError> {
-        let users: Page<User> = self.0.get("/api/v1/users", []).query(&page).fetch().await?;
-        Ok(users.data)
+        Ok(self.0.call(&LIST_USERS, (page,)).await?.data)
     }
 
     pub(super) async fn create_user(&self, user: &CreateUser) -> Result<User, ApiError> {
-        Ok(self.0.post("/api/v1/users", []).json(user).fetch().await?)
+        Ok(self.0.call(&CREATE_USER, (user,)).await?)
     }
 
     pub(super) async fn update_user(&self, id: &str, changes: &impl Serialize) -> Result<User, ApiError> {
         exists(id)?;
-        Ok(self.0.put("/api/v1/users/{}", [id]).json(changes).fetch().await?)
+        Ok(self.0.call(&UPDATE_USER, (id, None, Untyped(changes))).await?)
     }
 
     pub(super) async fn delete_user(&self, id: &str) -> Result<(), ApiError> {
         exists(id)?;
-        self.0.delete("/api/v1/users/{}", [id]).send().await?;
-        Ok(())
+        Ok(self.0.call(&DELETE_USER, (id, None)).await?)
     }
 }
 
 /// No user has an id that a path cannot hold.
 fn exists(id: &str) -> Result<(), ApiError> {
-    if matches!(id, "" | "." | "..") { Err(ApiError::not_found("user", id)) } else { Ok(()) }
+    if id.parse::<ResourceId>().is_err() { Err(ApiError::not_found("user", id)) } else { Ok(()) }
 }
 
 /// The specification's `profileAPI`, asked for all profiles of a request at once.
@@ -67,7 +80,7 @@ impl Loader<String> for ProfileApi {
         let mut found = HashMap::with_capacity(user_ids.len());
         for batch in user_ids.chunks(Self::MAX_BATCH) {
             let query = ProfilesQuery { user_ids: batch.join(",") };
-            let profiles: Profiles = self.0.get("/api/v1/profiles", []).query(&query).fetch().await?;
+            let profiles = self.0.call(&LIST_PROFILES, (&query,)).await?;
             found.extend(profiles.data.into_iter().map(|profile| (profile.user_id.clone(), profile)));
         }
         Ok(found)

@@ -8,8 +8,9 @@ use sap_comm::{
 
 use super::{NAME, store::Store};
 use crate::contract::{
+    api::GET_USER,
     events::{ContentPublished, MarkNotificationRead, NOTIFICATION_EVENTS, NotificationCreated, UserDeleted},
-    rest::{Notification, User},
+    rest::Notification,
 };
 
 /// Users that are notified in one transaction.
@@ -35,7 +36,7 @@ impl Handlers {
             let lookups = users.iter().cloned().map(|id| {
                 let users = &self.users;
                 async move {
-                    let user = users.get("/api/v1/users/{}", [&id]).fetch::<User>().await;
+                    let user = users.call(&GET_USER, (id.as_str(),)).await;
                     (id, user)
                 }
             });

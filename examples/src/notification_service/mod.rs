@@ -5,30 +5,24 @@ mod notifications;
 mod store;
 
 use sap_comm::{
-    ErrorEnvelope, RunningService, Service,
+    RunningService, Service,
     events::EventRouter,
-    rest::server::{auth::authenticate, docs},
+    rest::server::{ContractRouter, docs},
 };
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{handlers::Handlers, store::Store};
 use crate::{
-    contract::events::{CONTENT_EVENTS, NOTIFICATION_COMMANDS, USER_EVENTS},
+    contract::{
+        api::{GET_NOTIFICATION, LIST_NOTIFICATIONS, NOTIFICATION_SERVICE, READ_NOTIFICATION},
+        events::{CONTENT_EVENTS, NOTIFICATION_COMMANDS, USER_EVENTS},
+    },
     database::Database,
     deps::{Deps, StartError, inbox, outbox, with_database},
     user_service,
 };
 
 /// The name of the service.
-pub const NAME: &str = "notification-service";
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "notification-service", description = "Notifications: made from events, marked as read"),
-    components(schemas(ErrorEnvelope))
-)]
-struct Api;
+pub const NAME: &str = NOTIFICATION_SERVICE.service();
 
 /// Starts the service.
 ///
@@ -60,17 +54,17 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         async move { handlers.mark_read(command).await }
     });
 
-    let own = OpenApiRouter::new()
-        .routes(routes!(notifications::list))
-        .routes(routes!(notifications::find))
-        .routes(routes!(notifications::read));
-    let (routes, openapi) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", own).split_for_parts();
-    let routes = routes.layer(authenticate(deps.authenticator()?)).with_state(store);
+    let routes = ContractRouter::new(&NOTIFICATION_SERVICE)
+        .authenticate(deps.authenticator()?)
+        .serve(LIST_NOTIFICATIONS, notifications::list)
+        .serve(GET_NOTIFICATION, notifications::find)
+        .serve(READ_NOTIFICATION, notifications::read)
+        .build(store)?;
     let service = service
         .subscribe(CONTENT_EVENTS, contents)
         .subscribe(USER_EVENTS, users)
         .subscribe(NOTIFICATION_COMMANDS, commands)
         .routes(routes)
-        .routes(docs(openapi));
+        .routes(docs(NOTIFICATION_SERVICE.openapi()));
     Ok(service.build()?.start().await?)
 }

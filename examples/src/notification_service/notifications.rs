@@ -1,22 +1,16 @@
 use axum::extract::{OriginalUri, State};
-use http::StatusCode;
 use sap_comm::{
-    ApiError, Page, PageQuery,
-    rest::server::{Json, PageResponse, Paged, Path, auth::CurrentUser},
+    ApiError, Page,
+    rest::{
+        operation::ResourceId,
+        server::{Json, NoContent, PageResponse, Paged, Path, auth::CurrentUser},
+    },
 };
 
 use super::store::Store;
-use crate::{
-    contract::rest::{Notification, Refusal},
-    database::internal,
-};
+use crate::{contract::rest::Notification, database::internal};
 
 /// Lists one's own notifications, newest first.
-#[utoipa::path(get, path = "/notifications", tag = "notifications",
-    params(PageQuery), responses(
-    (status = 200, description = "One page", body = Page<Notification>),
-    Refusal,
-))]
 pub(super) async fn list(
     State(store): State<Store>,
     CurrentUser(caller): CurrentUser,
@@ -28,33 +22,23 @@ pub(super) async fn list(
 }
 
 /// One of one's own notifications.
-#[utoipa::path(get, path = "/notifications/{id}", tag = "notifications",
-    params(("id" = String, Path, description = "The notification")), responses(
-    (status = 200, description = "The notification", body = Notification),
-    Refusal,
-))]
 pub(super) async fn find(
     State(store): State<Store>,
     CurrentUser(caller): CurrentUser,
-    Path(id): Path<String>,
+    Path(id): Path<ResourceId>,
 ) -> Result<Json<Notification>, ApiError> {
     let found = store.find(&caller.id, &id).await.map_err(internal)?;
     found.map(Json).ok_or_else(|| ApiError::not_found("notification", &id))
 }
 
 /// Marks one of one's own notifications as read.
-#[utoipa::path(post, path = "/notifications/{id}/read", tag = "notifications",
-    params(("id" = String, Path, description = "The notification")), responses(
-    (status = 204, description = "Read"),
-    Refusal,
-))]
 pub(super) async fn read(
     State(store): State<Store>,
     CurrentUser(caller): CurrentUser,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+    Path(id): Path<ResourceId>,
+) -> Result<NoContent, ApiError> {
     if store.mark_read(&caller.id, &id).await.map_err(internal)? {
-        return Ok(StatusCode::NO_CONTENT);
+        return Ok(NoContent);
     }
     Err(ApiError::not_found("notification", &id))
 }

@@ -5,33 +5,27 @@ mod store;
 mod users;
 
 use sap_comm::{
-    ErrorEnvelope, RunningService, Service,
+    RunningService, Service,
     events::{EventRouter, outbox::Outbox},
     rest::{
         client::Client,
-        server::{
-            auth::{authenticate, require_role},
-            docs,
-        },
+        server::{ContractRouter, docs},
     },
 };
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::store::Store;
 use crate::{
     auth_service,
-    contract::events::USER_EVENTS,
+    contract::{
+        api::{CREATE_USER, DELETE_USER, GET_PROFILE, GET_USER, LIST_PROFILES, LIST_USERS, UPDATE_USER, USER_SERVICE},
+        events::USER_EVENTS,
+    },
     database::Database,
-    deps::{Deps, StartError, inbox, outbox, with_database},
+    deps::{Deps, StartError, idempotency_keys, inbox, outbox, with_database},
 };
 
 /// The name of the service.
-pub const NAME: &str = "user-service";
-
-#[derive(OpenApi)]
-#[openapi(info(title = "user-service", description = "Users and their profiles"), components(schemas(ErrorEnvelope)))]
-struct Api;
+pub const NAME: &str = USER_SERVICE.service();
 
 #[derive(Clone)]
 struct State {
@@ -56,17 +50,23 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let profile_maker = store.clone();
     let events = EventRouter::new().on(move |event| profiles::create(profile_maker.clone(), inbox.clone(), event));
 
-    let admin = OpenApiRouter::new()
-        .routes(routes!(users::list, users::create))
-        .routes(routes!(users::update, users::delete))
-        .route_layer(require_role("admin"));
-    let own = OpenApiRouter::new()
-        .routes(routes!(users::find))
-        .routes(routes!(profiles::list))
-        .routes(routes!(profiles::find));
-    let (routes, openapi) =
-        OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", own.merge(admin)).split_for_parts();
     let state = State { store, outbox, auth: deps.service_client(auth_service::NAME)? };
-    let routes = routes.layer(authenticate(deps.authenticator()?)).with_state(state);
-    Ok(service.subscribe(USER_EVENTS, events).routes(routes).routes(docs(openapi)).build()?.start().await?)
+    let routes = ContractRouter::new(&USER_SERVICE)
+        .authenticate(deps.authenticator()?)
+        .idempotency(idempotency_keys(&database).await?)
+        .serve(LIST_USERS, users::list)
+        .serve(GET_USER, users::find)
+        .serve(CREATE_USER, users::create)
+        .serve(UPDATE_USER, users::update)
+        .serve(DELETE_USER, users::delete)
+        .serve(LIST_PROFILES, profiles::list)
+        .serve(GET_PROFILE, profiles::find)
+        .build(state)?;
+    Ok(service
+        .subscribe(USER_EVENTS, events)
+        .routes(routes)
+        .routes(docs(USER_SERVICE.openapi()))
+        .build()?
+        .start()
+        .await?)
 }

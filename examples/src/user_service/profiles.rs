@@ -1,21 +1,21 @@
 use axum::extract::State;
 use sap_comm::{
-    ApiError, ErrorCode, Event,
+    ApiError, Event,
     events::{HandlerError, inbox::Inbox},
-    rest::server::{Json, Path, Query, auth::CurrentUser},
+    rest::{
+        operation::ResourceId,
+        server::{Json, Path, ValidQuery, auth::CurrentUser},
+    },
 };
 
 use super::{State as Users, store::Store, users::may_see};
 use crate::{
     contract::{
         events::UserCreated,
-        rest::{Profile, Profiles, ProfilesQuery, Refusal},
+        rest::{Profile, Profiles, ProfilesQuery},
     },
     database::internal,
 };
-
-/// The most profiles that one call may ask for.
-const MAX_PROFILES: usize = 100;
 
 /// Makes the profile of a new user; once, however often the event is delivered.
 pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>) -> Result<(), HandlerError> {
@@ -35,20 +35,12 @@ pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>
 }
 
 /// Several users' profiles: any for an admin, else one's own.
-#[utoipa::path(get, path = "/profiles", tag = "profiles", params(ProfilesQuery), responses(
-    (status = 200, description = "Those that were found", body = Profiles),
-    Refusal,
-))]
 pub(super) async fn list(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,
-    Query(query): Query<ProfilesQuery>,
+    ValidQuery(query): ValidQuery<ProfilesQuery>,
 ) -> Result<Json<Profiles>, ApiError> {
-    let ids: Vec<_> = query.user_ids.split(',').filter(|id| !id.is_empty()).collect();
-    if ids.is_empty() || ids.len() > MAX_PROFILES {
-        let message = format!("userIds must name 1 to {MAX_PROFILES} users, got {}", ids.len());
-        return Err(ApiError::new(ErrorCode::INVALID_ARGUMENT, message).detail("field", "userIds"));
-    }
+    let ids: Vec<_> = query.user_ids.split(',').collect();
     for id in &ids {
         may_see(&caller, id)?;
     }
@@ -57,15 +49,10 @@ pub(super) async fn list(
 }
 
 /// One user's profile: any for an admin, else one's own.
-#[utoipa::path(get, path = "/profiles/{user_id}", tag = "profiles",
-    params(("user_id" = String, Path, description = "The user")), responses(
-    (status = 200, description = "The profile", body = Profile),
-    Refusal,
-))]
 pub(super) async fn find(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,
-    Path(user_id): Path<String>,
+    Path(user_id): Path<ResourceId>,
 ) -> Result<Json<Profile>, ApiError> {
     may_see(&caller, &user_id)?;
     let found = users.store.profiles(&[&user_id]).await.map_err(internal)?;

@@ -1,7 +1,7 @@
 #[cfg(test)]
 mod tests;
 
-use sap_comm::{PageQuery, Timestamp, id};
+use sap_comm::{PageQuery, Timestamp, id, rest::conditional::EntityTag};
 use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
 
 use crate::{
@@ -22,16 +22,34 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS profiles (user_id TEXT PRIMARY KEY, profile TEXT NOT NULL);
 ";
 
-const COLUMNS: &str = "id, email, roles, created_at, updated_at";
+const COLUMNS: &str = "id, email, roles, created_at, updated_at, version";
 
 /// What became of a change.
 pub(super) enum Updated {
-    /// The user as they are now, and how often they changed.
-    To { user: User, version: i64 },
+    /// The user as they are now.
+    To(Versioned),
     /// Another user has the address.
     EmailTaken,
     /// There is no such user.
     Unknown,
+}
+
+/// A user, and how often they changed.
+#[derive(Debug)]
+pub(super) struct Versioned {
+    pub(super) user: User,
+    pub(super) version: i64,
+}
+
+impl Versioned {
+    /// The entity tag of this version.
+    pub(super) fn tag(&self) -> EntityTag {
+        tag(self.version)
+    }
+}
+
+pub(super) fn tag(version: i64) -> EntityTag {
+    EntityTag::of_version(version.unsigned_abs())
 }
 
 #[derive(Clone)]
@@ -73,14 +91,14 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    pub(super) async fn find(&self, id: &str) -> Result<Option<User>, sqlx::Error> {
+    pub(super) async fn find(&self, id: &str) -> Result<Option<Versioned>, sqlx::Error> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM users WHERE id = $1 AND status = 'active'"
         )))
         .bind(id)
         .fetch_optional(self.0.pool())
         .await?;
-        row.as_ref().map(user).transpose()
+        row.as_ref().map(versioned).transpose()
     }
 
     /// One page, oldest first, and how many there are in all.
@@ -115,7 +133,7 @@ impl Store {
         }
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "UPDATE users SET email = COALESCE($2, email), roles = COALESCE($3, roles), updated_at = $4,
-             version = version + 1 WHERE id = $1 AND status = 'active' RETURNING {COLUMNS}, version"
+             version = version + 1 WHERE id = $1 AND status = 'active' RETURNING {COLUMNS}"
         )))
         .bind(id)
         .bind(change.email.as_deref())
@@ -133,7 +151,7 @@ impl Store {
             let profile = find_profile(tx, id).await?.unwrap_or_default();
             save_profile(tx, id, &merged(profile, input)).await?;
         }
-        Ok(Updated::To { user: user(&row)?, version: row.try_get("version")? })
+        versioned(&row).map(Updated::To)
     }
 
     /// Gives a new user the profile that they were created with; what was set since stays. `false` when the user is
@@ -157,11 +175,35 @@ impl Store {
         Ok(true)
     }
 
+    /// Holds a user's row until the transaction ends; the version, when there is such a user.
+    pub(super) async fn hold(&self, tx: &mut Transaction<'_, Any>, id: &str) -> Result<Option<i64>, sqlx::Error> {
+        let sql = "UPDATE users SET status = status WHERE id = $1 AND status = 'active' RETURNING version";
+        sqlx::query(sql).bind(id).fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()
+    }
+
+    /// Hides a user who is about to be deleted, so that nobody changes them meanwhile; the version. One whose deletion was
+    /// begun before, and not ended, can be deleted still.
+    pub(super) async fn begin_delete(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        id: &str,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let sql =
+            "UPDATE users SET status = 'deleting' WHERE id = $1 AND status IN ('active', 'deleting') RETURNING version";
+        sqlx::query(sql).bind(id).fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()
+    }
+
+    /// Shows a user again who could not be deleted.
+    pub(super) async fn undo_delete(&self, id: &str) -> Result<(), sqlx::Error> {
+        let sql = "UPDATE users SET status = 'active' WHERE id = $1 AND status = 'deleting'";
+        sqlx::query(sql).bind(id).execute(self.0.pool()).await.map(drop)
+    }
+
     /// Takes a user out; `false` when there is none.
     pub(super) async fn delete(&self, tx: &mut Transaction<'_, Any>, id: &str) -> Result<bool, sqlx::Error> {
         // The user first: whoever writes the profile holds that row.
         let done =
-            sqlx::query("DELETE FROM users WHERE id = $1 AND status = 'active'").bind(id).execute(&mut **tx).await?;
+            sqlx::query("DELETE FROM users WHERE id = $1 AND status <> 'reserved'").bind(id).execute(&mut **tx).await?;
         sqlx::query("DELETE FROM profiles WHERE user_id = $1").bind(id).execute(&mut **tx).await?;
         Ok(done.rows_affected() == 1)
     }
@@ -191,6 +233,10 @@ fn user(row: &AnyRow) -> Result<User, sqlx::Error> {
         created_at: Timestamp::from_millis(row.try_get(3)?),
         updated_at: Timestamp::from_millis(row.try_get(4)?),
     })
+}
+
+fn versioned(row: &AnyRow) -> Result<Versioned, sqlx::Error> {
+    Ok(Versioned { user: user(row)?, version: row.try_get("version")? })
 }
 
 async fn find_profile(connection: &mut AnyConnection, user_id: &str) -> Result<Option<ProfileInput>, sqlx::Error> {

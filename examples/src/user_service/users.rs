@@ -1,25 +1,30 @@
 use axum::extract::{OriginalUri, State};
-use http::StatusCode;
 use sap_comm::{
-    ApiError, ErrorCode, Event, Page, PageQuery, Principal,
-    rest::server::{Created, Json, PageResponse, Paged, Path, Valid, auth::CurrentUser},
+    ApiError, Event, Page, Principal,
+    rest::{
+        conditional::{Preconditions, Tagged},
+        operation::{ErrorCodes, ResourceId},
+        server::{Created, Json, NoContent, PageResponse, Paged, Path, Valid, auth::CurrentUser},
+    },
 };
 
-use super::{NAME, State as Users, store::Updated};
+use super::{
+    NAME, State as Users,
+    store::{Updated, Versioned, tag},
+};
 use crate::{
     contract::{
+        api::{ACTIVATE_CREDENTIALS, DELETE_CREDENTIALS, PREPARE_CREDENTIALS, UserError},
         events::{USER_EVENTS, UserCreated, UserDeleted, UserUpdated},
-        rest::{CreateUser, Credentials, Refusal, UpdateUser, User},
+        rest::{CreateUser, Credentials, UpdateUser, User},
     },
     database::internal,
 };
 
+/// The version of a user who was just made.
+const NEW: i64 = 1;
+
 /// Lists users, oldest first.
-#[utoipa::path(get, path = "/users", tag = "users",
-    params(PageQuery), responses(
-    (status = 200, description = "One page", body = Page<User>),
-    Refusal,
-))]
 pub(super) async fn list(
     State(users): State<Users>,
     OriginalUri(uri): OriginalUri,
@@ -30,29 +35,21 @@ pub(super) async fn list(
 }
 
 /// One user: any for an admin, else oneself.
-#[utoipa::path(get, path = "/users/{id}", tag = "users", params(("id" = String, Path, description = "The user")), responses(
-    (status = 200, description = "The user", body = User),
-    Refusal,
-))]
 pub(super) async fn find(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,
-    Path(id): Path<String>,
-) -> Result<Json<User>, ApiError> {
+    Path(id): Path<ResourceId>,
+) -> Result<Tagged<Json<User>>, ApiError> {
     may_see(&caller, &id)?;
-    let user = users.store.find(&id).await.map_err(internal)?;
-    user.map(Json).ok_or_else(|| ApiError::not_found("user", &id))
+    let found = users.store.find(&id).await.map_err(internal)?.ok_or_else(|| ApiError::not_found("user", &id))?;
+    Ok(Tagged(found.tag(), Json(found.user)))
 }
 
 /// Creates a user, who can log in at once; the profile follows.
-#[utoipa::path(post, path = "/users", tag = "users", request_body = CreateUser, responses(
-    (status = 201, description = "The user", body = User),
-    Refusal,
-))]
 pub(super) async fn create(
     State(users): State<Users>,
     Valid(input): Valid<CreateUser>,
-) -> Result<Created<User>, ApiError> {
+) -> Result<Tagged<Created<User>>, ApiError> {
     let CreateUser { email, password, profile, roles } = input;
     let email = email.trim().to_lowercase();
     let roles = roles.unwrap_or_else(|| vec!["user".into()]);
@@ -60,12 +57,12 @@ pub(super) async fn create(
     // the credentials of the others.
     let user = users.store.reserve(&email, &roles).await.map_err(internal)?.ok_or_else(|| email_taken(&email))?;
     let credentials = Credentials { email: email.clone(), password, roles: roles.clone() };
-    users.auth.put("/internal/v1/credentials/{}", [&user.id]).json(&credentials).send().await?;
+    users.auth.call(&PREPARE_CREDENTIALS, (user.id.as_str(), &credentials)).await?;
 
     let mut tx = users.store.begin().await.map_err(internal)?;
     if !users.store.activate(&mut tx, &user.id).await.map_err(internal)? {
         drop(tx);
-        if let Err(error) = users.auth.delete("/internal/v1/credentials/{}", [&user.id]).send().await {
+        if let Err(error) = users.auth.call(&DELETE_CREDENTIALS, (user.id.as_str(),)).await {
             tracing::warn!(%error, user_id = user.id, "unused credentials stay until they expire");
         }
         return Err(email_taken(&email));
@@ -74,55 +71,65 @@ pub(super) async fn create(
     users.outbox.write(&mut tx, USER_EVENTS, &event).await.map_err(ApiError::internal)?;
     users.outbox.commit(tx).await.map_err(ApiError::internal)?;
     // The user exists from here on; the event does this too, should it fail now.
-    if let Err(error) = users.auth.put("/internal/v1/credentials/{}/activation", [&user.id]).send().await {
+    if let Err(error) = users.auth.call(&ACTIVATE_CREDENTIALS, (user.id.as_str(),)).await {
         tracing::warn!(%error, user_id = user.id, "the user can log in once auth-service has seen user.created");
     }
-    Ok(Created::at(format!("/api/v1/users/{}", user.id), user))
+    Ok(Tagged(tag(NEW), Created::at(format!("/api/v1/users/{}", user.id), user)))
 }
 
 /// Changes a user; what is absent stays. The next login has the new address and roles once auth-service has seen
 /// `user.updated`.
-#[utoipa::path(put, path = "/users/{id}", tag = "users", request_body = UpdateUser,
-    params(("id" = String, Path, description = "The user")), responses(
-    (status = 200, description = "The user", body = User),
-    Refusal,
-))]
 pub(super) async fn update(
     State(users): State<Users>,
-    Path(id): Path<String>,
+    Path(id): Path<ResourceId>,
+    preconditions: Preconditions,
     Valid(mut input): Valid<UpdateUser>,
-) -> Result<Json<User>, ApiError> {
+) -> Result<Tagged<Json<User>>, ApiError> {
     input.email = input.email.map(|email| email.trim().to_lowercase());
     let mut tx = users.store.begin().await.map_err(internal)?;
-    let (user, version) = match users.store.update(&mut tx, &id, &input).await.map_err(internal)? {
-        Updated::To { user, version } => (user, version),
+    // Held until the commit: nobody changes the user between the check and the change.
+    let version = users.store.hold(&mut tx, &id).await.map_err(internal)?;
+    preconditions.check(version.map(tag).as_ref())?;
+    let updated = match users.store.update(&mut tx, &id, &input).await.map_err(internal)? {
+        Updated::To(updated) => updated,
         Updated::EmailTaken => return Err(email_taken(input.email.as_deref().unwrap_or_default())),
         Updated::Unknown => return Err(ApiError::not_found("user", &id)),
     };
     if input.email.is_some() || input.roles.is_some() {
-        let payload = UserUpdated { user_id: id, email: user.email.clone(), roles: user.roles.clone(), version };
+        let Versioned { user, version } = &updated;
+        let (email, roles) = (user.email.clone(), user.roles.clone());
+        let payload = UserUpdated { user_id: id.into(), email, roles, version: *version };
         let event = Event::new(NAME, payload);
         users.outbox.write(&mut tx, USER_EVENTS, &event).await.map_err(ApiError::internal)?;
     }
     users.outbox.commit(tx).await.map_err(ApiError::internal)?;
-    Ok(Json(user))
+    Ok(Tagged(updated.tag(), Json(updated.user)))
 }
 
 /// Deletes a user, who can log in no more.
-#[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = String, Path, description = "The user")), responses(
-    (status = 204, description = "Deleted"),
-    Refusal,
-))]
-pub(super) async fn delete(State(users): State<Users>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    users.store.find(&id).await.map_err(internal)?.ok_or_else(|| ApiError::not_found("user", &id))?;
-    users.auth.delete("/internal/v1/credentials/{}", [&id]).send().await?;
+pub(super) async fn delete(
+    State(users): State<Users>,
+    Path(id): Path<ResourceId>,
+    preconditions: Preconditions,
+) -> Result<NoContent, ApiError> {
+    let mut tx = users.store.begin().await.map_err(internal)?;
+    let version = users.store.begin_delete(&mut tx, &id).await.map_err(internal)?;
+    preconditions.check(version.map(tag).as_ref())?;
+    version.ok_or_else(|| ApiError::not_found("user", &id))?;
+    tx.commit().await.map_err(internal)?;
+
+    // The user can log in no more before they are gone; until then nobody sees or changes them.
+    if let Err(error) = users.auth.call(&DELETE_CREDENTIALS, (id.as_str(),)).await {
+        users.store.undo_delete(&id).await.map_err(internal)?;
+        return Err(error.into());
+    }
     let mut tx = users.store.begin().await.map_err(internal)?;
     if users.store.delete(&mut tx, &id).await.map_err(internal)? {
-        let event = Event::new(NAME, UserDeleted { user_id: id });
+        let event = Event::new(NAME, UserDeleted { user_id: id.into() });
         users.outbox.write(&mut tx, USER_EVENTS, &event).await.map_err(ApiError::internal)?;
     }
     users.outbox.commit(tx).await.map_err(ApiError::internal)?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// An admin sees everybody, a service with the scope too, and everybody themselves.
@@ -130,10 +137,9 @@ pub(super) fn may_see(caller: &Principal, user_id: &str) -> Result<(), ApiError>
     if caller.has_role("admin") || caller.has_scope("users:read") || caller.id == user_id {
         return Ok(());
     }
-    Err(ApiError::new(ErrorCode::FORBIDDEN, "You may see your own account only"))
+    Err(UserError::Foreign.error("You may see your own account only"))
 }
 
 fn email_taken(email: &str) -> ApiError {
-    ApiError::new(ErrorCode::ALREADY_EXISTS.of("email"), "A user with this address exists already")
-        .detail("email", email)
+    UserError::EmailTaken.error("A user with this address exists already").detail("email", email)
 }

@@ -7,6 +7,7 @@ mod database;
 mod openapi;
 mod program;
 mod restart;
+mod schemas;
 mod schemathesis;
 mod stop;
 mod story;

@@ -1,6 +1,10 @@
 use std::net::SocketAddr;
 
-use sap_comm_examples::smoke::http::Http;
+use sap_comm::rest::operation::compatibility::check_snapshot;
+use sap_comm_examples::{
+    contract::api::{AUTH_SERVICE, CONTENT_SERVICE, NOTIFICATION_SERVICE, USER_SERVICE},
+    smoke::http::Http,
+};
 use serde_json::{Value, json};
 
 use crate::program::{Program, admin_token};
@@ -37,10 +41,22 @@ async fn every_route_documents_its_refusals_and_every_reference_resolves() {
         }
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
-                let open = path == "/.well-known/jwks.json";
-                assert!(open || operation["responses"]["4XX"].is_object(), "{method} {path}");
-                assert!(open || operation["responses"]["5XX"].is_object(), "{method} {path}");
+                for status in ["400", "429", "500", "503", "504"] {
+                    assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
+                }
+                assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
             }
+        }
+    }
+}
+
+#[test]
+fn callers_of_the_services_are_not_broken() {
+    for contract in [AUTH_SERVICE, USER_SERVICE, CONTENT_SERVICE, NOTIFICATION_SERVICE] {
+        let path = format!("{}/openapi/{}.json", env!("CARGO_MANIFEST_DIR"), contract.service());
+        match check_snapshot(path, &contract.openapi()) {
+            Ok(changes) => changes.iter().for_each(|change| println!("{}: {change}", contract.service())),
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -190,3 +190,67 @@ async fn publish(http: &Http, admin: &str, audience: &[&str]) {
     let path = format!("{}/publish", content.header("location"));
     http.call("POST", &path).token(admin).expect(200).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_update_of_another_version_is_refused_and_an_order_is_carried_out_once() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    let input = json!({"email": "once@example.com", "password": "correct horse"});
+    let create = || http.post("/api/v1/users", &input).token(&admin).header("idempotency-key", "order-1");
+    let user = create().expect(201).await.unwrap();
+    let again = create().expect(201).await.unwrap();
+    assert_eq!((&again.body, again.header("idempotency-replayed")), (&user.body, "true"));
+    let other = json!({"email": "other@example.com", "password": "correct horse"});
+    let reused = http.post("/api/v1/users", &other).token(&admin).header("idempotency-key", "order-1");
+    reused.refused(422, "IDEMPOTENCY_VALIDATION_FAILED").await.unwrap();
+
+    let path = user.header("location").to_owned();
+    let seen = user.header("etag").to_owned();
+    let known = http.get(&path).token(&admin).header("if-none-match", &seen).expect(304).await.unwrap();
+    assert_eq!(known.header("etag"), seen);
+    let change = |tag: &str| {
+        let body = json!({"roles": ["editor"]}).to_string();
+        http.call("PUT", &path).token(&admin).header("if-match", tag).body(body)
+    };
+    let changed = change(&seen).expect(200).await.unwrap();
+    assert_ne!(changed.header("etag"), seen);
+    let lost = change(&seen).refused(412, "PRECONDITION_FAILED").await.unwrap();
+    assert_eq!(lost.text("/error/details/etag").unwrap(), changed.header("etag"));
+    let delete = |tag: &str| http.call("DELETE", &path).token(&admin).header("if-match", tag);
+    delete(&seen).refused(412, "PRECONDITION_FAILED").await.unwrap();
+    http.get(&path).token(&admin).expect(200).await.unwrap();
+    delete(changed.header("etag")).expect(204).await.unwrap();
+    http.get(&path).token(&admin).refused(404, "USER_NOT_FOUND").await.unwrap();
+    delete("*").refused(412, "PRECONDITION_FAILED").await.unwrap();
+}
+
+#[tokio::test]
+async fn content_is_listed_by_cursor_and_the_old_list_is_deprecated() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let http = Http::new(program.gateway().await);
+    let admin = admin_token(&http).await;
+    for number in 0..5 {
+        let draft = json!({"title": format!("Draft {number}"), "body": "…"});
+        http.post("/api/v1/contents", &draft).token(&admin).expect(201).await.unwrap();
+    }
+    let old = http.get("/api/v1/contents").token(&admin).expect(200).await.unwrap();
+    assert!(old.header("deprecation").starts_with('@') && old.header("sunset").ends_with("GMT"));
+    let mut titles = Vec::new();
+    let mut path = "/api/v2/contents?limit=2".to_owned();
+    loop {
+        let page = http.get(&path).token(&admin).expect(200).await.unwrap();
+        titles.extend(page.body["data"].as_array().unwrap().iter().map(|content| content["title"].clone()));
+        // A draft that comes meanwhile moves nothing.
+        let draft = json!({"title": "Late", "body": "…"});
+        http.post("/api/v1/contents", &draft).token(&admin).expect(201).await.unwrap();
+        match page.body["pagination"]["next"].as_str() {
+            Some(cursor) => path = format!("/api/v2/contents?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(json!(titles), json!(["Draft 4", "Draft 3", "Draft 2", "Draft 1", "Draft 0"]));
+    let foreign =
+        http.get("/api/v2/contents?cursor=AAAA").token(&admin).refused(400, "INVALID_ARGUMENT").await.unwrap();
+    assert_eq!(foreign.text("/error/details/parameter").unwrap(), "cursor");
+}

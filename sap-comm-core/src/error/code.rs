@@ -135,10 +135,22 @@ impl ErrorCode {
     /// The HTTP status of the code's family; 500 for a code of no family.
     #[must_use]
     pub fn status(&self) -> StatusCode {
+        self.family()
+            .and_then(|(_, status)| StatusCode::from_u16(status).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Whether the code is that of a family, or ends with one: `USER_NOT_FOUND`, not `USER_GONE_FISHING`.
+    #[must_use]
+    pub fn has_family(&self) -> bool {
+        self.family().is_some()
+    }
+
+    fn family(&self) -> Option<(&'static str, u16)> {
         let family = TABLE.iter().find(|(family, _)| {
             self.0.strip_suffix(family).is_some_and(|subject| subject.is_empty() || subject.ends_with('_'))
         });
-        family.and_then(|(_, status)| StatusCode::from_u16(*status).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        family.copied()
     }
 
     /// The family that stands for a status from a peer that sent no envelope.

@@ -73,7 +73,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    pub(super) fn request(reason: impl Into<String>) -> Self {
+    pub(crate) fn request(reason: impl Into<String>) -> Self {
         Self::Request { reason: reason.into() }
     }
 

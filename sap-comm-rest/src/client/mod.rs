@@ -8,6 +8,7 @@ mod error;
 mod pages;
 mod path;
 mod payload;
+mod perform;
 mod request;
 mod response;
 mod retryable;
@@ -25,6 +26,7 @@ use sap_comm_discovery::{Balancer, BalancerConfig};
 use sap_comm_resilience::{CircuitBreaker, Retry};
 
 pub use builder::ClientBuilder;
+pub use call::{Answer, Call, CallError};
 pub use config::ClientConfig;
 pub use error::ClientError;
 pub use request::RequestBuilder;

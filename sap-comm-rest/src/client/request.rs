@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use sap_comm_core::Secret;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Client, ClientError, Response, payload::Payload};
+use super::{Client, ClientError, Response, path, payload::Payload};
 
 /// The header that makes a call safe to repeat.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -16,7 +16,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 #[must_use = "nothing is sent before `send` or `fetch`"]
 pub struct RequestBuilder {
-    pub(super) client: Client,
+    pub(crate) client: Client,
     pub(super) spec: Result<Spec, ClientError>,
 }
 
@@ -51,6 +51,19 @@ impl RequestBuilder {
     fn with(mut self, change: impl FnOnce(&mut Spec) -> Result<(), ClientError>) -> Self {
         self.spec = self.spec.and_then(|mut spec| change(&mut spec).map(|()| spec));
         self
+    }
+
+    /// Replaces the path; see [`Client::get`].
+    pub(crate) fn with_path(self, template: &str, parameters: &[&str]) -> Self {
+        self.with(|spec| {
+            spec.path = path::fill(template, parameters)?;
+            Ok(())
+        })
+    }
+
+    /// Fails instead of being sent, unless something else was wrong before.
+    pub(crate) fn failed(self, error: ClientError) -> Self {
+        self.with(|_| Err(error))
     }
 
     /// Adds query parameters from a struct, a map, or pairs.
@@ -139,8 +152,13 @@ impl RequestBuilder {
     /// # Errors
     /// When there is no response, or it is an error: the service's own as [`ClientError::Api`].
     pub async fn send(self) -> Result<Response, ClientError> {
+        self.respond(false).await
+    }
+
+    /// Makes the call; a whole body is read within the attempt.
+    pub(super) async fn respond(self, whole: bool) -> Result<Response, ClientError> {
         let spec = self.spec?;
-        self.client.call(&spec, false).await
+        self.client.perform(&spec, whole).await
     }
 
     /// Makes the call, and reads its JSON. An empty body is read as `null`, which `()` and `Option` take.
@@ -150,7 +168,6 @@ impl RequestBuilder {
     /// # Errors
     /// As [`RequestBuilder::send`], and when the body is too large or not the JSON of a `T`.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
-        let spec = self.spec?;
-        self.client.call(&spec, true).await?.json().await
+        self.respond(true).await?.json().await
     }
 }

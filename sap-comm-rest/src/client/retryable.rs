@@ -3,6 +3,7 @@ use sap_comm_core::ApiError;
 use sap_comm_resilience::Outcome;
 
 use super::{ClientError, request::Spec};
+use crate::server::idempotency;
 
 /// Whether a failed attempt may be followed by another one.
 ///
@@ -22,6 +23,8 @@ pub(super) fn outcome(error: &ClientError, spec: &Spec) -> Outcome {
 
 fn of_answer(error: &ApiError) -> Outcome {
     match (error.status(), error.retry_after_hint()) {
+        // An earlier attempt of this very call is being carried out: its answer can be had soon.
+        (StatusCode::CONFLICT, after) if *error.code() == idempotency::in_progress() => Outcome::Throttled(after),
         (StatusCode::TOO_MANY_REQUESTS, after) => Outcome::Throttled(after),
         (StatusCode::SERVICE_UNAVAILABLE, Some(after)) => Outcome::Throttled(Some(after)),
         // It will not be implemented by the next attempt.

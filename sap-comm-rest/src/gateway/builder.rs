@@ -51,6 +51,12 @@ impl GatewayBuilder {
         self
     }
 
+    /// Adds routes, such as those of a [`Contract`](crate::operation::Contract).
+    pub fn routes(mut self, routes: impl IntoIterator<Item = impl Into<Route>>) -> Self {
+        self.config.routes.extend(routes.into_iter().map(|route| route.into().into()));
+        self
+    }
+
     /// Finds the services.
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = Some(resolver);

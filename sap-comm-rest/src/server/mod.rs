@@ -6,24 +6,31 @@
 //! | answer it | [`Json`], [`PageResponse`], [`Created`], `sap_comm_core::ApiError` |
 //! | say who may | [`authenticate`](auth::authenticate), [`require_role`](auth::require_role), [`require_scope`](auth::require_scope) |
 //! | version, document, probe it | [`versioned`], [`docs`], [`HealthRegistry`] |
+//! | serve what a [`Contract`](crate::operation::Contract) declares | [`ContractRouter`] |
 //! | give every path the same behaviour | [`kit`] |
 //! | serve it | [`Server`] |
 
 pub mod auth;
+mod contract_router;
 mod deadline;
+mod deprecation;
 mod docs;
 mod extract;
 mod health;
+pub mod idempotency;
 mod kit;
 mod listen;
 mod respond;
 mod versioned;
 
-pub use docs::{docs, with_error_envelope};
-pub use extract::{Json, Paged, Path, Query, Valid};
+pub use contract_router::{ContractRouter, Handler};
+pub use deprecation::{Deprecation, deprecated};
+pub use docs::docs;
+pub(crate) use extract::parse_query;
+pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery};
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
 pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
 pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};
 pub use listen::{Server, ServerConfig, ServerError};
-pub use respond::{Created, PageResponse};
+pub use respond::{Created, NoContent, PageResponse, Streamed};
 pub use versioned::versioned;

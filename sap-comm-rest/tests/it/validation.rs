@@ -5,7 +5,7 @@ use axum::{
 };
 use garde::Validate;
 use sap_comm_core::{ApiError, Page};
-use sap_comm_rest::server::{Created, Json, PageResponse, Paged, Valid, versioned};
+use sap_comm_rest::server::{Created, Json, PageResponse, Paged, Valid, ValidPath, versioned};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -27,6 +27,21 @@ struct CreateUser {
     #[serde(default)]
     #[garde(inner(ascii))]
     roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(dive)]
+    friends: Vec<Profile>,
+}
+
+#[derive(Debug, Deserialize, Validate)]
+struct Place {
+    #[garde(length(min = 2))]
+    city: String,
+    #[garde(range(max = 9_999))]
+    code: u32,
+}
+
+async fn find(ValidPath(place): ValidPath<Place>) -> Json<String> {
+    Json(format!("{} {}", place.code, place.city))
 }
 
 async fn create(Valid(user): Valid<CreateUser>) -> Created<CreateUser> {
@@ -40,6 +55,7 @@ async fn list(OriginalUri(uri): OriginalUri, Paged(query): Paged) -> Result<Page
 
 async fn server() -> Running {
     let users = Router::new().route("/users", post(create).get(list)).route("/one", get(async || Json(1)));
+    let users = users.route("/places/{city}/{code}", get(find));
     serve(versioned("v1", users)).await
 }
 
@@ -64,12 +80,28 @@ async fn what_is_made_is_answered_with_its_place() {
 #[tokio::test]
 async fn every_invalid_field_is_named_as_in_the_json() {
     let server = server().await;
-    let answer = send(&server, &json!({"email": "a", "profile": {"firstName": ""}, "roles": ["user", "é"]})).await;
+    let input = json!({"email": "a", "profile": {"firstName": ""}, "roles": ["user", "é"],
+        "friends": [{"firstName": "Ada"}, {"firstName": ""}]});
+    let answer = send(&server, &input).await;
     assert_eq!((answer.status, answer.code().as_str()), (422, "VALIDATION_FAILED"));
     let fields = answer.error()["details"]["fields"].as_object().unwrap().clone();
     let names: Vec<_> = fields.keys().map(String::as_str).collect();
-    assert_eq!(names, ["email", "profile.firstName", "roles[1]"]);
+    assert_eq!(names, ["email", "friends[1].firstName", "profile.firstName", "roles[1]"]);
     assert!(fields.values().all(|messages| messages[0].as_str().is_some_and(|message| !message.is_empty())));
+}
+
+#[tokio::test]
+async fn every_invalid_parameter_of_the_path_is_named() {
+    let server = server().await;
+    let get =
+        async |place: &str| ask(server.addr, &format!("GET /api/v1/places/{place} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+    assert_eq!(get("Ulm/123").await.json(), "123 Ulm");
+    let answer = get("U/12345").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_ARGUMENT"));
+    let fields: Vec<_> = answer.error()["details"]["fields"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!((fields, &answer.error()["details"]["parameter"]), (vec!["city".into(), "code".into()], &json!("city")));
+    let answer = get("Ulm/x").await;
+    assert_eq!((answer.status, &answer.error()["details"]["parameter"]), (400, &json!("code")));
 }
 
 #[tokio::test]

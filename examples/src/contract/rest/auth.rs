@@ -1,20 +1,20 @@
 use garde::Validate;
-use sap_comm::auth::ApiKeyRecord;
+use sap_comm::{Timestamp, auth::ApiKeyRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::hide_in_debug;
+use super::{hide_in_debug, names};
 
 /// Name and password.
 #[derive(Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// The user's address.
-    #[garde(length(max = 254))]
-    #[schema(max_length = 254)]
+    #[garde(length(chars, max = 254), pattern(r"^[^\u0000]*$"))]
+    #[schema(max_length = 254, pattern = r"^[^\u0000]*$")]
     pub email: String,
     /// The user's password.
-    #[garde(length(max = 128))]
+    #[garde(length(chars, max = 128))]
     #[schema(max_length = 128)]
     pub password: String,
 }
@@ -24,7 +24,7 @@ pub struct Login {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refresh {
     /// The refresh token of the last answer; it serves once.
-    #[garde(length(max = 128))]
+    #[garde(length(chars, max = 128))]
     #[schema(max_length = 128)]
     pub refresh_token: String,
 }
@@ -48,16 +48,20 @@ pub struct Tokens {
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// The user's address.
-    #[garde(email, length(max = 254))]
-    #[schema(format = "email", max_length = 254)]
+    #[garde(length(chars, max = 254), pattern(r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#))]
+    #[schema(
+        format = "email",
+        max_length = 254,
+        pattern = r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#
+    )]
     pub email: String,
     /// The password.
-    #[garde(length(min = 8, max = 128))]
+    #[garde(length(chars, min = 8, max = 128))]
     #[schema(min_length = 8, max_length = 128)]
     pub password: String,
     /// The user's roles.
-    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[schema(max_items = 16)]
+    #[garde(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$")))]
+    #[schema(schema_with = names)]
     pub roles: Vec<String>,
 }
 
@@ -66,12 +70,12 @@ pub struct Credentials {
 #[serde(deny_unknown_fields)]
 pub struct CreateApiKey {
     /// The service that will hold it.
-    #[garde(length(min = 1, max = 64))]
-    #[schema(min_length = 1, max_length = 64)]
+    #[garde(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$"))]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000]*$")]
     pub owner: String,
     /// What it may do, such as `users:read`.
-    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[schema(max_items = 16)]
+    #[garde(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$")))]
+    #[schema(schema_with = names)]
     pub scopes: Vec<String>,
 }
 
@@ -90,6 +94,24 @@ pub struct NewApiKey {
     /// What a service keeps of the key, without its secret: an element of `SAP_TRUSTED_KEYS`.
     #[schema(value_type = Object)]
     pub record: ApiKeyRecord,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyInfo {
+    /// The public part.
+    pub prefix: String,
+    /// The service that holds it.
+    pub owner: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    pub created_at: Timestamp,
+    /// When it was taken back.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub revoked_at: Option<Timestamp>,
 }
 
 hide_in_debug!(Login { email });

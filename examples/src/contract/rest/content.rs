@@ -3,22 +3,24 @@ use sap_comm::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::audience;
+
 /// New content.
 #[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateContent {
     /// The title.
-    #[garde(length(min = 1, max = 200))]
-    #[schema(min_length = 1, max_length = 200)]
+    #[garde(length(chars, min = 1, max = 200), pattern(r"^[^\u0000]*$"))]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000]*$")]
     pub title: String,
     /// The text.
-    #[garde(length(max = 20_000))]
-    #[schema(max_length = 20_000)]
+    #[garde(length(chars, max = 20_000), pattern(r"^[^\u0000]*$"))]
+    #[schema(max_length = 20_000, pattern = r"^[^\u0000]*$")]
     pub body: String,
     /// The users to tell once it is published.
     #[serde(default)]
-    #[garde(length(max = 1_000), inner(length(min = 1, max = 64)))]
-    #[schema(max_items = 1_000)]
+    #[garde(length(max = 1_000), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$")))]
+    #[schema(schema_with = audience)]
     pub audience: Vec<String>,
 }
 

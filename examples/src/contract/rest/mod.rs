@@ -3,14 +3,38 @@
 mod auth;
 mod content;
 mod notification;
-mod refusal;
 mod users;
 
-pub use auth::{CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
+pub use auth::{ApiKeyInfo, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
 pub use content::{Content, CreateContent};
 pub use notification::Notification;
-pub use refusal::Refusal;
 pub use users::{CreateUser, Profile, ProfileInput, Profiles, ProfilesQuery, UpdateUser, User};
+
+use utoipa::openapi::{Array, ArrayBuilder, ObjectBuilder, Schema, Type, schema::SchemaType};
+
+/// Up to 16 names, such as roles or scopes.
+fn names() -> Schema {
+    list(16).into()
+}
+
+fn names_or_null() -> Schema {
+    ArrayBuilder::from(list(16)).schema_type(SchemaType::from_iter([Type::Array, Type::Null])).into()
+}
+
+/// Up to 1,000 ids of users.
+fn audience() -> Schema {
+    list(1_000).into()
+}
+
+/// Texts of 1 to 64 characters.
+fn list(most: usize) -> Array {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(64))
+        .pattern(Some(r"^[^\u0000]*$"));
+    ArrayBuilder::new().items(name).max_items(Some(most)).build()
+}
 
 /// `Debug` that shows the named fields only: the others are secrets.
 macro_rules! hide_in_debug {

@@ -3,7 +3,7 @@ use sap_comm::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::hide_in_debug;
+use super::{hide_in_debug, names_or_null};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
@@ -28,11 +28,15 @@ pub struct User {
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// The address.
-    #[garde(email, length(max = 254))]
-    #[schema(format = "email", max_length = 254)]
+    #[garde(length(chars, max = 254), pattern(r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#))]
+    #[schema(
+        format = "email",
+        max_length = 254,
+        pattern = r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#
+    )]
     pub email: String,
     /// The password.
-    #[garde(length(min = 8, max = 128))]
+    #[garde(length(chars, min = 8, max = 128))]
     #[schema(min_length = 8, max_length = 128)]
     pub password: String,
     /// What the user says about themselves.
@@ -41,8 +45,8 @@ pub struct CreateUser {
     pub profile: Option<ProfileInput>,
     /// The roles; `user` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[schema(max_items = 16)]
+    #[garde(inner(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$"))))]
+    #[schema(schema_with = names_or_null)]
     pub roles: Option<Vec<String>>,
 }
 
@@ -52,8 +56,12 @@ pub struct CreateUser {
 pub struct UpdateUser {
     /// The new address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(email, length(max = 254)))]
-    #[schema(format = "email", max_length = 254)]
+    #[garde(inner(length(chars, max = 254), pattern(r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#)))]
+    #[schema(
+        format = "email",
+        max_length = 254,
+        pattern = r#"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"#
+    )]
     pub email: Option<String>,
     /// Changes to the profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,8 +69,8 @@ pub struct UpdateUser {
     pub profile: Option<ProfileInput>,
     /// The new roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[schema(max_items = 16)]
+    #[garde(inner(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$"))))]
+    #[schema(schema_with = names_or_null)]
     pub roles: Option<Vec<String>>,
 }
 
@@ -72,28 +80,28 @@ pub struct UpdateUser {
 pub struct ProfileInput {
     /// First name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 100))]
-    #[schema(max_length = 100)]
+    #[garde(inner(length(chars, max = 100), pattern(r"^[^\u0000]*$")))]
+    #[schema(max_length = 100, pattern = r"^[^\u0000]*$")]
     pub first_name: Option<String>,
     /// Last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 100))]
-    #[schema(max_length = 100)]
+    #[garde(inner(length(chars, max = 100), pattern(r"^[^\u0000]*$")))]
+    #[schema(max_length = 100, pattern = r"^[^\u0000]*$")]
     pub last_name: Option<String>,
     /// Date of birth, `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(pattern(r"^\d{4}-\d{2}-\d{2}$")))]
-    #[schema(pattern = r"^\d{4}-\d{2}-\d{2}$")]
+    #[garde(inner(pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")))]
+    #[schema(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     pub birth_date: Option<String>,
     /// Place of birth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 200))]
-    #[schema(max_length = 200)]
+    #[garde(inner(length(chars, max = 200), pattern(r"^[^\u0000]*$")))]
+    #[schema(max_length = 200, pattern = r"^[^\u0000]*$")]
     pub birth_place: Option<String>,
     /// Address of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(max = 500))]
-    #[schema(max_length = 500)]
+    #[garde(inner(length(chars, max = 500), pattern(r"^[^\u0000]*$")))]
+    #[schema(max_length = 500, pattern = r"^[^\u0000]*$")]
     pub profile_picture: Option<String>,
 }
 
@@ -123,11 +131,13 @@ pub struct Profiles {
 }
 
 /// Whose profiles.
-#[derive(Debug, Deserialize, Serialize, IntoParams)]
+#[derive(Debug, Deserialize, Serialize, Validate, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub struct ProfilesQuery {
     /// At most 100 user ids, separated by commas.
+    #[garde(pattern(r"^[A-Za-z0-9_-]{1,64}(,[A-Za-z0-9_-]{1,64}){0,99}$"))]
+    #[param(pattern = r"^[A-Za-z0-9_-]{1,64}(,[A-Za-z0-9_-]{1,64}){0,99}$")]
     pub user_ids: String,
 }
 

@@ -36,7 +36,7 @@ async fn a_reservation_is_taken_over_under_another_id() {
     assert_ne!(first.id, second.id);
     assert!(!activate(&store, &first.id).await);
     assert!(activate(&store, &second.id).await);
-    assert_eq!(store.find(&second.id).await.unwrap().unwrap().roles, ["user"]);
+    assert_eq!(store.find(&second.id).await.unwrap().unwrap().user.roles, ["user"]);
     assert!(store.reserve(EMAIL, &[]).await.unwrap().is_none());
 }
 
@@ -47,7 +47,10 @@ async fn a_profile_that_comes_late_overwrites_nothing() {
     activate(&store, &user.id).await;
     let change = UpdateUser { profile: Some(named(None, Some("Hopper"))), ..UpdateUser::default() };
     let mut tx = store.begin().await.unwrap();
-    assert!(matches!(store.update(&mut tx, &user.id, &change).await.unwrap(), Updated::To { version: 2, .. }));
+    assert!(matches!(
+        store.update(&mut tx, &user.id, &change).await.unwrap(),
+        Updated::To(Versioned { version: 2, .. })
+    ));
     tx.commit().await.unwrap();
     assert!(add_profile(&store, &user.id, named(Some("Grace"), Some("Murray"))).await);
     let profile = store.profiles(&[&user.id]).await.unwrap().remove(0);

@@ -10,7 +10,7 @@ use http_body_util::LengthLimitError;
 use sap_comm_core::{ApiError, ErrorCode};
 use serde::de::DeserializeOwned;
 
-use super::shortened;
+use super::{shortened, strict::Strict};
 use crate::server::kit::BodyStalled;
 
 /// The whole body of a request that says it is JSON.
@@ -44,7 +44,7 @@ fn is_json(content_type: &str) -> bool {
     })
 }
 
-fn refusal(rejection: &BytesRejection) -> ApiError {
+pub(in crate::server) fn refusal(rejection: &BytesRejection) -> ApiError {
     let too_large = || ApiError::new(ErrorCode::PAYLOAD_TOO_LARGE, "The body is too large");
     if let BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) = rejection {
         return too_large();
@@ -70,7 +70,7 @@ fn refusal(rejection: &BytesRejection) -> ApiError {
 /// Parses a body; the error says where it went wrong.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut parser = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut parser)).map_err(|error| {
         let path = error.path().to_string();
         malformed(error.inner(), (path != ".").then_some(path))
     })?;
@@ -136,6 +136,13 @@ mod tests {
             "The body is not as expected at profile.firstName: invalid type: integer `7`, expected a string"
         );
         assert_eq!(parse::<u8>(b"1 2").unwrap_err().message(), "The body is not as expected: trailing characters");
+        // A struct is no list of its fields, however deep it lies.
+        for body in ["[]", "[{\"firstName\":\"a\"}]", "{\"profile\":[\"a\"]}"] {
+            assert!(
+                parse::<Input>(body.as_bytes()).unwrap_err().message().contains("invalid type: sequence"),
+                "{body}"
+            );
+        }
         let deep = "[".repeat(10_000);
         assert!(parse::<serde_json::Value>(deep.as_bytes()).unwrap_err().message().contains("recursion limit"));
     }

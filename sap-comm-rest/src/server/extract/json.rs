@@ -15,6 +15,16 @@ use super::body;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Json<T>(pub T);
 
+impl<T: DeserializeOwned> Json<T> {
+    /// Reads a body as the extractor does, for tests of what a service takes.
+    ///
+    /// # Errors
+    /// `MALFORMED_BODY`.
+    pub fn from_slice(body: &[u8]) -> Result<Self, ApiError> {
+        body::parse(body).map(Self)
+    }
+}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 

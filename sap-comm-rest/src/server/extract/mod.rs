@@ -6,13 +6,18 @@ mod json;
 mod paged;
 mod path;
 mod query;
+mod strict;
+mod upload;
 mod valid;
 
+pub(super) use body::refusal as body_refusal;
 pub use json::Json;
 pub use paged::Paged;
 pub use path::Path;
 pub use query::Query;
-pub use valid::Valid;
+pub(crate) use query::parse as parse_query;
+pub use upload::Upload;
+pub use valid::{Valid, ValidPath, ValidQuery};
 
 /// The longest text of a parser that is passed on: it may repeat the input.
 const MAX_REASON: usize = 256;

@@ -21,6 +21,8 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::conditional;
+
 pub(crate) use body::BodyStalled;
 pub use config::KitConfig;
 pub use cors::CorsConfig;
@@ -53,6 +55,8 @@ pub fn kit(router: Router, config: KitConfig) -> Router {
         .layer(from_fn(move |request, next| timeout::bound(handler_timeout, request, next)))
         // Outside everything that may panic, inside what must see the answer.
         .layer(CatchPanicLayer::custom(panic::answer))
+        // Sees what handlers answer with, before its errors are rendered.
+        .layer(from_fn(conditional::evaluate))
         .layer(from_fn(render::unify))
         .layer(from_fn(security::harden));
     #[cfg(feature = "compression")]

@@ -1,0 +1,61 @@
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::{EntityTag, Preconditions, preconditions::Verdict};
+
+/// Answers a conditional GET or HEAD by the `ETag` of what would be answered.
+///
+/// Methods that change something are their handlers' own concern: after the change it is too late.
+pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let conditional = headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH);
+    if !conditional || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let read = Preconditions::read(headers);
+    let response = next.run(request).await;
+    // Errors and what has no version are answered as ever.
+    if response.status() != StatusCode::OK {
+        return response;
+    }
+    let Some(current) = tag(response.headers()) else { return response };
+    let preconditions = match read {
+        Ok(preconditions) => preconditions,
+        Err(refusal) => return refusal.into_response(),
+    };
+    match preconditions.verdict(Some(&current)) {
+        Verdict::Go => response,
+        Verdict::Known => not_modified(response),
+        Verdict::Changed => match preconditions.check(Some(&current)) {
+            Ok(()) => response,
+            Err(refusal) => refusal.into_response(),
+        },
+    }
+}
+
+fn tag(headers: &HeaderMap) -> Option<EntityTag> {
+    headers.get(header::ETAG)?.to_str().ok()?.parse().ok()
+}
+
+/// RFC 9110, section 15.4.5: what is said about the body goes with it, the rest stays.
+fn not_modified(response: Response) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    let about_the_body = [
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_RANGE,
+        header::TRANSFER_ENCODING,
+    ];
+    for name in about_the_body {
+        parts.headers.remove(name);
+    }
+    Response::from_parts(parts, Body::empty())
+}

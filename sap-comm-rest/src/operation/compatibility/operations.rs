@@ -1,0 +1,203 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Changes, elements, entries, resolve, schemas::Direction};
+
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+/// Operations by path, its parameters unnamed, and method.
+type Operations<'a> = BTreeMap<(String, &'static str), Place<'a>>;
+
+struct Place<'a> {
+    path: &'a str,
+    item: &'a Value,
+    operation: &'a Value,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn operations(&mut self) {
+        let (before, after) = (operations(self.before), operations(self.after));
+        for ((shape, method), old) in &before {
+            let place = format!("{} {}", method.to_ascii_uppercase(), old.path);
+            match after.get(&(shape.clone(), *method)) {
+                Some(new) => self.operation(&place, old, new),
+                None => self.breaking(&place, "is gone"),
+            }
+        }
+        for (key, new) in &after {
+            if !before.contains_key(key) {
+                self.compatible(&format!("{} {}", key.1.to_ascii_uppercase(), new.path), "is new");
+            }
+        }
+    }
+
+    fn operation(&mut self, place: &str, old: &Place<'a>, new: &Place<'a>) {
+        let id = |place: &Place<'a>| place.operation.get("operationId").and_then(Value::as_str);
+        if let (Some(before), after) = (id(old), id(new))
+            && after != Some(before)
+        {
+            let after = after.unwrap_or("none");
+            self.breaking(place, format!("operationId was {before}, is {after}: generated clients name it so"));
+        }
+        self.parameters(place, old, new);
+        self.body(place, &old.operation["requestBody"], &new.operation["requestBody"]);
+        self.responses(place, &old.operation["responses"], &new.operation["responses"]);
+        self.security(place, old.operation, new.operation);
+    }
+
+    fn parameters(&mut self, place: &str, old: &Place<'a>, new: &Place<'a>) {
+        let (before, after) = (parameters(self.before, old), parameters(self.after, new));
+        for (key, old) in &before {
+            let (location, name) = key;
+            let place = format!("{place} {location} parameter {}", old["name"].as_str().unwrap_or(name));
+            let Some(new) = after.get(key) else {
+                self.breaking(&place, "is gone");
+                continue;
+            };
+            if new["required"] == true && old["required"] != true {
+                self.breaking(&place, "is required now");
+            }
+            self.schema(Direction::Taken, &place, &old["schema"], &new["schema"]);
+        }
+        for (key, new) in &after {
+            let place = format!("{place} {} parameter {}", key.0, new["name"].as_str().unwrap_or(&key.1));
+            match before.contains_key(key) {
+                true => {}
+                false if new["required"] == true => self.breaking(&place, "is new, and required"),
+                false => self.compatible(&place, "is new"),
+            }
+        }
+    }
+
+    fn body(&mut self, place: &str, old: &'a Value, new: &'a Value) {
+        let (old, new) = (resolve(self.before, old), resolve(self.after, new));
+        let place = format!("{place} body");
+        match (old.is_null(), new.is_null()) {
+            (true, true) => {}
+            (true, false) if new["required"] == true => self.breaking(&place, "is new, and required"),
+            (true, false) => self.compatible(&place, "is new"),
+            (false, true) => self.breaking(&place, "is taken no more"),
+            (false, false) => {
+                if new["required"] == true && old["required"] != true {
+                    self.breaking(&place, "is required now");
+                }
+                self.content(Direction::Taken, &place, &old["content"], &new["content"]);
+            }
+        }
+    }
+
+    fn responses(&mut self, place: &str, old: &'a Value, new: &'a Value) {
+        for (status, before) in entries(old) {
+            let place = format!("{place} {status}");
+            let success = status.starts_with(['2', '3']);
+            match new.get(status) {
+                Some(after) => {
+                    let (before, after) = (resolve(self.before, before), resolve(self.after, after));
+                    self.content(Direction::Answered, &place, &before["content"], &after["content"]);
+                    self.headers(&place, &before["headers"], &after["headers"]);
+                }
+                None if success => self.breaking(&place, "is answered no more"),
+                None => self.compatible(&place, "is answered no more"),
+            }
+        }
+        for (status, _) in entries(new) {
+            if old.get(status).is_none() {
+                self.compatible(&format!("{place} {status}"), "is new");
+            }
+        }
+    }
+
+    fn headers(&mut self, place: &str, old: &'a Value, new: &'a Value) {
+        for (name, before) in entries(old) {
+            let place = format!("{place} header {name}");
+            match new.get(name) {
+                Some(after) => {
+                    let (before, after) = (resolve(self.before, before), resolve(self.after, after));
+                    if before["required"] == true && after["required"] != true {
+                        self.breaking(&place, "may be missing now");
+                    }
+                    self.schema(Direction::Answered, &place, &before["schema"], &after["schema"]);
+                }
+                None if resolve(self.before, before)["required"] == true => self.breaking(&place, "is gone"),
+                None => self.compatible(&place, "is gone"),
+            }
+        }
+    }
+
+    fn content(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
+        for (content_type, before) in entries(old) {
+            match new.get(content_type) {
+                Some(after) => self.schema(direction, place, &before["schema"], &after["schema"]),
+                None => self.breaking(place, format!("has no {content_type} any more")),
+            }
+        }
+        for (content_type, _) in entries(new) {
+            if old.get(content_type).is_none() {
+                self.compatible(place, format!("has {content_type} now"));
+            }
+        }
+    }
+
+    /// Who could call the operation still can: some way to authenticate needs no more than the one they use.
+    fn security(&mut self, place: &str, old: &'a Value, new: &'a Value) {
+        let (old, new) = (security(self.before, old), security(self.after, new));
+        let suffices = |used: &Value, needed: &Value| {
+            entries(needed).all(|(scheme, needs)| {
+                used.get(scheme).is_some_and(|has| elements(needs).iter().all(|need| elements(has).contains(need)))
+            })
+        };
+        if new.is_empty() {
+            return;
+        }
+        if old.is_empty() && !new.iter().any(|needed| needed.as_object().is_some_and(serde_json::Map::is_empty)) {
+            self.breaking(place, "needs a credential now");
+        }
+        for used in old {
+            if !new.iter().any(|needed| suffices(used, needed)) {
+                let schemes: Vec<_> = entries(used).map(|(scheme, needs)| format!("{scheme} {needs}")).collect();
+                self.breaking(place, format!("is not open to {} any more", schemes.join(" and ")));
+            }
+        }
+    }
+}
+
+fn operations(document: &Value) -> Operations<'_> {
+    let mut found = Operations::new();
+    for (path, item) in entries(&document["paths"]) {
+        for method in METHODS {
+            if let Some(operation) = item.get(method) {
+                found.insert((shape(path), method), Place { path, item, operation });
+            }
+        }
+    }
+    found
+}
+
+/// A path with its parameters unnamed: how they are called is nothing to a caller.
+fn shape(path: &str) -> String {
+    let segment = |segment: &str| if segment.starts_with('{') { "{}".to_owned() } else { segment.to_owned() };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// Parameters by where they are and what they are called; those of the path by their place.
+fn parameters<'a>(document: &'a Value, place: &Place<'a>) -> BTreeMap<(String, String), &'a Value> {
+    let mut found = BTreeMap::new();
+    for parameter in elements(&place.item["parameters"]).iter().chain(elements(&place.operation["parameters"])) {
+        let parameter = resolve(document, parameter);
+        let text = |key: &str| parameter[key].as_str().unwrap_or_default().to_owned();
+        let (location, mut name) = (text("in"), text("name"));
+        if location == "path" {
+            let position = place.path.split('/').position(|segment| segment == format!("{{{name}}}"));
+            name = position.map_or(name, |position| position.to_string());
+        } else if location == "header" {
+            name.make_ascii_lowercase();
+        }
+        found.insert((location, name), parameter);
+    }
+    found
+}
+
+fn security<'a>(document: &'a Value, operation: &'a Value) -> &'a [Value] {
+    elements(operation.get("security").unwrap_or(&document["security"]))
+}

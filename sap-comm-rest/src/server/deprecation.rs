@@ -1,0 +1,139 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// That something is not to be used any more: since when, until when it is there, and what to use instead.
+///
+/// ```
+/// use sap_comm_rest::server::Deprecation;
+///
+/// const OLD_LIST: Deprecation =
+///     Deprecation::since(2026, 11, 1).sunset(2027, 5, 1).successor("/api/v2/contents");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deprecation {
+    /// Seconds since the Unix epoch.
+    since: i64,
+    sunset: Option<i64>,
+    successor: Option<&'static str>,
+}
+
+impl Deprecation {
+    /// Deprecated since the beginning of this day, in UTC.
+    #[must_use]
+    pub const fn since(year: i64, month: u8, day: u8) -> Self {
+        Self { since: midnight(year, month, day), sunset: None, successor: None }
+    }
+
+    /// Gone from the beginning of this day on, in UTC.
+    #[must_use]
+    pub const fn sunset(mut self, year: i64, month: u8, day: u8) -> Self {
+        self.sunset = Some(midnight(year, month, day));
+        self
+    }
+
+    /// To be replaced by what is at this path.
+    #[must_use]
+    pub const fn successor(mut self, path: &'static str) -> Self {
+        self.successor = Some(path);
+        self
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.since == NO_DAY || self.sunset == Some(NO_DAY) {
+            return Some("its deprecation or its sunset is no day from 1970 to 9999");
+        }
+        if self.sunset.is_some_and(|sunset| sunset < self.since) {
+            return Some("its sunset comes before its deprecation");
+        }
+        let linkable =
+            |path: &str| path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'>');
+        match self.successor {
+            Some(path) if !linkable(path) => Some("its successor must be a path"),
+            _ => None,
+        }
+    }
+
+    /// Says so: `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` to the successor (RFC 5829).
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let values = [
+            (HeaderName::from_static("deprecation"), Some(format!("@{}", self.since))),
+            (HeaderName::from_static("sunset"), self.sunset.map(http_date)),
+            (header::LINK, self.successor.map(|path| format!("<{path}>; rel=\"successor-version\""))),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.append(name, value);
+            }
+        }
+    }
+}
+
+/// A day that is not in the calendar; found when the contract is checked.
+const NO_DAY: i64 = -1;
+
+/// Tells the callers of every route of `router` that it is deprecated.
+///
+/// Of a [`Contract`](crate::operation::Contract), single operations are
+/// [deprecated](crate::operation::Operation::deprecated) in their definition.
+pub fn deprecated<S: Clone + Send + Sync + 'static>(router: Router<S>, deprecation: Deprecation) -> Router<S> {
+    router.layer(from_fn(move |request: Request, next: Next| async move {
+        let mut response = next.run(request).await;
+        deprecation.tell(response.headers_mut());
+        response
+    }))
+}
+
+fn http_date(seconds: i64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// Howard Hinnant's algorithm for days from the civil calendar.
+const fn midnight(year: i64, month: u8, day: u8) -> i64 {
+    if year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 {
+        return NO_DAY;
+    }
+    let (month, day) = (month as i64, day as i64);
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year / 400;
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era - 719_468) * 86_400
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (year, month, day, seconds, text) in [
+            (1970, 1, 1, 0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (2000, 2, 29, 951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (2023, 6, 30, 1_688_083_200, "Fri, 30 Jun 2023 00:00:00 GMT"),
+            (2027, 5, 1, 1_809_129_600, "Sat, 01 May 2027 00:00:00 GMT"),
+        ] {
+            assert_eq!((midnight(year, month, day), http_date(seconds).as_str()), (seconds, text));
+        }
+    }
+
+    #[test]
+    fn the_headers_are_those_of_the_standards() {
+        let mut headers = HeaderMap::new();
+        Deprecation::since(2023, 6, 30).sunset(2027, 5, 1).successor("/api/v2/users").tell(&mut headers);
+        assert_eq!(headers["deprecation"], "@1688083200");
+        assert_eq!(headers["sunset"], "Sat, 01 May 2027 00:00:00 GMT");
+        assert_eq!(headers["link"], "</api/v2/users>; rel=\"successor-version\"");
+        assert!(Deprecation::since(2027, 1, 1).sunset(2026, 1, 1).fault().is_some());
+        assert!(Deprecation::since(2026, 13, 1).fault().is_some());
+        assert!(Deprecation::since(2026, 1, 1).successor("x>").fault().is_some());
+        assert!(Deprecation::since(2026, 1, 1).successor("/x").fault().is_none());
+    }
+}

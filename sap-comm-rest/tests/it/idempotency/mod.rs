@@ -1,0 +1,4 @@
+//! Repetitions of requests with a key, and the stores that keep the answers.
+
+mod requests;
+mod stores;

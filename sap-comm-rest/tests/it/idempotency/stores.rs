@@ -1,0 +1,126 @@
+//! What every store does, in the way that stores are asked.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sap_comm_rest::server::idempotency::{Claim, IdempotencyStore, KeptAnswer, MemoryIdempotencyStore};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+fn answer(body: Option<&'static [u8]>) -> KeptAnswer {
+    KeptAnswer {
+        status: 201,
+        headers: vec![("location".into(), "/orders/1".into())],
+        body: body.map(bytes::Bytes::from_static),
+    }
+}
+
+fn token(claim: Claim) -> String {
+    match claim {
+        Claim::Taken(token) => token,
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+async fn keys_are_claimed_kept_and_released(store: &dyn IdempotencyStore) {
+    let claim = async |key: &str, fingerprint: &str| store.claim(key, fingerprint, LEASE).await.unwrap();
+    let mine = token(claim("a", "x").await);
+    assert!(matches!(claim("a", "x").await, Claim::InProgress(left) if left <= LEASE && left > LEASE / 2));
+    assert_eq!(claim("a", "y").await, Claim::Reused);
+    store.keep("a", "another", &answer(None), LEASE).await.unwrap();
+    assert!(matches!(claim("a", "x").await, Claim::InProgress(_)));
+    store.keep("a", &mine, &answer(Some(b"\x00\xff")), LEASE).await.unwrap();
+    assert_eq!(claim("a", "x").await, Claim::Done(answer(Some(b"\x00\xff"))));
+    assert_eq!(claim("a", "y").await, Claim::Reused);
+    store.release("a", &mine).await.unwrap();
+    assert!(matches!(claim("a", "x").await, Claim::Done(_)), "what is kept is not released");
+
+    let mine = token(claim("b", "x").await);
+    store.release("b", "another").await.unwrap();
+    assert!(matches!(claim("b", "x").await, Claim::InProgress(_)));
+    store.release("b", &mine).await.unwrap();
+    let mine = token(claim("b", "y").await);
+    store.keep("b", &mine, &answer(None), LEASE).await.unwrap();
+    assert_eq!(claim("b", "y").await, Claim::Done(answer(None)));
+
+    let claims = join_all((0..16).map(|_| claim("c", "x"))).await;
+    assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Taken(_))).count(), 1, "{claims:?}");
+}
+
+/// A lease that has ended is over at once; nobody waits for it.
+async fn who_crashed_loses_the_key(store: &dyn IdempotencyStore) {
+    let crashed = token(store.claim("d", "x", Duration::ZERO).await.unwrap());
+    let mine = token(store.claim("d", "y", LEASE).await.unwrap());
+    store.keep("d", &crashed, &answer(Some(b"late")), LEASE).await.unwrap();
+    store.release("d", &crashed).await.unwrap();
+    assert!(matches!(store.claim("d", "y", LEASE).await.unwrap(), Claim::InProgress(_)));
+    store.keep("d", &mine, &answer(Some(b"mine")), Duration::ZERO).await.unwrap();
+    token(store.claim("d", "z", LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn in_memory() {
+    let store = MemoryIdempotencyStore::new(10).unwrap();
+    keys_are_claimed_kept_and_released(&store).await;
+    who_crashed_loses_the_key(&store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_refuses_until_keys_are_over() {
+    let store = MemoryIdempotencyStore::new(2).unwrap();
+    token(store.claim("a", "x", LEASE).await.unwrap());
+    token(store.claim("b", "x", LEASE).await.unwrap());
+    assert!(store.claim("c", "x", LEASE).await.unwrap_err().to_string().contains("2 idempotency keys"));
+    assert!(matches!(store.claim("a", "x", LEASE).await.unwrap(), Claim::InProgress(_)));
+    tokio::time::advance(LEASE).await;
+    token(store.claim("c", "x", LEASE).await.unwrap());
+    assert_eq!((store.len(), store.is_empty()), (1, false));
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn in_sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", directory.path().join("keys.db").display());
+    in_sql(&url, &["PRAGMA journal_mode = WAL", "PRAGMA busy_timeout = 10000"]).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn in_postgresql() {
+    let url = sap_comm_testkit::Postgres::shared().await.unwrap().new_database().await.unwrap();
+    in_sql(&url, &[]).await;
+}
+
+#[cfg(feature = "sql")]
+async fn in_sql(url: &str, session: &'static [&'static str]) {
+    use sap_comm_rest::server::idempotency::SqlIdempotencyStore;
+    use sqlx::Executor;
+
+    sqlx::any::install_default_drivers();
+    let options = sqlx::any::AnyPoolOptions::new().max_connections(4).after_connect(move |connection, _| {
+        Box::pin(async move {
+            for statement in session {
+                connection.execute(*statement).await?;
+            }
+            Ok(())
+        })
+    });
+    let pool = options.connect(url).await.unwrap();
+    let store = SqlIdempotencyStore::new(pool.clone()).unwrap();
+    for migrated in join_all([store.migrate(), store.migrate()]).await {
+        migrated.unwrap();
+    }
+    keys_are_claimed_kept_and_released(&store).await;
+    who_crashed_loses_the_key(&store).await;
+    for number in 0..25 {
+        token(store.claim(&format!("over-{number}"), "x", Duration::ZERO).await.unwrap());
+    }
+    for number in 0..5 {
+        token(store.claim(&format!("clean-{number}"), "x", LEASE).await.unwrap());
+    }
+    let left = "SELECT COUNT(*) FROM sap_idempotency WHERE idempotency_key LIKE 'over-%'";
+    let left: i64 = sqlx::Row::try_get(&sqlx::query(left).fetch_one(&pool).await.unwrap(), 0).unwrap();
+    assert_eq!(left, 0);
+    pool.close().await;
+}
