@@ -33,7 +33,7 @@ pub enum Client {
     LapinAwaited,
     /// amqplib on Node, at its best setting.
     Amqplib,
-    /// ruststream-lapin, a program of its own: `benches/ruststream`.
+    /// ruststream-lapin, a program of its own: `benches/twins/ruststream`.
     RuststreamLapin,
     /// A bounded channel of tokio with boxed events.
     TokioChannel,

@@ -20,7 +20,7 @@ static RUSTSTREAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Builds the peer that is no part of the workspace. Where that fails, as with a Rust before 1.95, it is left out and named.
 pub(super) async fn prepare() {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("ruststream");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins/ruststream");
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/ruststream");
     eprintln!("building {}", package.display());
     let building = Command::new("cargo")

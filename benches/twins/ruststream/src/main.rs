@@ -2,20 +2,20 @@
 //!
 //! What measures is that of the other clients, the same files: `load`, `arrivals`, `cpu`, `figures`, `setting`.
 
-#[path = "../../src/arrivals.rs"]
+#[path = "../../../src/arrivals.rs"]
 mod arrivals;
 mod client;
-#[path = "../../src/cpu.rs"]
+#[path = "../../../src/cpu.rs"]
 mod cpu;
 mod error;
 mod event;
 #[expect(dead_code, reason = "the comparison reads them")]
-#[path = "../../src/figures.rs"]
+#[path = "../../../src/figures.rs"]
 mod figures;
-#[path = "../../src/load.rs"]
+#[path = "../../../src/load.rs"]
 mod load;
 #[expect(dead_code, reason = "the comparison makes them")]
-#[path = "../../src/setting.rs"]
+#[path = "../../../src/setting.rs"]
 mod setting;
 
 use std::process::ExitCode;
