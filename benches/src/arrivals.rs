@@ -10,11 +10,12 @@ use crate::BenchError;
 /// Longer than any broker takes to deliver the next message.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What reached the handler, and when.
+/// What reached the handler, and when, if somebody wants to know.
 #[derive(Debug)]
 pub struct Arrivals {
-    epoch: Instant,
-    /// Nanoseconds since the epoch by message number; zero until it arrives.
+    /// Where times are kept, what they are counted from.
+    epoch: Option<Instant>,
+    /// Nanoseconds since the epoch by message number, or one; zero until it arrives.
     at: Box<[AtomicU64]>,
     count: AtomicUsize,
     unexpected: AtomicUsize,
@@ -27,7 +28,7 @@ impl Arrivals {
     #[must_use]
     pub fn of(messages: u32) -> Self {
         Self {
-            epoch: Instant::now(),
+            epoch: None,
             at: (0..messages).map(|_| AtomicU64::new(0)).collect(),
             count: AtomicUsize::new(0),
             unexpected: AtomicUsize::new(0),
@@ -36,9 +37,15 @@ impl Arrivals {
         }
     }
 
+    /// Keeps the time of each arrival, which costs as much as reading the clock.
+    #[must_use]
+    pub fn timed(self) -> Self {
+        Self { epoch: Some(Instant::now()), ..self }
+    }
+
     /// The handler has the message with this number. Says whether it is the last of those expected.
     pub fn record(&self, number: u32) -> bool {
-        let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+        let now = self.epoch.map_or(1, |epoch| u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1));
         let slot = self.at.get(usize::try_from(number).unwrap_or(usize::MAX));
         if slot.is_none_or(|slot| slot.swap(now, Ordering::Relaxed) != 0) {
             self.unexpected.fetch_add(1, Ordering::Relaxed);
@@ -76,10 +83,10 @@ impl Arrivals {
         }
     }
 
-    /// When the message arrived.
+    /// When the message arrived, where times are kept.
     pub(crate) fn at(&self, number: u32) -> Option<Instant> {
         let nanos = self.at.get(usize::try_from(number).ok()?)?.load(Ordering::Acquire);
-        (nanos > 0).then(|| self.epoch + Duration::from_nanos(nanos))
+        self.epoch.filter(|_| nanos > 0).map(|epoch| epoch + Duration::from_nanos(nanos))
     }
 }
 
@@ -89,12 +96,21 @@ mod tests {
 
     #[tokio::test]
     async fn all_returns_once_the_last_has_arrived() {
-        let arrivals = Arrivals::of(3);
+        let arrivals = Arrivals::of(3).timed();
         arrivals.expect(2);
         assert!(!arrivals.record(1));
         assert!(arrivals.record(0));
         arrivals.all().await.unwrap();
         assert!(arrivals.at(0).is_some() && arrivals.at(2).is_none());
+    }
+
+    #[tokio::test]
+    async fn without_times_arrivals_are_counted_all_the_same() {
+        let arrivals = Arrivals::of(1);
+        arrivals.expect(1);
+        assert!(arrivals.record(0));
+        arrivals.all().await.unwrap();
+        assert!(arrivals.at(0).is_none());
     }
 
     #[tokio::test]

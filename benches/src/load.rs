@@ -30,6 +30,12 @@ impl Load {
         self.warm_up.saturating_add(self.messages)
     }
 
+    /// Room for all messages; the times of a paced run are kept.
+    pub(crate) fn arrivals(&self) -> Arrivals {
+        let arrivals = Arrivals::of(self.total());
+        if self.rate.is_some() { arrivals.timed() } else { arrivals }
+    }
+
     /// Publishes through `publisher` and waits until all is confirmed and has arrived.
     pub(crate) async fn drive<P: Publisher>(
         &self,
@@ -109,7 +115,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_paced_run_takes_its_time() {
         let load = Load { warm_up: 5, messages: 300, rate: Some(1_000.0) };
-        let arrivals = Arrivals::of(load.total());
+        let arrivals = load.arrivals();
         let figures = load.drive(&mut Direct(&arrivals), &arrivals).await.unwrap();
         assert_eq!(figures.messages, 300);
         assert!((0.299..0.302).contains(&figures.seconds), "{figures:?}");
@@ -119,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_without_a_rate_has_no_latencies() {
         let load = Load { warm_up: 1, messages: 10, rate: None };
-        let arrivals = Arrivals::of(load.total());
+        let arrivals = load.arrivals();
         let figures = load.drive(&mut Direct(&arrivals), &arrivals).await.unwrap();
         assert_eq!((figures.messages, figures.p50_ms), (10, None));
     }

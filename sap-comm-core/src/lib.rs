@@ -30,6 +30,7 @@ mod context;
 mod error;
 mod event;
 pub mod id;
+mod name;
 mod page;
 mod principal;
 mod resolver;
@@ -40,6 +41,7 @@ mod timestamp;
 pub use context::{Context, TraceContext, header};
 pub use error::{ApiError, BoxError, ErrorBody, ErrorCode, ErrorEnvelope};
 pub use event::{DecodeError, Event, EventKind, EventPayload, Extensions, Metadata, RawEvent};
+pub use name::Name;
 pub use page::{Page, PageQuery, Pagination};
 pub use principal::{Principal, PrincipalKind};
 pub use resolver::{

@@ -14,6 +14,11 @@ use crate::{
 /// A broker, or a connection to one.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
+    /// Hands a message over if there is nothing to wait for.
+    fn publish_now(&self, _target: &Target, message: Arc<Message>) -> Handed {
+        Handed::Back(message)
+    }
+
     /// Hands a message over; returns once the broker has it, or by `deadline`.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
 
@@ -53,6 +58,14 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     /// Ends every connection and task.
     async fn disconnect(&self);
+}
+
+/// What became of a message that was to be published without waiting.
+pub(crate) enum Handed {
+    /// The broker has it, or will not take it.
+    Done(Result<(), PublishError>),
+    /// There is something to wait for.
+    Back(Arc<Message>),
 }
 
 /// The deliveries of one subscription, over all reconnections.

@@ -10,7 +10,7 @@ use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arrivals, BenchError, Figures, Setting};
+use crate::{BenchError, Figures, Setting};
 
 /// A client that publishes numbered events.
 pub(crate) trait Publisher {
@@ -58,7 +58,7 @@ impl Client {
     /// # Errors
     /// When the client or the broker fails, or an event is lost or comes twice.
     pub async fn run(self, setting: &Setting) -> Result<Figures, BenchError> {
-        let arrivals = Arc::new(Arrivals::of(setting.load.total()));
+        let arrivals = Arc::new(setting.load.arrivals());
         match self {
             Self::SapComm => sap_comm::run(setting, &arrivals).await,
             Self::LapinPipelined => lapin_pipelined::run(setting, &arrivals).await,

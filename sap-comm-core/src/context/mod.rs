@@ -2,11 +2,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use self::id::Id;
-use crate::{Principal, Timestamp};
+use crate::{Name, Principal, Timestamp, id};
 
 pub mod header;
-mod id;
 mod propagation;
 mod trace;
 
@@ -25,8 +23,8 @@ pub struct Context(Arc<Inner>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Inner {
-    request_id: Id,
-    correlation_id: Id,
+    request_id: Name,
+    correlation_id: Name,
     trace: TraceContext,
     deadline: Option<Instant>,
     attempt: u32,
@@ -37,7 +35,7 @@ impl Context {
     /// A context that begins here: a new request id, which is the correlation id too, and a new trace.
     #[must_use]
     pub fn root() -> Self {
-        let request_id = Id::request();
+        let request_id = id::request();
         Self(Arc::new(Inner {
             correlation_id: request_id.clone(),
             request_id,
@@ -140,7 +138,7 @@ impl Context {
     /// With another request id; ids that are empty, over 128 bytes or not visible ASCII are refused and the own one kept.
     #[must_use]
     pub fn with_request_id(&self, id: &str) -> Self {
-        if header::is_id(id) && id != self.request_id() {
+        if id != self.request_id() && header::is_id(id) {
             self.with(|inner| inner.request_id = id.into())
         } else {
             self.clone()
@@ -150,7 +148,7 @@ impl Context {
     /// With another correlation id, under the same rule as [`Context::with_request_id`].
     #[must_use]
     pub fn with_correlation_id(&self, id: &str) -> Self {
-        if header::is_id(id) && id != self.correlation_id() {
+        if id != self.correlation_id() && header::is_id(id) {
             self.with(|inner| inner.correlation_id = id.into())
         } else {
             self.clone()

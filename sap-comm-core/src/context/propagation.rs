@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Context, Inner, TraceContext, header, id::Id};
-use crate::{Principal, Timestamp};
+use super::{Context, Inner, TraceContext, header};
+use crate::{Name, Principal, Timestamp, id};
 
 /// The longest timeout taken from a header: a day.
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -37,9 +37,9 @@ impl Context {
     /// Neither deadline, attempt nor principal is read: an outside caller could forge them. See
     /// [`Context::extract_trusted`].
     pub fn extract<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
-        let mut id = |name| get(name).filter(|id| header::is_id(id)).map(Id::from);
-        let request_id = id(header::REQUEST_ID).unwrap_or_else(Id::request);
-        let correlation_id = id(header::CORRELATION_ID).unwrap_or_else(|| request_id.clone());
+        let mut own = |name| get(name).filter(|id| header::is_id(id)).map(Name::from);
+        let request_id = own(header::REQUEST_ID).unwrap_or_else(id::request);
+        let correlation_id = own(header::CORRELATION_ID).unwrap_or_else(|| request_id.clone());
         let trace = match get(header::TRACEPARENT).and_then(TraceContext::parse) {
             Some(parent) => match get(header::TRACESTATE) {
                 Some(state) => parent.with_tracestate(state).child(),

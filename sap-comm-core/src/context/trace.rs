@@ -73,6 +73,11 @@ impl TraceContext {
         format!("{:032x}", self.trace_id)
     }
 
+    /// Shows the trace id, for spans and logs that may be off: nothing is written until somebody reads it.
+    pub fn display_trace_id(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| write!(f, "{:032x}", self.trace_id))
+    }
+
     /// The span id: 16 hexadecimal digits.
     #[must_use]
     pub fn span_id(&self) -> String {
@@ -131,6 +136,7 @@ mod tests {
         let trace = TraceContext::parse(text).unwrap();
         assert_eq!(trace.traceparent(), text);
         assert_eq!(trace.child().trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace.display_trace_id().to_string(), trace.trace_id());
         assert!(trace.is_sampled());
     }
 

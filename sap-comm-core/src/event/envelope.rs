@@ -7,8 +7,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{DecodeError, EventPayload, Extensions, name::Name};
-use crate::{Context, PrincipalKind, Timestamp, id};
+use super::{DecodeError, EventPayload, Extensions, field::Field, write};
+use crate::{Context, Name, PrincipalKind, Timestamp, id};
 
 /// An event in the envelope that every service shares, whatever its language.
 ///
@@ -16,15 +16,15 @@ use crate::{Context, PrincipalKind, Timestamp, id};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event<T> {
     /// Unique id; the same event delivered twice has the same id.
-    pub id: String,
+    pub id: Name,
     /// The type and routing key, such as `user.created`.
-    pub event_type: String,
+    pub event_type: Name,
     /// The service that made the event.
-    pub source: String,
+    pub source: Name,
     /// When the event was made.
     pub timestamp: Timestamp,
     /// Ties the event to the request that caused it.
-    pub correlation_id: String,
+    pub correlation_id: Name,
     /// The payload.
     pub data: T,
     /// Version of the payload, and the user who caused the event.
@@ -37,9 +37,9 @@ pub struct Event<T> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metadata {
     /// Version of the payload, `major.minor`.
-    pub version: String,
+    pub version: Name,
     /// The user who caused the event.
-    pub user_id: Option<String>,
+    pub user_id: Option<Name>,
     /// Unknown metadata fields, kept on the way through.
     pub extensions: Extensions,
 }
@@ -47,7 +47,7 @@ pub struct Metadata {
 impl<T: EventPayload> Event<T> {
     /// Makes an event, caused by the current [`Context`]: its correlation id is taken over, and its principal if that is
     /// a user.
-    pub fn new(source: impl Into<String>, data: T) -> Self {
+    pub fn new(source: impl Into<Name>, data: T) -> Self {
         match Context::try_current() {
             Some(context) => Self::caused_by(&context, source, data),
             None => Self::of(id::request(), None, source.into(), data),
@@ -55,21 +55,22 @@ impl<T: EventPayload> Event<T> {
     }
 
     /// Makes an event that `context` causes, as [`Event::new`] does for the current one.
-    pub fn caused_by(context: &Context, source: impl Into<String>, data: T) -> Self {
+    pub fn caused_by(context: &Context, source: impl Into<Name>, data: T) -> Self {
         let user = context.principal().filter(|principal| principal.kind == PrincipalKind::User);
-        let user_id = user.map(|user| user.id.clone());
-        Self::of(context.correlation_id().to_owned(), user_id, source.into(), data)
+        let user_id = user.map(|user| Name::from(&user.id));
+        Self::of(context.correlation_id().into(), user_id, source.into(), data)
     }
 
-    fn of(correlation_id: String, user_id: Option<String>, source: String, data: T) -> Self {
+    fn of(correlation_id: Name, user_id: Option<Name>, source: Name, data: T) -> Self {
+        let timestamp = Timestamp::now();
         Self {
-            id: id::event(),
-            event_type: T::TYPE.to_owned(),
+            id: id::event_at(timestamp),
+            event_type: T::TYPE.into(),
             source,
-            timestamp: Timestamp::now(),
+            timestamp,
             correlation_id,
             data,
-            metadata: Metadata { version: T::VERSION.to_owned(), user_id, extensions: Extensions::default() },
+            metadata: Metadata { version: T::VERSION.into(), user_id, extensions: Extensions::default() },
             extensions: Extensions::default(),
         }
     }
@@ -91,7 +92,7 @@ impl<T: Serialize> Event<T> {
     /// # Errors
     /// When the payload's own `Serialize` fails; `json` may hold a part then.
     pub fn write_json(&self, json: &mut Vec<u8>) -> Result<(), DecodeError> {
-        serde_json::to_writer(json, self).map_err(|error| DecodeError::Encode { reason: error.to_string() })
+        write::event(self, json).map_err(|error| DecodeError::Encode { reason: error.to_string() })
     }
 }
 
@@ -129,8 +130,8 @@ impl Serialize for Metadata {
     }
 }
 
-const FIELDS: [&str; 7] = ["id", "type", "source", "timestamp", "correlationId", "data", "metadata"];
-const OF_METADATA: [&str; 2] = ["version", "userId"];
+pub(super) const FIELDS: [&str; 7] = ["id", "type", "source", "timestamp", "correlationId", "data", "metadata"];
+pub(super) const OF_METADATA: [&str; 2] = ["version", "userId"];
 
 /// The name of a field, known or not.
 fn owned(name: Result<&str, String>) -> String {
@@ -169,7 +170,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Event<T> {
                 let (mut id, mut event_type, mut source, mut timestamp) = (None, None, None, None);
                 let (mut correlation_id, mut data, mut metadata) = (None, None, None);
                 let mut extensions = Extensions::default();
-                while let Some(name) = map.next_key_seed(Name(&FIELDS))? {
+                while let Some(name) = map.next_key_seed(Field(&FIELDS))? {
                     match name {
                         Ok("id") => once(&mut id, "id", &mut map)?,
                         Ok("type") => once(&mut event_type, "type", &mut map)?,
@@ -210,9 +211,9 @@ impl<'de> Deserialize<'de> for Metadata {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut version, mut user_id) = (None, None::<Option<String>>);
+                let (mut version, mut user_id) = (None, None::<Option<Name>>);
                 let mut extensions = Extensions::default();
-                while let Some(name) = map.next_key_seed(Name(&OF_METADATA))? {
+                while let Some(name) = map.next_key_seed(Field(&OF_METADATA))? {
                     match name {
                         Ok("version") => once(&mut version, "metadata.version", &mut map)?,
                         Ok("userId") => once(&mut user_id, "metadata.userId", &mut map)?,

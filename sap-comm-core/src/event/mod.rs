@@ -1,9 +1,11 @@
 mod envelope;
 mod extensions;
+mod field;
 mod kind;
-mod name;
 mod payload;
 mod raw;
+mod read;
+mod write;
 
 pub use envelope::{Event, Metadata};
 pub use extensions::Extensions;

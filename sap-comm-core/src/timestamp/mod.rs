@@ -22,14 +22,14 @@ impl Timestamp {
     /// The current time, read from the wall clock.
     #[must_use]
     pub fn now() -> Self {
-        Self::truncate(jiff::Timestamp::now())
+        Self::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
     /// From milliseconds since the Unix epoch; saturates at the limits of the calendar.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         let fallback = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        Self::truncate(jiff::Timestamp::from_millisecond(millis).unwrap_or(fallback))
+        jiff::Timestamp::from_millisecond(millis).map_or_else(|_| Self::truncate(fallback), Self)
     }
 
     /// Milliseconds since the Unix epoch.

@@ -1,18 +1,19 @@
 //! The publishing half of a [`Broker`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use sap_comm_core::{Context, Event, EventKind, EventPayload, RawEvent, Timestamp};
+use sap_comm_core::{Context, Event, EventKind, EventPayload, Name, RawEvent, Timestamp};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{task::coop::consume_budget, time::Instant};
 use tracing::Instrument;
 
 use super::{Broker, PublishError};
 use crate::{
     EventFormat,
+    backend::Handed,
     message::{Message, header},
     request::ReturnAddress,
+    telemetry::Sending,
     topology::{MAX_EVENT_TYPE, Target, check_name},
 };
 
@@ -21,7 +22,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Confirmation {
     /// The event's id.
-    pub id: String,
+    pub id: Name,
 }
 
 /// Options of one publish.
@@ -40,6 +41,13 @@ pub struct PublishOptions {
 enum When {
     After(Duration),
     At(Timestamp),
+}
+
+/// An event that was checked and written.
+struct Prepared {
+    message: Message,
+    context: Context,
+    sending: Sending,
 }
 
 impl PublishOptions {
@@ -139,9 +147,11 @@ impl Broker {
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
         let context = of_publish();
-        let event = Event::caused_by(&context, self.service(), payload);
-        let (format, body) = self.body(&event, &options)?;
-        self.send(exchange, event.map(drop), format, body, T::KIND, context, options).await
+        let prepared = {
+            let event = Event::caused_by(&context, self.service(), payload);
+            self.prepare(exchange, &event, T::KIND, context, &options)?
+        };
+        self.send(exchange, T::KIND, prepared, options).await
     }
 
     /// Like [`Broker::publish`], `delay` later: see [`PublishOptions::after`].
@@ -216,19 +226,9 @@ impl Broker {
         event: &Event<T>,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        let (format, body) = self.body(event, &options)?;
-        let head = Event {
-            id: event.id.clone(),
-            event_type: event.event_type.clone(),
-            source: event.source.clone(),
-            timestamp: event.timestamp,
-            correlation_id: event.correlation_id.clone(),
-            data: (),
-            metadata: event.metadata.clone(),
-            extensions: event.extensions.clone(),
-        };
         let context = of_publish().with_correlation_id(&event.correlation_id);
-        self.send(exchange, head, format, body, T::KIND, context, options).await
+        let prepared = self.prepare(exchange, event, T::KIND, context, &options)?;
+        self.send(exchange, T::KIND, prepared, options).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -255,75 +255,90 @@ impl Broker {
         kind: EventKind,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        let (format, body) = self.body(&event, &options)?;
         let context = of_publish().with_correlation_id(&event.correlation_id);
-        self.send(exchange, event.map(drop), format, body, kind, context, options).await
+        let prepared = self.prepare(exchange, &event, kind, context, &options)?;
+        drop(event);
+        self.send(exchange, kind, prepared, options).await
     }
 
-    /// The format of an event's message, and its body.
-    fn body<T: Serialize>(
+    /// Checks and writes an event that `context` causes.
+    fn prepare<T: Serialize>(
         &self,
+        exchange: &str,
         event: &Event<T>,
+        kind: EventKind,
+        context: Context,
         options: &PublishOptions,
-    ) -> Result<(EventFormat, Bytes), PublishError> {
+    ) -> Result<Prepared, PublishError> {
         let format = options.format.unwrap_or(self.config().event_format);
         let body = format.body(event).map_err(|error| PublishError::Encode { reason: error.to_string() })?;
-        Ok((format, body))
+        check_name("exchange", exchange)?;
+        check_type(&event.event_type)?;
+        let (size, limit) = (body.len(), self.config().max_event_bytes);
+        if size > limit {
+            return Err(PublishError::TooLarge { id: event.id.clone(), size, limit });
+        }
+        let (context, sending) = self.telemetry().send(exchange, event, size, context);
+        let message = Message::of_event(event, format, body, kind, context.clone());
+        Ok(Prepared { message, context, sending })
     }
 
-    /// Publishes an event that is written already, within `context`.
-    #[expect(clippy::too_many_arguments, reason = "each is said once, by the three callers above")]
+    /// Publishes the message of an event of this kind.
     async fn send(
         &self,
         exchange: &str,
-        head: Event<()>,
-        format: EventFormat,
-        body: Bytes,
         kind: EventKind,
-        context: Context,
+        prepared: Prepared,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        check_name("exchange", exchange)?;
-        check_type(&head.event_type)?;
-        let limit = self.config().max_event_bytes;
-        if body.len() > limit {
-            return Err(PublishError::TooLarge { id: head.id, size: body.len(), limit });
-        }
-        let deadline = self.deadline(&context, &options);
-        let (context, sending) = self.telemetry().send(exchange, &head, body.len(), context);
+        let Prepared { mut message, context, sending } = prepared;
         let span = tracing::debug_span!(
             "publish",
-            trace_id = context.trace().trace_id(),
+            trace_id = %context.trace().display_trace_id(),
             request_id = context.request_id(),
-            correlation_id = head.correlation_id,
-            event_id = head.id,
-            event_type = head.event_type,
+            correlation_id = message.correlation_id.as_deref(),
+            event_id = message.id.as_str(),
+            event_type = message.event_type.as_str(),
             exchange,
         );
-        let (id, delay) = (head.id.clone(), options.delay());
-        let mut message = Message::of_event(head, format, body, kind, context);
+        let (until, within) = (context.deadline(), options.deadline.unwrap_or(self.config().publish_deadline));
+        let (id, delay) = (message.id.clone(), options.delay());
         options.mark(&mut message);
+        let message = Arc::new(message);
         #[cfg(feature = "test-util")]
         let recorded = self.recorder().map(|recorder| recorder.publishing(exchange, &message));
-        let outcome = self.hand_over(exchange, kind, message, delay, deadline).instrument(span).await;
+        let target = Target::of(exchange, kind);
+        let handed = match delay {
+            None => span.in_scope(|| self.backend().publish_now(&target, message)),
+            Some(_) => Handed::Back(message),
+        };
+        let outcome = match handed {
+            Handed::Done(published) => published,
+            Handed::Back(message) => {
+                let deadline = deadline(until, within);
+                let message = Arc::unwrap_or_clone(message);
+                self.hand_over(target, message, delay, deadline).instrument(span).await
+            }
+        };
         sending.end(outcome.as_ref().map(drop));
         outcome?;
         #[cfg(feature = "test-util")]
         if let Some(recorded) = recorded {
             recorded.confirmed();
         }
+        // One that never has to wait would keep other tasks waiting.
+        consume_budget().await;
         Ok(Confirmation { id })
     }
 
     async fn hand_over(
         &self,
-        exchange: &str,
-        kind: EventKind,
+        target: Target,
         message: Message,
         delay: Option<Duration>,
         deadline: Instant,
     ) -> Result<(), PublishError> {
-        match (delay, Target::of(exchange, kind)) {
+        match (delay, target) {
             (Some(delay), _) if delay > PublishOptions::MAX_DELAY => {
                 Err(PublishError::TooFar { id: message.id, delay, limit: PublishOptions::MAX_DELAY })
             }
@@ -333,12 +348,12 @@ impl Broker {
             (_, target) => self.backend().publish(target, message, deadline).await,
         }
     }
+}
 
-    fn deadline(&self, context: &Context, options: &PublishOptions) -> Instant {
-        let limit = options.deadline.unwrap_or(self.config().publish_deadline);
-        let own = Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + FAR);
-        context.deadline().map_or(own, |deadline| deadline.min(own))
-    }
+/// `within` from now, but not after `until`.
+fn deadline(until: Option<Instant>, within: Duration) -> Instant {
+    let own = Instant::now().checked_add(within).unwrap_or_else(|| Instant::now() + FAR);
+    until.map_or(own, |until| until.min(own))
 }
 
 /// The context of a publish: a span of its own within the caller's trace, or a trace of its own.

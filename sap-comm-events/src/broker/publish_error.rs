@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sap_comm_core::{ApiError, ErrorCode};
+use sap_comm_core::{ApiError, ErrorCode, Name};
 
 use crate::topology::{NameError, TopologyError};
 
@@ -24,13 +24,13 @@ pub enum PublishError {
         /// The exchange or queue published to.
         exchange: String,
         /// The event's type.
-        event_type: String,
+        event_type: Name,
     },
     /// The broker refused the event.
     #[error("the broker refused event {id:?}: {reason}")]
     Nacked {
         /// The event's id.
-        id: String,
+        id: Name,
         /// What the broker said.
         reason: String,
     },
@@ -44,7 +44,7 @@ pub enum PublishError {
     #[error("the broker did not confirm event {id:?} within the deadline; it may have it")]
     Unknown {
         /// The event's id.
-        id: String,
+        id: Name,
     },
     /// The broker takes no messages now: its memory or disk is short. It may still get the event once it does.
     #[error("the broker is blocked: {reason}")]
@@ -71,7 +71,7 @@ pub enum PublishError {
     #[error("event {id:?} has {size} bytes; the limit is {limit}")]
     TooLarge {
         /// The event's id.
-        id: String,
+        id: Name,
         /// Its size as JSON.
         size: usize,
         /// The limit.
@@ -81,7 +81,7 @@ pub enum PublishError {
     #[error("event {id:?} is to be published in {delay:?}; the limit is {limit:?}")]
     TooFar {
         /// The event's id.
-        id: String,
+        id: Name,
         /// How much later it was to be published.
         delay: Duration,
         /// The limit.

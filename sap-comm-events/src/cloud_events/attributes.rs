@@ -1,6 +1,6 @@
 use std::fmt;
 
-use sap_comm_core::{DecodeError, Event, Extensions, Metadata, RawEvent, Timestamp};
+use sap_comm_core::{DecodeError, Event, Extensions, Metadata, Name, RawEvent, Timestamp};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
@@ -96,15 +96,15 @@ impl Attributes {
         if version != SPEC_VERSION {
             return Err(refuse(format_args!("specversion {version:?} is not supported, only {SPEC_VERSION:?}")));
         }
-        let id = self.required("id")?;
-        let (source, event_type) = (self.required("source")?, self.required("type")?);
+        let id = Name::from(self.required("id")?);
+        let (source, event_type) = (self.required("source")?.into(), self.required("type")?.into());
         let timestamp = match self.take_text("time")? {
             Some(time) => time.parse().map_err(|error| refuse(format_args!("attribute \"time\": {error}")))?,
             None => Timestamp::now(),
         };
-        let correlation_id = self.take_text(CORRELATION_ID)?.unwrap_or_else(|| id.clone());
-        let version = self.take_text(DATA_VERSION)?.unwrap_or_else(|| "1.0".to_owned());
-        let user_id = self.take_text(USER_ID)?;
+        let correlation_id = self.take_text(CORRELATION_ID)?.map_or_else(|| id.clone(), Name::from);
+        let version = self.take_text(DATA_VERSION)?.map_or_else(|| "1.0".into(), Name::from);
+        let user_id = self.take_text(USER_ID)?.map(Name::from);
         let mut extensions = Extensions::default();
         for (name, value) in self.0 {
             let taken = ENVELOPE.contains(&name.as_str());

@@ -1,6 +1,6 @@
 //! Answers to requests.
 
-use sap_comm_core::{ApiError, Context, ErrorCode, Event, Extensions, Metadata, Timestamp, id};
+use sap_comm_core::{ApiError, Context, ErrorCode, Event, Extensions, Metadata, Name, Timestamp, id};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -65,18 +65,18 @@ impl Handling {
     }
 
     fn answer_message(&self, request: &Message, reply: Reply, context: &Context) -> Message {
-        let (id, event_type) = (id::event(), format!("{}.reply", request.event_type));
+        let (id, event_type) = (id::event(), Name::from(format!("{}.reply", request.event_type)));
         let timestamp = Timestamp::now();
         let limit = self.broker.config().max_event_bytes;
         let body = reply.and_then(|data| {
             let event = Event {
                 id: id.clone(),
                 event_type: event_type.clone(),
-                source: self.broker.service().to_owned(),
+                source: self.broker.service().into(),
                 timestamp,
-                correlation_id: context.correlation_id().to_owned(),
+                correlation_id: context.correlation_id().into(),
                 data,
-                metadata: Metadata { version: VERSION.to_owned(), ..Metadata::default() },
+                metadata: Metadata { version: VERSION.into(), ..Metadata::default() },
                 extensions: Extensions::default(),
             };
             match event.to_json() {
@@ -97,7 +97,7 @@ impl Handling {
             id,
             event_type,
             correlation_id: request.correlation_id.clone(),
-            source: Some(self.broker.service().to_owned()),
+            source: Some(self.broker.service().into()),
             timestamp: u64::try_from(timestamp.as_secs()).ok(),
             ..Message::default()
         };
@@ -111,7 +111,6 @@ impl Handling {
 }
 
 /// The queue that a request is answered to. Events may carry one too, for whatever reason; nobody waits for theirs.
-fn asks(message: &Message) -> Option<&str> {
-    let is_command = message.headers.text(header::KIND) == Some("command");
-    message.reply_to.as_deref().filter(|_| is_command)
+pub(super) fn asks(message: &Message) -> Option<&str> {
+    message.reply_to.as_deref().filter(|_| message.headers.text(header::KIND) == Some("command"))
 }

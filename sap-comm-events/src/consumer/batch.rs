@@ -43,10 +43,10 @@ impl Handling {
             let (context, processing) = telemetry.process_batch(messages, &first.queue, group, Context::root());
             let span = tracing::info_span!(
                 "process_batch",
-                trace_id = context.trace().trace_id(),
+                trace_id = %context.trace().display_trace_id(),
                 request_id = context.request_id(),
                 events = events.len(),
-                event_type = first.message.event_type,
+                event_type = first.message.event_type.as_str(),
                 queue = &*first.queue,
                 group = self.settings.group,
             );

@@ -20,7 +20,6 @@ use crate::{
 type Key = Arc<str>;
 
 /// What one task handles.
-#[expect(clippy::large_enum_variant, reason = "it lives briefly, and a box would be one more allocation an event")]
 enum Unit {
     One(Option<Key>, Work),
     Batch(Vec<Work>),

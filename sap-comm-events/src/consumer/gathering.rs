@@ -1,5 +1,6 @@
 //! Batches that fill.
 
+use sap_comm_core::Name;
 use tokio::time::Instant;
 
 use super::work::Work;
@@ -11,7 +12,7 @@ pub(super) struct Gathering(Vec<Filling>);
 
 #[derive(Debug)]
 struct Filling {
-    event_type: String,
+    event_type: Name,
     /// When it is handled, full or not.
     due: Instant,
     works: Vec<Work>,
@@ -19,7 +20,7 @@ struct Filling {
 
 impl Gathering {
     /// Adds an event to its batch; returns the batch once it is full.
-    pub(super) fn add(&mut self, event_type: String, batching: Batching, work: Work) -> Option<Vec<Work>> {
+    pub(super) fn add(&mut self, event_type: Name, batching: Batching, work: Work) -> Option<Vec<Work>> {
         let at = self.0.iter().position(|filling| filling.event_type == event_type).unwrap_or_else(|| {
             let works = Vec::with_capacity(batching.size.min(1_024));
             self.0.push(Filling { event_type, due: Instant::now() + batching.linger, works });

@@ -41,18 +41,22 @@ pub(super) struct Again {
 
 impl Handling {
     /// Handles one delivery and settles it, within its context and a span that names it.
+    ///
+    /// What seldom happens is in boxes, here and in what is called: a future is as large as its largest branch, and moved.
     pub(super) async fn process(&self, work: Work) {
         self.broker.telemetry().consumed(&work.delivery.queue, &self.settings.group, 1);
-        if let Some(begun) = self.begin(&work) {
-            let delivery = work.delivery;
-            let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
-            let (context, processing) = self.processing(&delivery, context);
-            let work = async {
-                let verdict = processing.watch(self.verdict_of(begun.answer), Verdict::failure).await;
-                self.settle(delivery, verdict).await;
-            };
-            return context.scope(work.instrument(span)).await;
-        }
+        let Some(begun) = self.begin(&work) else { return Box::pin(self.process_unread(work)).await };
+        let delivery = work.delivery;
+        let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
+        let (context, processing) = self.processing(&delivery, context);
+        let work = async {
+            let verdict = processing.watch(self.verdict_of(begun.answer), Verdict::failure).await;
+            self.settle(delivery, verdict).await;
+        };
+        context.scope(work.instrument(span)).await;
+    }
+
+    async fn process_unread(&self, work: Work) {
         let (delivery, event) = work.into_parts(self);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
         let (context, processing) = self.processing(&delivery, context);
@@ -94,11 +98,11 @@ impl Handling {
         let context = message.context(correlation_id);
         let span = tracing::info_span!(
             "process",
-            trace_id = context.trace().trace_id(),
+            trace_id = %context.trace().display_trace_id(),
             request_id = context.request_id(),
             correlation_id = context.correlation_id(),
-            event_id = message.id,
-            event_type = message.event_type,
+            event_id = message.id.as_str(),
+            event_type = message.event_type.as_str(),
             queue = &*delivery.queue,
             group = self.settings.group,
             attempt = message.attempt(),

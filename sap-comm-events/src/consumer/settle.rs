@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     FailureCause, Handling,
+    answer::asks,
     process::{Verdict, redelivered_too_often, redeliveries},
 };
 use crate::{
@@ -28,14 +29,8 @@ impl Handling {
         #[cfg(feature = "test-util")]
         let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {
-            Verdict::Ack => {
-                self.answer_done(&delivery.message).await;
-                Ok(())
-            }
-            Verdict::Answer(reply) => self.answered(&delivery, reply).await,
-            Verdict::Retry(cause) => self.retry(&delivery, cause).await,
-            Verdict::Dead(cause) => self.bury(&delivery, cause).await,
-            Verdict::Requeue => self.requeue(&delivery).await,
+            Verdict::Ack if asks(&delivery.message).is_none() => Ok(()),
+            verdict => Box::pin(self.follow(&delivery, verdict)).await,
         };
         #[cfg(feature = "test-util")]
         if handled && let Some(recorder) = self.broker.recorder() {
@@ -47,11 +42,25 @@ impl Handling {
             Err(error) => {
                 tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
                 if let PublishError::Unroutable { .. } = error {
-                    self.mend().await;
+                    Box::pin(self.mend()).await;
                 }
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
                 drop(delivery);
             }
+        }
+    }
+
+    /// Does what a verdict asks for; returns once that is confirmed.
+    async fn follow(&self, delivery: &Delivery, verdict: Verdict) -> Result<(), PublishError> {
+        match verdict {
+            Verdict::Ack => {
+                self.answer_done(&delivery.message).await;
+                Ok(())
+            }
+            Verdict::Answer(reply) => self.answered(delivery, reply).await,
+            Verdict::Retry(cause) => self.retry(delivery, cause).await,
+            Verdict::Dead(cause) => self.bury(delivery, cause).await,
+            Verdict::Requeue => self.requeue(delivery).await,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{backend::Delivery, backend::Redelivered, message::Message};
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) delivery: Delivery,
-    event: Option<Read>,
+    event: Option<Box<Read>>,
 }
 
 /// An event, or why the message is none.
@@ -22,11 +22,11 @@ impl From<Delivery> for Work {
 impl Work {
     /// The event, read now if it was not before.
     pub(super) fn event(&mut self, handling: &Handling) -> &Read {
-        self.event.get_or_insert_with(|| handling.read(&self.delivery.message))
+        self.event.get_or_insert_with(|| Box::new(handling.read(&self.delivery.message)))
     }
 
     pub(super) fn into_parts(self, handling: &Handling) -> (Delivery, Read) {
-        let event = self.event.unwrap_or_else(|| handling.read(&self.delivery.message));
+        let event = self.event.map_or_else(|| handling.read(&self.delivery.message), |event| *event);
         (self.delivery, event)
     }
 

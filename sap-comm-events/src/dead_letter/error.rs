@@ -1,3 +1,5 @@
+use sap_comm_core::Name;
+
 use super::Progress;
 use crate::{PublishError, topology::NameError};
 
@@ -35,7 +37,7 @@ pub enum DeadLetterError {
     #[error("event {id:?} could not be sent back after {} others: {source}", .progress.done)]
     Redrive {
         /// The event that failed.
-        id: String,
+        id: Name,
         /// How far the round came.
         progress: Progress,
         /// Why.

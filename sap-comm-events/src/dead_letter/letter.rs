@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use sap_comm_core::Timestamp;
+use sap_comm_core::{Name, Timestamp};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
 
@@ -10,11 +10,11 @@ use crate::message::{Message, header};
 #[non_exhaustive]
 pub struct DeadLetter {
     /// The event id; empty if its publisher named none.
-    pub id: String,
+    pub id: Name,
     /// The event type.
-    pub event_type: String,
+    pub event_type: Name,
     /// The service that published it; empty if it named none.
-    pub source: String,
+    pub source: Name,
     /// The bytes of the message: an event's JSON, or what was not one.
     pub event: Bytes,
     /// Why it could not be handled.

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     BrokerConfig, BrokerHealth, BrokerState, DeadLetterError, OverflowPolicy, PublishError, SubscribeError,
-    backend::{Backend, Hand, Limits, Source},
+    backend::{Backend, Hand, Handed, Limits, Source},
     message::Message,
     topology::{ExchangeKind, Role, Target, Topology, TopologyDifference, TopologySpec},
 };
@@ -149,6 +149,18 @@ impl Drop for Pending<'_> {
 
 #[async_trait]
 impl Backend for MemoryBackend {
+    fn publish_now(&self, target: &Target, message: Arc<Message>) -> Handed {
+        #[cfg(feature = "test-util")]
+        if self.shared.dice.is_some() {
+            return Handed::Back(message);
+        }
+        match self.take(target, &message) {
+            Ok(None) => Handed::Done(Ok(())),
+            Ok(Some(_)) => Handed::Back(message),
+            Err(error) => Handed::Done(Err(error)),
+        }
+    }
+
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
         self.pending.fetch_add(1, Ordering::SeqCst);
         let _pending = Pending(self);

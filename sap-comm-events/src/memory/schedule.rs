@@ -86,8 +86,8 @@ pub(super) async fn run(schedule: Arc<Schedule>, shared: Weak<Shared>) {
             Err(Refusal::Full(_)) => schedule.entries.lock().insert(Instant::now() + AGAIN, (target, message)),
             Err(Refusal::Unroutable(exchange)) => {
                 tracing::warn!(
-                    event_id = message.id,
-                    event_type = message.event_type,
+                    event_id = message.id.as_str(),
+                    event_type = message.event_type.as_str(),
                     exchange,
                     "no queue wants a delayed event"
                 );

@@ -28,6 +28,8 @@ pub(super) struct MemorySource {
 
 /// More at a time would spare no work worth mentioning.
 const MOST: usize = 64;
+/// How often other tasks are let by before a source sleeps: in all about what it costs to wake it.
+const RESTS: u32 = 4;
 
 impl MemorySource {
     pub(super) fn new(shared: Arc<Shared>, state: &mut State, queues: &[Arc<str>], prefetch: u16) -> Self {
@@ -81,7 +83,7 @@ impl MemorySource {
 #[async_trait]
 impl Source for MemorySource {
     async fn next(&mut self) -> Option<Delivery> {
-        let mut rested = false;
+        let mut rests = 0;
         loop {
             if let Some(delivery) = self.take() {
                 return Some(delivery);
@@ -90,8 +92,8 @@ impl Source for MemorySource {
                 return None;
             }
             // A publisher that is about to publish again spares both sides the cost of waking.
-            if !rested {
-                rested = true;
+            if rests < RESTS {
+                rests += 1;
                 tokio::task::yield_now().await;
                 continue;
             }

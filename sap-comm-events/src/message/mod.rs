@@ -6,7 +6,7 @@ pub mod header;
 mod headers;
 
 use bytes::Bytes;
-use sap_comm_core::{Context, Event, EventKind, Timestamp};
+use sap_comm_core::{Context, Event, EventKind, Name, Timestamp};
 
 pub(crate) use format::Content;
 pub use format::EventFormat;
@@ -19,14 +19,14 @@ use crate::cloud_events;
 pub(crate) struct Message {
     pub(crate) body: Bytes,
     /// The event id; empty when a foreign publisher named none.
-    pub(crate) id: String,
+    pub(crate) id: Name,
     /// The event type, which is the routing key.
-    pub(crate) event_type: String,
+    pub(crate) event_type: Name,
     /// The event's correlation id, or what ties an answer to its request.
-    pub(crate) correlation_id: Option<String>,
+    pub(crate) correlation_id: Option<Name>,
     /// The queue to answer to.
     pub(crate) reply_to: Option<String>,
-    pub(crate) source: Option<String>,
+    pub(crate) source: Option<Name>,
     /// Seconds since the Unix epoch.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
     pub(crate) timestamp: Option<u64>,
@@ -35,9 +35,9 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message of an event that `context` causes: `head` is the event without its data, `body` is written in `format`.
-    pub(crate) fn of_event(
-        head: Event<()>,
+    /// The message of an event that `context` causes; `body` is written in `format`.
+    pub(crate) fn of_event<T>(
+        event: &Event<T>,
         format: EventFormat,
         body: Bytes,
         kind: EventKind,
@@ -45,16 +45,16 @@ impl Message {
     ) -> Self {
         let mut headers = Headers::caused_by(context, kind);
         if format == EventFormat::CloudEventsBinary {
-            cloud_events::headers(&head, &mut headers);
+            cloud_events::headers(event, &mut headers);
         }
         Self {
             body,
-            id: head.id,
-            event_type: head.event_type,
-            correlation_id: Some(head.correlation_id),
+            id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            correlation_id: Some(event.correlation_id.clone()),
             reply_to: None,
-            source: Some(head.source),
-            timestamp: u64::try_from(head.timestamp.as_secs()).ok(),
+            source: Some(event.source.clone()),
+            timestamp: u64::try_from(event.timestamp.as_secs()).ok(),
             content: Content::Event(format),
             headers,
         }

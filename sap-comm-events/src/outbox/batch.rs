@@ -127,7 +127,7 @@ impl Desk {
         let Err(error) = published else { return Fate::Sent };
         let discard = matches!(error, PublishError::Unroutable { .. }) && self.config.unroutable == Unroutable::Discard;
         tracing::warn!(
-            trace_id, request_id, correlation_id, event_id, exchange = entry.exchange, %error, discard,
+            trace_id, request_id, %correlation_id, %event_id, exchange = entry.exchange, %error, discard,
             "an event of the outbox was not published",
         );
         if discard {

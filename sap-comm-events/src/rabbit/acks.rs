@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lapin::{Channel, options::ChannelFlowOptions};
 use parking_lot::Mutex;
+use sap_comm_core::Name;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{held::Held, ledger::Ledger};
@@ -71,7 +72,7 @@ impl Acks {
     }
 
     /// The way to settle the delivery `tag` of message `id`.
-    pub(super) fn settlement(&self, tag: u64, id: String) -> Box<dyn Settlement> {
+    pub(super) fn settlement(&self, tag: u64, id: Name) -> Box<dyn Settlement> {
         Box::new(Tag { acks: self.clone(), tag, id, settled: false })
     }
 
@@ -89,7 +90,7 @@ impl Acks {
 struct Tag {
     acks: Acks,
     tag: u64,
-    id: String,
+    id: Name,
     settled: bool,
 }
 
@@ -99,7 +100,10 @@ impl Settlement for Tag {
         self.settled = true;
         self.acks.held.lock().release(&self.id);
         if self.acks.orders.send(Order::Ack(self.tag)).is_err() {
-            tracing::debug!(event_id = self.id, "the event was handled and will come again: its channel is gone");
+            tracing::debug!(
+                event_id = self.id.as_str(),
+                "the event was handled and will come again: its channel is gone"
+            );
         }
     }
 

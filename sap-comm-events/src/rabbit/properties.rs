@@ -7,6 +7,7 @@ use lapin::{
     message::Delivery,
     types::{AMQPValue, FieldTable, ShortString},
 };
+use sap_comm_core::Name;
 
 use crate::message::{Content, HeaderValue, Headers, Message};
 
@@ -61,16 +62,16 @@ pub(super) fn of(message: &Message) -> BasicProperties {
 /// The message that was delivered, from us or from anybody.
 pub(super) fn message(delivery: Delivery) -> Message {
     let Delivery { routing_key, properties, data, .. } = delivery;
-    let text = |field: &Option<ShortString>| said(field).map(str::to_owned);
+    let text = |field: &Option<ShortString>| said(field).map(Name::from);
     let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
     let content = Content::of(said(properties.content_type()), said(properties.content_encoding()), &headers);
     Message {
         body: data.into(),
         id: text(properties.message_id()).unwrap_or_default(),
         // A retry comes back under its queue's name, so the property goes first.
-        event_type: text(properties.kind()).unwrap_or_else(|| routing_key.to_string()),
+        event_type: text(properties.kind()).unwrap_or_else(|| routing_key.as_str().into()),
         correlation_id: text(properties.correlation_id()),
-        reply_to: text(properties.reply_to()),
+        reply_to: said(properties.reply_to()).map(str::to_owned),
         source: text(properties.app_id()),
         timestamp: *properties.timestamp(),
         content,
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_left_out() {
-        let message = Message { id: "x".repeat(256), source: Some("y".repeat(256)), ..Message::default() };
+        let message =
+            Message { id: "x".repeat(256).into(), source: Some("y".repeat(256).into()), ..Message::default() };
         let properties = of(&message);
         assert_eq!((properties.message_id(), properties.app_id()), (&None, &None));
     }

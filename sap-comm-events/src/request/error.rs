@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sap_comm_core::{ApiError, ErrorCode};
+use sap_comm_core::{ApiError, ErrorCode, Name};
 
 use crate::{PublishError, SubscribeError};
 
@@ -23,7 +23,7 @@ pub enum RequestError {
     #[error("no answer to request {id:?} within {waited:?}; it may have been handled")]
     Timeout {
         /// The command's id.
-        id: String,
+        id: Name,
         /// How long it was waited for.
         waited: Duration,
     },
@@ -31,7 +31,7 @@ pub enum RequestError {
     #[error("the broker was closed before request {id:?} was answered")]
     Closed {
         /// The command's id.
-        id: String,
+        id: Name,
     },
     /// The command could not be published. `Unroutable` means that nobody handles it.
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub enum RequestError {
     #[error("the answer {id:?} cannot be read: {reason}")]
     Reply {
         /// The answer's id.
-        id: String,
+        id: Name,
         /// What is wrong with it.
         reason: String,
     },

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use sap_comm_core::id;
+use sap_comm_core::{Name, id};
 use tokio::sync::{OnceCell, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,11 +28,11 @@ pub(super) struct Open {
 }
 
 /// By the id of the request.
-type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Arc<Message>>>>>;
+type Waiting = Arc<Mutex<HashMap<Name, oneshot::Sender<Arc<Message>>>>>;
 
 /// A place in the line; dropped, nobody waits any more.
 pub(super) struct Ticket {
-    id: String,
+    id: Name,
     waiting: Waiting,
     reply: oneshot::Receiver<Arc<Message>>,
 }
@@ -61,14 +61,14 @@ impl Open {
     }
 
     /// Begins to wait for the answer to request `id`.
-    pub(super) fn expect(&self, id: &str) -> Result<Ticket, RequestError> {
+    pub(super) fn expect(&self, id: &Name) -> Result<Ticket, RequestError> {
         let (sender, reply) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         if waiting.len() >= self.capacity {
             return Err(RequestError::TooMany { capacity: self.capacity });
         }
-        waiting.insert(id.to_owned(), sender);
-        Ok(Ticket { id: id.to_owned(), waiting: Arc::clone(&self.waiting), reply })
+        waiting.insert(id.clone(), sender);
+        Ok(Ticket { id: id.clone(), waiting: Arc::clone(&self.waiting), reply })
     }
 }
 

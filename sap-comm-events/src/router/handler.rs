@@ -3,13 +3,9 @@
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sap_comm_core::{DecodeError, Event, EventPayload, RawEvent};
+use sap_comm_core::{DecodeError, Event, EventPayload, Name, RawEvent};
 
-use super::{
-    HandlerError, Outcome,
-    request::Reply,
-    version::{decode, same_major},
-};
+use super::{HandlerError, Outcome, request::Reply, version::decode};
 use crate::message::Message;
 
 /// What a handler will say about an event.
@@ -27,7 +23,7 @@ pub(crate) enum Handled {
 pub(crate) struct Begun {
     pub(crate) answer: Answer,
     /// The event's own, where it is not that of its message.
-    pub(crate) correlation_id: Option<String>,
+    pub(crate) correlation_id: Option<Name>,
 }
 
 /// A handler of raw events.
@@ -65,10 +61,7 @@ where
     }
 
     fn begin(self: Arc<Self>, message: &Message) -> Option<Begun> {
-        let event: Event<T> = serde_json::from_slice(&message.body).ok()?;
-        if event.event_type != T::TYPE || !same_major(&event.metadata.version, T::VERSION) {
-            return None;
-        }
+        let event: Event<T> = Event::from_json_of_type(&message.body)?;
         let own = message.correlation_id.as_ref() != Some(&event.correlation_id);
         let correlation_id = own.then(|| event.correlation_id.clone());
         // The handler may say something, or panic, before its future does.

@@ -8,7 +8,7 @@ mod version;
 
 use std::{collections::HashMap, fmt, future::Future, sync::Arc};
 
-use sap_comm_core::{DecodeError, Event, EventKind, EventPayload, RawEvent};
+use sap_comm_core::{DecodeError, Event, EventKind, EventPayload, Name, RawEvent};
 
 pub use batch::Batching;
 use batch::{BatchHandler, TypedBatch};
@@ -33,7 +33,7 @@ use crate::{Request, message::Message, topology::Interest};
 /// with the code `EVENT_TYPE_UNKNOWN`, unless the router is to [ignore](Self::ignore_unknown) it.
 ///
 /// ```
-/// use sap_comm_core::{Event, EventPayload, RawEvent};
+/// use sap_comm_core::{Event, EventPayload, Name, RawEvent};
 /// use sap_comm_events::{EventRouter, HandlerError};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize, EventPayload)]
@@ -87,7 +87,7 @@ pub(crate) enum Route {
     /// To nobody, as the router is told.
     Ignored,
     /// To nobody: its type has no handler.
-    Unknown(String),
+    Unknown(Name),
 }
 
 impl EventRouter {

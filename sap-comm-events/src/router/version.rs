@@ -24,7 +24,7 @@ impl Upcasts {
         let step = move |event: RawEvent| {
             let event: Event<Old> = event.decode()?;
             let mut event = event.map(&upcast);
-            event.metadata.version = New::VERSION.to_owned();
+            event.metadata.version = New::VERSION.into();
             event.into_raw()
         };
         self.0.insert((Old::TYPE, major(Old::VERSION)), Arc::new(step));
@@ -53,7 +53,7 @@ pub(super) fn decode<T: EventPayload>(mut event: RawEvent, lenient: bool) -> Res
     if !lenient {
         return event.decode();
     }
-    let version = std::mem::replace(&mut event.metadata.version, T::VERSION.to_owned());
+    let version = std::mem::replace(&mut event.metadata.version, T::VERSION.into());
     let mut event = event.decode::<T>()?;
     event.metadata.version = version;
     Ok(event)
@@ -70,11 +70,6 @@ pub(super) const fn major(version: &str) -> u32 {
         at += 1;
     }
     if at == 0 { u32::MAX } else { number }
-}
-
-/// Whether a payload of version `own` reads one of version `found`, by itself.
-pub(super) fn same_major(found: &str, own: &str) -> bool {
-    found.split('.').next() == own.split('.').next()
 }
 
 const fn same(a: &str, b: &str) -> bool {

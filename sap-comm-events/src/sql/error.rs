@@ -1,4 +1,4 @@
-use sap_comm_core::{BoxError, DecodeError};
+use sap_comm_core::{BoxError, DecodeError, Name};
 
 /// Why an outbox or an inbox failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum SqlError {
     #[error("event {id:?} has {size} bytes; the limit is {limit}")]
     TooLarge {
         /// The event's id.
-        id: String,
+        id: Name,
         /// Its size as JSON.
         size: usize,
         /// The limit.

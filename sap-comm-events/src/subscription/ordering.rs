@@ -102,7 +102,7 @@ impl OrderingKey {
             Part::Event(key) => {
                 let event = read()?;
                 let key = std::panic::catch_unwind(AssertUnwindSafe(|| key(event))).unwrap_or_else(|_| {
-                    tracing::error!(event_id = event.id, "the function of the ordering key panicked");
+                    tracing::error!(event_id = event.id.as_str(), "the function of the ordering key panicked");
                     None
                 });
                 key.map(Arc::from)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use sap_comm_core::{EventKind, id};
+use sap_comm_core::{EventKind, Name, id};
 
 use crate::{
     Broker, SubscribeError,
@@ -27,11 +27,11 @@ pub struct Tail {
 #[non_exhaustive]
 pub struct TailedEvent {
     /// The event id; empty if its publisher named none.
-    pub id: String,
+    pub id: Name,
     /// The event type.
-    pub event_type: String,
+    pub event_type: Name,
     /// The service that published it; empty if it named none.
-    pub source: String,
+    pub source: Name,
     /// Its kind.
     pub kind: EventKind,
     /// The bytes of the message: an event's JSON, or whatever was published.

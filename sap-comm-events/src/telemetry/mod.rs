@@ -8,6 +8,6 @@ mod otel;
 mod trace;
 
 #[cfg(not(feature = "otel"))]
-pub(crate) use off::{Processing, Telemetry};
+pub(crate) use off::{Processing, Sending, Telemetry};
 #[cfg(feature = "otel")]
-pub(crate) use otel::{Processing, Telemetry};
+pub(crate) use otel::{Processing, Sending, Telemetry};

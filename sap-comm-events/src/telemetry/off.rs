@@ -17,10 +17,10 @@ impl Telemetry {
         Self
     }
 
-    pub(crate) fn send(
+    pub(crate) fn send<T>(
         &self,
         _exchange: &str,
-        _head: &Event<()>,
+        _event: &Event<T>,
         _size: usize,
         context: Context,
     ) -> (Context, Sending) {

@@ -63,16 +63,22 @@ impl Telemetry {
     }
 
     /// Begins to publish an event: its span, and the context within it, which travels with the message.
-    pub(crate) fn send(&self, exchange: &str, head: &Event<()>, size: usize, context: Context) -> (Context, Sending) {
+    pub(crate) fn send<T>(
+        &self,
+        exchange: &str,
+        event: &Event<T>,
+        size: usize,
+        context: Context,
+    ) -> (Context, Sending) {
         let caller = Context::try_current();
         let above = parent(caller.as_ref().map(Context::trace));
         let attributes = self.attributes(SEND, exchange);
         let mut of_span = attributes.clone();
         of_span.extend([
             KeyValue::new(name::MESSAGING_OPERATION_TYPE, SEND),
-            KeyValue::new(name::MESSAGING_MESSAGE_ID, head.id.clone()),
-            KeyValue::new(name::MESSAGING_MESSAGE_CONVERSATION_ID, head.correlation_id.clone()),
-            KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, head.event_type.clone()),
+            KeyValue::new(name::MESSAGING_MESSAGE_ID, event.id.to_string()),
+            KeyValue::new(name::MESSAGING_MESSAGE_CONVERSATION_ID, event.correlation_id.to_string()),
+            KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, event.event_type.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(size).unwrap_or(i64::MAX)),
         ]);
         let span = format!("{SEND} {exchange}");
@@ -98,9 +104,9 @@ impl Telemetry {
         context: Context,
     ) -> (Context, Processing) {
         let of_span = [
-            KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.clone()),
+            KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_CONVERSATION_ID, context.correlation_id().to_owned()),
-            KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, message.event_type.clone()),
+            KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, message.event_type.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(message.body.len()).unwrap_or(i64::MAX)),
         ];
         let above = parent(of_message(message).as_ref());
@@ -118,7 +124,7 @@ impl Telemetry {
         let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
         let of_span = vec![KeyValue::new(name::MESSAGING_BATCH_MESSAGE_COUNT, count)];
         let links = messages.filter_map(|message| {
-            let id = vec![KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.clone())];
+            let id = vec![KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.to_string())];
             Some(Link::new(span_context(&of_message(message)?)?, id, 0))
         });
         let links = links.collect();

@@ -87,7 +87,7 @@ impl Lane {
     async fn publish(&self, number: u64) -> Result<(), PublishError> {
         let fails = u32::from(self.fails_every.is_some_and(|every| number.is_multiple_of(every)));
         let mut event = Event::new("chaos", Step { key: self.key.clone(), number, fails });
-        event.id = format!("evt_{}_{number}", self.key);
+        event.id = format!("evt_{}_{number}", self.key).into();
         let exchange = exchange(self.partition);
         let publishing =
             Context::root().with_timeout(self.deadline).scope(self.broker.publish_event(&exchange, &event));

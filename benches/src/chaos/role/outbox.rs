@@ -67,7 +67,7 @@ async fn write(pool: &SqlitePool, outbox: &Outbox, name: &str, partition: u32) -
     let number: i64 = sqlx::query_scalar(next).bind(&key).fetch_one(&mut *tx).await.map_err(refused)?;
     let number = number.unsigned_abs();
     let mut event = Event::new("chaos", Step { key: key.clone(), number, fails: 0 });
-    event.id = format!("evt_{key}_{number}");
+    event.id = format!("evt_{key}_{number}").into();
     outbox.write_ordered(&mut tx, &exchange(partition), &key, &event).await.map_err(refused)?;
     outbox.commit(tx).await.map_err(refused)
 }

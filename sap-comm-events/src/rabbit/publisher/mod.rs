@@ -9,6 +9,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use sap_comm_core::Name;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot},
     time::{Instant, timeout_at},
@@ -101,7 +102,7 @@ impl Publisher {
     }
 
     /// What it means that no answer came in time.
-    fn late(&self, id: String, sent: bool) -> PublishError {
+    fn late(&self, id: Name, sent: bool) -> PublishError {
         match (self.vitals.obstacle(), sent) {
             (Some(obstacle @ Obstacle::Blocked(_)), _) => unsent(obstacle, None),
             (_, true) => PublishError::Unknown { id },

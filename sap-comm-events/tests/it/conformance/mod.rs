@@ -70,13 +70,27 @@ async fn failures(
 macro_rules! conformance {
     ($name:ident, $broker:path) => {
         mod $name {
+            conformance!(@in_order $broker);
+            conformance!(@in_any_order $broker);
+        }
+    };
+    // Publishes at the same time are taken in the order that they were begun in.
+    (@in_order $broker:path) => {
+            conformance!(@each $broker:
+                dead_letters::a_filtered_redrive_leaves_the_others_in_their_order,
+                failing::dead_letters_are_listed_and_redriven,
+                ordering::events_of_a_key_are_handled_one_at_a_time_in_order,
+                routing::an_unroutable_event_is_reported,
+                routing::order_is_kept_within_a_queue,
+            );
+    };
+    (@in_any_order $broker:path) => {
             conformance!(@each $broker:
                 routing::publish_and_subscribe,
                 routing::each_group_gets_every_event,
                 routing::consumers_of_a_group_share_its_events,
                 routing::a_command_reaches_exactly_one_consumer,
                 routing::a_command_without_a_consumer_is_unroutable,
-                routing::order_is_kept_within_a_queue,
                 retrying::a_failed_event_is_retried_until_it_succeeds,
                 failing::an_exhausted_event_is_a_dead_letter_and_reported,
                 failing::a_permanent_failure_is_a_dead_letter_at_once,
@@ -91,10 +105,8 @@ macro_rules! conformance {
                 failing::an_unknown_type_is_a_dead_letter_that_a_later_version_takes,
                 failing::an_unknown_type_is_acknowledged_where_the_router_ignores_it,
                 failing::failed_error_events_are_not_reported,
-                failing::dead_letters_are_listed_and_redriven,
                 failing::a_redrive_ends_although_its_events_fail_again,
                 failing::dead_letters_of_an_unknown_group_are_an_error,
-                dead_letters::a_filtered_redrive_leaves_the_others_in_their_order,
                 dead_letters::a_dry_run_changes_nothing,
                 dead_letters::a_purge_removes_what_is_meant,
                 dead_letters::a_redrive_is_ended_by_whoever_watches_it,
@@ -105,7 +117,6 @@ macro_rules! conformance {
                 dead_letters::the_queues_of_dead_letters_are_listed,
                 watching::a_tail_sees_what_is_published_and_takes_it_from_nobody,
                 watching::what_a_subscription_declares_is_there_and_the_rest_is_missing,
-                routing::an_unroutable_event_is_reported,
                 routing::topics_are_separate,
                 routing::otherwise_gets_every_other_type,
                 routing::an_ephemeral_consumer_sees_what_comes_and_leaves_nothing,
@@ -123,7 +134,6 @@ macro_rules! conformance {
                 limits::an_event_over_the_limit_is_refused,
                 limits::names_that_cannot_be_are_refused,
                 limits::the_lag_of_a_group_is_what_waits_for_it,
-                ordering::events_of_a_key_are_handled_one_at_a_time_in_order,
                 ordering::different_keys_do_not_wait_for_each_other,
                 ordering::a_retry_holds_its_key_and_no_other,
                 ordering::a_retry_releases_its_key_where_that_is_asked_for,
@@ -160,7 +170,6 @@ macro_rules! conformance {
                 requests::a_published_command_is_settled_by_a_handler_that_answers,
                 requests::waiting_requests_are_bounded_and_end_with_the_broker,
             );
-        }
     };
     (@each $broker:path: $($group:ident::$test:ident,)*) => {
         $(
@@ -178,6 +187,18 @@ async fn in_memory(config: BrokerConfig) -> Broker {
 }
 
 conformance!(memory, super::in_memory);
+
+/// One whose publishes take their time by chance, those of settlements too.
+#[cfg(feature = "test-util")]
+async fn in_memory_under_faults(config: BrokerConfig) -> Broker {
+    let faults = sap_comm_events::test_util::Faults::random().delay(0.3, Duration::from_millis(5));
+    sap_comm_events::test_util::MemoryBroker::builder(config).faults(faults).build().unwrap().broker()
+}
+
+#[cfg(feature = "test-util")]
+mod memory_under_faults {
+    conformance!(@in_any_order super::in_memory_under_faults);
+}
 
 #[cfg(feature = "rabbitmq")]
 conformance!(rabbitmq, crate::rabbitmq::in_a_vhost_of_its_own);

@@ -159,7 +159,7 @@ pub(crate) async fn a_key_may_be_a_header_a_type_a_correlation_or_a_function<F: 
         (OrderingKey::header("x-sap-ordering-key"), true),
         (OrderingKey::header("x-tenant"), false),
         (OrderingKey::correlation_id(), true),
-        (OrderingKey::from_fn(|event| Some(event.source.clone())), true),
+        (OrderingKey::from_fn(|event| Some(event.source.to_string())), true),
         (OrderingKey::from_fn(|event| event.data.get().contains("usr_1").then(String::new)), false),
         (OrderingKey::from_fn(|_| panic!("a panic of the test")), false),
     ] {

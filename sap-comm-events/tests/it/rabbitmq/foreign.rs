@@ -26,8 +26,8 @@ async fn amqplib_consumes_our_events() {
     let message = node.next_event("message").await.unwrap();
     assert_eq!(message["content"], String::from_utf8(event.to_json().unwrap()).unwrap());
     assert_eq!(message["routingKey"], "user.created");
-    assert_eq!(message["properties"]["messageId"], event.id);
-    assert_eq!(message["properties"]["correlationId"], event.correlation_id);
+    assert_eq!(message["properties"]["messageId"], event.id.as_str());
+    assert_eq!(message["properties"]["correlationId"], event.correlation_id.as_str());
     assert_eq!(message["properties"]["deliveryMode"], 2);
     assert_eq!(message["headers"]["kind"], "domain");
     assert_eq!(message["headers"]["x-request-id"], context.request_id());
@@ -48,7 +48,7 @@ async fn we_consume_what_amqplib_publishes() {
     for _ in 0..3 {
         let published = node.next_event("published").await.unwrap();
         let (event, context) = soon(events.recv()).await.unwrap();
-        assert_eq!(published["id"], event.id);
+        assert_eq!(published["id"], event.id.as_str());
         assert_eq!(published["body"], String::from_utf8(event.to_json().unwrap()).unwrap());
         assert_eq!((context.correlation_id(), context.attempt()), (event.correlation_id.as_str(), 1));
     }

@@ -183,7 +183,7 @@ on_both_databases! {
         let error = outbox.write(&mut transaction, "", &note("a", 1)).await.unwrap_err();
         assert!(matches!(&error, SqlError::Unpublishable { reason } if reason.contains("exchange")), "{error}");
         let mut event = note("a", 1);
-        event.event_type = "x".repeat(256);
+        event.event_type = "x".repeat(256).into();
         let error = outbox.write(&mut transaction, NOTES, &event).await.unwrap_err();
         assert!(error.to_string().contains("256 bytes"), "{error}");
         let small = outbox.clone().max_event_bytes(100);

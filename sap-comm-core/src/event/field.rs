@@ -6,9 +6,9 @@ use serde::{
 };
 
 /// Reads a field's name: `Ok` for one of those known, which is not copied.
-pub(super) struct Name(pub(super) &'static [&'static str]);
+pub(super) struct Field(pub(super) &'static [&'static str]);
 
-impl<'de> DeserializeSeed<'de> for Name {
+impl<'de> DeserializeSeed<'de> for Field {
     type Value = Result<&'static str, String>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -16,7 +16,7 @@ impl<'de> DeserializeSeed<'de> for Name {
     }
 }
 
-impl Visitor<'_> for Name {
+impl Visitor<'_> for Field {
     type Value = Result<&'static str, String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
