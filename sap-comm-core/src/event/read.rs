@@ -56,11 +56,14 @@ mod tests {
     use super::*;
     use crate::{DecodeError, EventPayload, RawEvent};
 
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, EventPayload)]
-    #[event(type = "user.created")]
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct UserCreated {
         email: String,
         age: Option<u8>,
+    }
+
+    impl EventPayload for UserCreated {
+        const TYPE: &'static str = "user.created";
     }
 
     const OURS: &str = r#"{"id":"evt_1","type":"user.created","source":"auth","timestamp":"2025-05-19T18:30:00.000Z","correlationId":"req_1","data":{"email":"é@example.com","age":7},"metadata":{"version":"1.0","userId":"usr_1"}}"#;
