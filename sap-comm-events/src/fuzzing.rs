@@ -44,8 +44,7 @@ pub fn delivery(input: &[u8]) -> bool {
 
 fn rewritten(event: &RawEvent, format: EventFormat, context: &Context) {
     let body = format.body(event).expect("what was read can be written");
-    let head = event.clone().map(drop);
-    let message = Message::of_event(head, format, body, EventKind::Domain, context.clone());
+    let message = Message::of_event(event, format, body, EventKind::Domain, context.clone());
     let again = match message.event() {
         Ok(again) => again,
         // CloudEvents has no empty attributes.
