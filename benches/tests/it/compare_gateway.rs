@@ -10,7 +10,9 @@ const PEERS: [&str; 4] = ["hyper-bare", "nginx", "haproxy", "express"];
 #[test]
 fn every_case_has_a_row_for_each_metric_and_peer() {
     let mut compare = Command::new(env!("CARGO_BIN_EXE_compare-gateway"));
-    PEERS.iter().for_each(|peer| drop(compare.args(["--peer", peer])));
+    for peer in PEERS {
+        compare.args(["--peer", peer]);
+    }
     let output = compare.args(["--rounds", "1", "--millis", "150", "--stream", "8"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{stderr}");
