@@ -34,6 +34,12 @@ impl Network {
         Some(Self { bits: bits(address), prefix: prefix + offset })
     }
 
+    /// Wider than any network of one owner that holds proxies.
+    pub(crate) fn is_wide(&self) -> bool {
+        let mapped = self.bits >> 32 == 0xffff;
+        self.prefix < if mapped { 96 + 8 } else { 16 }
+    }
+
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
         (bits(address) ^ self.bits) & mask == 0

@@ -26,15 +26,18 @@ use crate::BenchError;
 const UNREACHED: u32 = 1_000_000;
 
 pub(super) fn run(port: u16, origin: u16, policies: bool) -> Result<(), BenchError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    // The gateway brings a thread for each worker; what is left here are the watches and the log.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::refused("start a runtime"))?;
     runtime.block_on(serve(port, origin, policies)).map_err(BenchError::refused("serve"))
 }
 
 async fn serve(port: u16, origin: u16, policies: bool) -> Result<(), BoxError> {
     let gateway = if policies { with_policies(origin)? } else { bare(origin)? };
-    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ServerConfig::default()).await?;
-    Ok(server.serve(gateway, CancellationToken::new()).await?)
+    let mut config = ServerConfig::default();
+    config.workers = WORKERS;
+    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config).await?;
+    Ok(gateway.serve(server, CancellationToken::new()).await?)
 }
 
 fn bare(origin: u16) -> Result<Gateway, BoxError> {

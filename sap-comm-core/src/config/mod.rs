@@ -1,13 +1,17 @@
-//! Configuration from environment variables, into any struct that deserializes.
+//! Configuration from environment variables, and from files with the feature `files`, into any struct that deserializes.
 
 use config::{Config, Environment};
 use serde::de::DeserializeOwned;
 
 pub mod duration;
 mod error;
+#[cfg(feature = "files")]
+mod file;
 mod variable;
 
 pub use error::ConfigError;
+#[cfg(feature = "files")]
+pub use file::{Format, from_text};
 use variable::Variable;
 
 /// Reads `T` from the variables that begin with `SAP_`; a double underscore separates levels, a comma list items.

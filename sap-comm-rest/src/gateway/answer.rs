@@ -2,13 +2,12 @@ use axum::{body::Body, response::IntoResponse};
 use http::{HeaderName, HeaderValue, Response, Version, header};
 use sap_comm_core::Context;
 
-use super::{Refusal, ResponseBody, record::Record};
+use super::{Refusal, ResponseBody, outbound::REQUEST_ID, record::Record};
 use crate::server::{as_problem, set_security_headers};
 
 const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-const REQUEST_ID: HeaderName = HeaderName::from_static(sap_comm_core::header::REQUEST_ID);
 
 /// A refusal as a response: the envelope, or problem details for those who ask.
 pub(super) fn answer(refusal: Refusal, context: &Context, problem: bool, version: Version) -> Response<Body> {
@@ -29,11 +28,9 @@ pub(super) fn answer(refusal: Refusal, context: &Context, problem: bool, version
 }
 
 /// Puts on a response what the gateway knows of its request.
-pub(super) fn finish(response: &mut Response<ResponseBody>, context: &Context, record: &Record) {
+pub(super) fn finish(response: &mut Response<ResponseBody>, record: &Record<'_>) {
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(context.request_id()) {
-        headers.insert(REQUEST_ID, id);
-    }
+    headers.insert(REQUEST_ID, record.request_id.clone());
     if let Some(allowance) = record.allowance {
         headers.insert(RATE_LIMIT_LIMIT, allowance.limit.into());
         headers.insert(RATE_LIMIT_REMAINING, allowance.remaining.into());

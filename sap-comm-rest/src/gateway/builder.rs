@@ -1,7 +1,8 @@
 use std::{
-    collections::{HashMap, hash_map},
     fmt,
+    path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::Router;
@@ -9,16 +10,16 @@ use sap_comm_core::{Resolver, Secret, config::ConfigError};
 use sap_comm_resilience::CircuitBreakerConfig;
 
 use super::{
-    Access, Gateway, GatewayConfig, RateLimitConfig, Route, Scheme, Target, UpstreamConfig,
-    client::TrustedProxies,
-    entry::{Defaults, Entry},
-    rate_limit::Limiter,
+    Gateway, GatewayConfig, RateLimitConfig, RequestLog, Route, Scheme, SharedLimits, UpstreamConfig,
+    live::{Live, Parts},
+    routes_file::RoutesFile,
     service::Inner,
-    table::Table,
-    upgrade::Tunnels,
-    upstream::{Upstream, pool},
 };
-use crate::{egress::Egress, options, server::auth::Authenticator, tls::ClientTls};
+use crate::{
+    options::{self, check_duration},
+    server::auth::Authenticator,
+    tls::ClientTls,
+};
 
 /// Builds a [`Gateway`].
 #[must_use = "nothing is built before `build`"]
@@ -30,6 +31,7 @@ pub struct GatewayBuilder {
     fallback: Option<Router>,
     api_key: Option<Secret<String>>,
     upstream_tls: Option<ClientTls>,
+    routes_file: Option<(PathBuf, Duration)>,
 }
 
 impl GatewayBuilder {
@@ -54,6 +56,28 @@ impl GatewayBuilder {
     /// Adds routes, such as those of a [`Contract`](crate::operation::Contract).
     pub fn routes(mut self, routes: impl IntoIterator<Item = impl Into<Route>>) -> Self {
         self.config.routes.extend(routes.into_iter().map(|route| route.into().into()));
+        self
+    }
+
+    /// Adds the routes of a file (`.toml` or `.json`, a list `routes` of [`RouteConfig`](super::RouteConfig)), and looks
+    /// `every` so often whether it has changed.
+    ///
+    /// A changed file replaces the routes without a failed request; one that cannot be served by is refused, with the key
+    /// and the line in the log and in [`Gateway::routes_status`], and the routes before it stay.
+    pub fn routes_file(mut self, path: impl AsRef<Path>, every: Duration) -> Self {
+        self.routes_file = Some((path.as_ref().to_owned(), every));
+        self
+    }
+
+    /// Counts rate limits together with other gateways.
+    pub fn shared_limits(mut self, shared: SharedLimits) -> Self {
+        self.config.shared_limits = Some(shared);
+        self
+    }
+
+    /// The request log.
+    pub fn log(mut self, log: RequestLog) -> Self {
+        self.config.log = log;
         self
     }
 
@@ -96,6 +120,18 @@ impl GatewayBuilder {
     /// Believes the `X-Forwarded-*` headers of these addresses and networks, such as `10.0.0.0/8`.
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.config.trusted_proxies = networks.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Believes proxies in networks so wide that anybody may be in them, too.
+    pub fn insecure_trust_any_proxy(mut self) -> Self {
+        self.config.insecure_trust_any_proxy = true;
+        self
+    }
+
+    /// Takes credentials over plain HTTP from other machines, too.
+    pub fn insecure_plain_http(mut self) -> Self {
+        self.config.insecure_plain_http = true;
         self
     }
 
@@ -146,64 +182,25 @@ impl GatewayBuilder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Gateway, ConfigError> {
-        let config = self.config;
-        config.validate()?;
-        let missing = |field: &str, reason: &str| Err(ConfigError::new(field, format_args!("is missing: {reason}")));
-        if config.routes.is_empty() {
-            return missing("routes", "a gateway without a route serves nothing");
-        }
-        let limit = config.rate_limit.unwrap_or_default();
-        limit.validate()?;
-        let limiter = match &config.rate_limit {
-            Some(limit) => Some(Limiter::new("rate_limit.quota", limit.quota, limit.max_callers)?),
-            None => None,
-        };
-        let defaults =
-            Defaults { timeout: config.upstream.timeout, max_body: config.max_body, max_callers: limit.max_callers };
-        let entries = config.routes.into_iter().map(|route| Entry::compile(route, &defaults).map(Arc::new));
-        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
-        if self.authenticator.is_none() && entries.iter().any(|entry| entry.access == Access::Authenticated) {
-            return missing("authenticator", "a route demands authentication");
-        }
-        if self.fallback.is_none() && entries.iter().any(|entry| entry.target == Target::Local) {
-            return missing("fallback", "a route leads to the gateway's own router");
-        }
-        let api_key = self.api_key.as_ref().map(options::api_key).transpose()?;
-        let proxies = TrustedProxies::parse(&config.trusted_proxies)?;
-        let services: Vec<_> = entries.iter().filter_map(|entry| entry.service().map(str::to_owned)).collect();
-        let table = Table::new(entries)?;
-        let mut upstreams = HashMap::new();
-        for service in services {
-            let Some(resolver) = &self.resolver else {
-                return missing("resolver", "a route leads to a service");
-            };
-            if let hash_map::Entry::Vacant(vacant) = upstreams.entry(service) {
-                let upstream = Upstream::new(vacant.key(), Arc::clone(resolver), config.breaker.clone())?;
-                vacant.insert(upstream);
-            }
-        }
-        let configured = self.resolver.as_ref().is_none_or(|resolver| resolver.is_configured());
-        let egress =
-            Egress::new(&config.upstream.egress, configured).map_err(|error| error.within("upstream.egress"))?;
-        let tls = match self.upstream_tls {
-            Some(tls) => tls,
-            None => ClientTls::load(config.upstream.tls.clone()).map_err(|error| error.within("upstream.tls"))?,
-        };
-        Ok(Gateway::new(Inner {
-            service: config.service.into(),
-            table,
-            upstreams,
-            limiter,
-            proxies,
-            api_key,
+        let parts = Parts {
+            api_key: self.api_key.as_ref().map(options::api_key).transpose()?,
+            resolver: self.resolver,
             authenticator: self.authenticator,
             fallback: self.fallback,
-            pool: pool(&config.upstream, tls, egress),
-            tunnels: Tunnels::new(config.max_tunnels, config.tunnel_idle),
-            scheme: config.scheme,
-            body_stall: config.body_stall,
-            idle_timeout: config.upstream.idle_timeout,
-        }))
+            upstream_tls: self.upstream_tls,
+        };
+        let Some((path, every)) = self.routes_file else {
+            return Ok(Gateway::new(Inner::new(Live::compile(self.config, &parts, None)?, parts, Vec::new())));
+        };
+        check_duration("routes_file.every", every)?;
+        let file = RoutesFile::open(&path)?;
+        let own = self.config.routes.clone();
+        let mut config = self.config;
+        config.routes.extend(file.routes()?);
+        let live = Live::compile(config, &parts, None).map_err(|error| file.names(error))?;
+        let gateway = Gateway::new(Inner::new(live, parts, own));
+        gateway.follow(file, every);
+        Ok(gateway)
     }
 }
 

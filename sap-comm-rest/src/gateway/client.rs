@@ -5,7 +5,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use sap_comm_core::config::ConfigError;
 
 use super::Scheme;
-use crate::{network::Network, tls::TlsConnection};
+use crate::network::Network;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -21,13 +21,31 @@ pub(super) struct Client {
     forwarded_proto: Option<HeaderValue>,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    address: IpAddr,
+    /// The address as the value of a header.
+    text: Option<HeaderValue>,
+}
+
 /// The networks whose `X-Forwarded-*` headers are believed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
-    pub(super) fn parse(texts: &[String]) -> Result<Self, ConfigError> {
-        Network::parse_all("trusted_proxies", texts).map(Self)
+    /// Refuses networks that anybody may be in, unless `wide` ones are wanted.
+    pub(super) fn parse(texts: &[String], wide: bool) -> Result<Self, ConfigError> {
+        let networks = Network::parse_all("trusted_proxies", texts)?;
+        let open = networks.iter().zip(texts).find(|(network, _)| network.is_wide() && !wide);
+        match open {
+            Some((_, text)) => Err(ConfigError::refused(
+                "trusted_proxies",
+                format_args!("{text:?}"),
+                "anybody may be in so wide a network; to believe anybody, set `insecure_trust_any_proxy`",
+            )),
+            None => Ok(Self(networks)),
+        }
     }
 
     fn contain(&self, address: IpAddr) -> bool {
@@ -35,24 +53,35 @@ impl TrustedProxies {
     }
 }
 
+impl Peer {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let address = address.ip().to_canonical();
+        Self { address, text: HeaderValue::try_from(address.to_string()).ok() }
+    }
+
+    /// Of a request that came through axum.
+    pub(super) fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| Self::new(*peer))
+    }
+}
+
 impl Client {
     /// Reads the peer's address and, from a trusted one, what it says about the client. Call it before stripping.
     pub(super) fn read(
         headers: &HeaderMap,
-        extensions: &Extensions,
+        peer: Option<Peer>,
         host: Option<&HeaderValue>,
         proxies: &TrustedProxies,
         scheme: Scheme,
     ) -> Self {
-        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
-        let scheme = extensions.get::<TlsConnection>().map_or(scheme, |_| Scheme::Https);
+        let (address, text) = peer.map(|peer| (peer.address, peer.text)).unzip();
         let mut client = Self {
-            address: peer,
-            forwarded_for: peer.and_then(|peer| HeaderValue::try_from(peer.to_string()).ok()),
+            address,
+            forwarded_for: text.flatten(),
             forwarded_host: host.cloned(),
             forwarded_proto: Some(HeaderValue::from_static(scheme.as_str())),
         };
-        if let Some(peer) = peer.filter(|peer| proxies.contain(*peer)) {
+        if let Some(peer) = address.filter(|peer| proxies.contain(*peer)) {
             client.believe(headers, peer, proxies);
         }
         client
@@ -81,15 +110,15 @@ impl Client {
     }
 
     /// Tells a service, in place of whatever the client said.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(self, headers: &mut HeaderMap) {
         headers.remove(header::FORWARDED);
         for (name, value) in [
-            (X_FORWARDED_FOR, &self.forwarded_for),
-            (X_FORWARDED_HOST, &self.forwarded_host),
-            (X_FORWARDED_PROTO, &self.forwarded_proto),
+            (X_FORWARDED_FOR, self.forwarded_for),
+            (X_FORWARDED_HOST, self.forwarded_host),
+            (X_FORWARDED_PROTO, self.forwarded_proto),
         ] {
             match value {
-                Some(value) => headers.insert(name, value.clone()),
+                Some(value) => headers.insert(name, value),
                 None => headers.remove(name),
             };
         }
@@ -101,17 +130,17 @@ mod tests {
     use super::*;
 
     fn read(peer: &str, chain: &[&str], trusted: &[&str]) -> (String, String) {
-        let proxies = TrustedProxies::parse(&trusted.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).unwrap();
+        let proxies =
+            TrustedProxies::parse(&trusted.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), true).unwrap();
         let mut headers = HeaderMap::new();
         for line in chain {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
         }
-        let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
-        let client = Client::read(&headers, &extensions, None, &proxies, Scheme::Http);
+        let peer = Peer::new(SocketAddr::new(peer.parse().unwrap(), 1));
+        let client = Client::read(&headers, Some(peer), None, &proxies, Scheme::Http);
+        let address = client.address.unwrap().to_string();
         client.write(&mut headers);
-        let line = headers[X_FORWARDED_FOR].to_str().unwrap().to_owned();
-        (client.address.unwrap().to_string(), line)
+        (address, headers[X_FORWARDED_FOR].to_str().unwrap().to_owned())
     }
 
     #[test]
@@ -139,7 +168,20 @@ mod tests {
     #[test]
     fn a_network_that_is_none_is_named() {
         for text in ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "localhost", "::/129"] {
-            assert!(TrustedProxies::parse(&[text.to_owned()]).unwrap_err().to_string().contains(text), "{text}");
+            assert!(TrustedProxies::parse(&[text.to_owned()], false).unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_anybody_may_be_in_is_refused_unless_it_is_asked_for() {
+        for text in ["0.0.0.0/0", "::/0", "8.0.0.0/7", "2000::/3", "::ffff:0.0.0.0/96"] {
+            let texts = [text.to_owned()];
+            let error = TrustedProxies::parse(&texts, false).unwrap_err();
+            assert_eq!((error.field(), error.value()), ("trusted_proxies", Some(format!("{text:?}").as_str())));
+            assert!(TrustedProxies::parse(&texts, true).is_ok());
+        }
+        for text in ["10.0.0.0/8", "fd00::/16", "127.0.0.1"] {
+            assert!(TrustedProxies::parse(&[text.to_owned()], false).is_ok(), "{text}");
         }
     }
 }

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use sap_comm_core::config::{ConfigError, duration};
+use sap_comm_discovery::BalancerConfig;
 use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
-use super::{RateLimitConfig, RouteConfig};
+use super::{RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetry};
 use crate::{
     egress::EgressConfig,
     options::{check, check_duration},
@@ -22,12 +23,21 @@ pub struct GatewayConfig {
     pub routes: Vec<RouteConfig>,
     /// What one caller may ask for in all. Default: 100 requests a second, so that no caller starves the others.
     pub rate_limit: Option<RateLimitConfig>,
+    /// Where several gateways count together. Default: each counts for itself.
+    pub shared_limits: Option<SharedLimits>,
+    /// The request log.
+    pub log: RequestLog,
     /// The circuit breaker of each upstream.
     pub breaker: CircuitBreakerConfig,
     /// Connections to the upstreams.
     pub upstream: UpstreamConfig,
     /// Addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-*` is believed. Default: nobody's.
     pub trusted_proxies: Vec<String>,
+    /// Believes proxies in networks so wide that anybody may be in them: wider than /8, or /16 of IPv6.
+    pub insecure_trust_any_proxy: bool,
+    /// Takes credentials over plain HTTP from other machines, where [`Gateway::serve`](super::Gateway::serve) would refuse
+    /// to. Where a proxy in front ends TLS, say `scheme = "https"` instead.
+    pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
@@ -54,7 +64,7 @@ pub enum Scheme {
 }
 
 /// Connections from a gateway to its upstreams.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UpstreamConfig {
@@ -70,13 +80,23 @@ pub struct UpstreamConfig {
     /// How long an unused connection is kept. Default 20 s, shorter than what servers commonly allow.
     #[serde(with = "duration")]
     pub pool_idle_timeout: Duration,
-    /// Unused connections kept to one endpoint. Default 64.
+    /// Unused connections that each worker keeps to one endpoint. Default 64.
     pub pool_idle_per_endpoint: usize,
     /// Which addresses are connected to, whatever discovery says.
     pub egress: EgressConfig,
     /// TLS to `https` endpoints. Default: the system's authorities are trusted.
     pub tls: ClientTlsConfig,
+    /// Requests at once to one service, until their answers have ended; more are refused. Default 1,024: a service that
+    /// hangs takes up so much of the gateway, and no more. WebSocket connections do not count.
+    pub max_in_flight: usize,
+    /// When another endpoint is asked.
+    pub retry: UpstreamRetry,
+    /// How an endpoint is chosen, and when one that fails is left out.
+    pub balancer: BalancerConfig,
 }
+
+/// What is larger is no limit.
+pub(super) const MAX_BODY: u64 = 1 << 40;
 
 impl Default for GatewayConfig {
     fn default() -> Self {
@@ -84,9 +104,13 @@ impl Default for GatewayConfig {
             service: "api-gateway".to_owned(),
             routes: Vec::new(),
             rate_limit: Some(RateLimitConfig::default()),
+            shared_limits: None,
+            log: RequestLog::default(),
             breaker: CircuitBreakerConfig::default(),
             upstream: UpstreamConfig::default(),
             trusted_proxies: Vec::new(),
+            insecure_trust_any_proxy: false,
+            insecure_plain_http: false,
             scheme: Scheme::Http,
             max_body: 64 << 20,
             body_stall: Duration::from_secs(30),
@@ -106,6 +130,9 @@ impl Default for UpstreamConfig {
             pool_idle_per_endpoint: 64,
             egress: EgressConfig::default(),
             tls: ClientTlsConfig::default(),
+            max_in_flight: 1_024,
+            retry: UpstreamRetry::default(),
+            balancer: BalancerConfig::default(),
         }
     }
 }
@@ -120,6 +147,16 @@ impl Scheme {
 }
 
 impl GatewayConfig {
+    /// Refuses what a gateway cannot change while it serves.
+    pub(super) fn check_unchanged(&self, before: &Self) -> Result<(), ConfigError> {
+        let reason = "cannot change while the gateway serves";
+        check(self.service == before.service, "service", &self.service, reason)?;
+        check(self.log == before.log, "log", format_args!("{:?}", self.log), reason)?;
+        check(self.max_tunnels == before.max_tunnels, "max_tunnels", self.max_tunnels, reason)?;
+        let idle = humantime::format_duration(self.tunnel_idle);
+        check(self.tunnel_idle == before.tunnel_idle, "tunnel_idle", idle, reason)
+    }
+
     /// Checks what stands for itself; routes and networks are checked as they are compiled.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let upstream = &self.upstream;
@@ -137,11 +174,28 @@ impl GatewayConfig {
             ("max_body", self.max_body),
             ("max_tunnels", self.max_tunnels as u64),
             ("upstream.pool_idle_per_endpoint", upstream.pool_idle_per_endpoint as u64),
+            ("upstream.max_in_flight", upstream.max_in_flight as u64),
         ] {
             check(value > 0, field, value, "must be at least 1")?;
         }
-        // What tokio's semaphore can count.
-        check(self.max_tunnels <= 1 << 24, "max_tunnels", self.max_tunnels, "must be at most 16777216")?;
+        check(self.max_body <= MAX_BODY, "max_body", self.max_body, "must be at most 1 TiB")?;
+        check(
+            upstream.pool_idle_per_endpoint <= 65_536,
+            "upstream.pool_idle_per_endpoint",
+            upstream.pool_idle_per_endpoint,
+            "must be at most 65536",
+        )?;
+        // What nobody has the memory for is no limit.
+        let most = 1 << 20;
+        check(self.max_tunnels <= most, "max_tunnels", self.max_tunnels, "must be at most 1048576")?;
+        let in_flight = upstream.max_in_flight;
+        check(in_flight <= most, "upstream.max_in_flight", in_flight, "must be at most 1048576")?;
+        upstream.retry.validate().map_err(|error| error.within("upstream.retry"))?;
+        self.rate_limit.unwrap_or_default().validate()?;
+        if let Some(shared) = &self.shared_limits {
+            shared.validate()?;
+        }
+        self.log.validate()?;
         self.breaker.validate().map_err(|error| error.within("breaker"))
     }
 }

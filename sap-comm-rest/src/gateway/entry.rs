@@ -5,9 +5,12 @@ use sap_comm_core::config::ConfigError;
 
 use super::{
     Access, RouteConfig, Target,
+    config::MAX_BODY,
+    host::HostPattern,
     path::{is_unreserved, normalize},
-    rate_limit::Limiter,
+    rate_limit::{Counter, RateLimit},
     table::Segment,
+    upstream::Upstream,
 };
 use crate::options::check_duration;
 
@@ -16,9 +19,13 @@ use crate::options::check_duration;
 pub(super) struct Entry {
     pub(super) pattern: Arc<str>,
     pub(super) segments: Vec<Segment>,
+    /// All hosts when empty.
+    pub(super) hosts: Vec<HostPattern>,
     /// All methods when empty.
     pub(super) methods: Vec<Method>,
     pub(super) target: Target,
+    /// Of a route to a service.
+    pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) access: Access,
     pub(super) roles: Vec<String>,
     pub(super) scopes: Vec<String>,
@@ -33,7 +40,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Limit {
     Gateway,
-    Own(Limiter),
+    Own(Arc<RateLimit>),
     Unlimited,
 }
 
@@ -43,6 +50,7 @@ pub(super) struct Defaults {
     pub(super) timeout: Duration,
     pub(super) max_body: u64,
     pub(super) max_callers: usize,
+    pub(super) shared: Option<Arc<Counter>>,
 }
 
 impl Entry {
@@ -71,9 +79,19 @@ impl Entry {
             (None, true) => Limit::Unlimited,
             (None, false) => Limit::Gateway,
             (Some(quota), false) => {
-                Limit::Own(Limiter::new(&format!("routes[{path}].rate_limit"), quota, defaults.max_callers)?)
+                let (field, name) = (
+                    format!("routes[{path}].rate_limit"),
+                    format!("{path} {} {}", config.methods.join(","), config.hosts.join(",")),
+                );
+                let shared = defaults.shared.clone();
+                Limit::Own(Arc::new(RateLimit::new(&field, name, quota, defaults.max_callers, shared)?))
             }
         };
+        let hosts = config.hosts.iter().map(|host| {
+            let reason = "must be a name like api.example.com, or *.example.com, without a port";
+            HostPattern::parse(host).ok_or_else(|| fail("hosts", host, reason))
+        });
+        let hosts = hosts.collect::<Result<_, _>>()?;
         let methods = config.methods.iter().map(|name| {
             let method = Method::from_bytes(name.as_bytes()).ok();
             let served = method.filter(|method| *method != Method::CONNECT && *method != Method::TRACE);
@@ -90,13 +108,17 @@ impl Entry {
         if let Some(timeout) = config.timeout {
             check_duration(&format!("routes[{path}].timeout"), timeout)?;
         }
-        if config.max_body == Some(0) {
-            return Err(fail("max_body", &0, "must be at least 1"));
+        if let Some(max_body) = config.max_body
+            && !(1..=MAX_BODY).contains(&max_body)
+        {
+            return Err(fail("max_body", &max_body, "must be at least 1, and at most 1 TiB"));
         }
         Ok(Self {
             segments,
+            hosts,
             methods,
             target,
+            upstream: None,
             access,
             limit,
             roles: config.roles,
@@ -113,6 +135,24 @@ impl Entry {
         self.methods.is_empty()
             || self.methods.contains(method)
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// Exact names come before patterns, and those before routes for any host.
+    pub(super) fn generality(&self) -> u8 {
+        match self.hosts.iter().all(|host| matches!(host, HostPattern::Name(_))) {
+            _ if self.hosts.is_empty() => 2,
+            true => 0,
+            false => 1,
+        }
+    }
+
+    pub(super) fn takes_host(&self, host: &[u8]) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.takes(host))
+    }
+
+    /// Whether it takes the same requests.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        self.pattern == other.pattern && self.methods == other.methods && self.hosts == other.hosts
     }
 
     pub(super) fn service(&self) -> Option<&str> {
@@ -156,7 +196,7 @@ fn segments(path: &str) -> Result<Vec<Segment>, ConfigError> {
 #[cfg(test)]
 impl Defaults {
     pub(super) fn for_tests() -> Self {
-        Self { timeout: Duration::from_secs(1), max_body: 1, max_callers: 1 }
+        Self { timeout: Duration::from_secs(1), max_body: 1, max_callers: 1, shared: None }
     }
 }
 
@@ -180,8 +220,12 @@ mod tests {
         assert_eq!(refused(sound().rate_limit(Quota::per_second(0))), "routes[/a].rate_limit.requests");
         assert_eq!(refused(sound().rate_limit(Quota::per_second(1)).unlimited()), "routes[/a].rate_limit");
         assert_eq!(refused(sound().methods([Method::CONNECT])), "routes[/a].methods");
+        for host in ["", "a:80", "*", "a.*", "a b", "*.", "http://a"] {
+            assert_eq!(refused(sound().hosts([host])), "routes[/a].hosts", "{host:?}");
+        }
         assert_eq!(refused(sound().timeout(Duration::ZERO)), "routes[/a].timeout");
         assert_eq!(refused(sound().max_body(0)), "routes[/a].max_body");
+        assert_eq!(refused(sound().max_body(u64::MAX)), "routes[/a].max_body");
         for prefix in ["", "users", "/users/", "/a/../b"] {
             assert_eq!(refused(sound().rewrite(prefix)), "routes[/a].rewrite");
         }

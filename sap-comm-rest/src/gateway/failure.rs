@@ -1,6 +1,5 @@
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
-use hyper_util::client::legacy;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use sap_comm_discovery::PickError;
 
@@ -29,15 +28,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn from_client(error: legacy::Error) -> Self {
-        if error.is_connect() {
-            return Self::Connect(error.into());
-        }
-        let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-        match cause {
-            Some(cause) if cause.is_parse() => Self::Garbage(error.into()),
-            Some(cause) if cause.is_user() => Self::Unsendable(error.into()),
-            _ => Self::Dropped(error.into()),
+    pub(super) fn from_hyper(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::Garbage(error.into())
+        } else if error.is_user() {
+            Self::Unsendable(error.into())
+        } else {
+            Self::Dropped(error.into())
         }
     }
 

@@ -1,21 +1,23 @@
-use std::{str::FromStr, time::Duration};
-
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-    uri::{Authority, PathAndQuery, Scheme},
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Poll, ready},
+    time::Duration,
 };
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{Connected, capture_connection};
 use sap_comm_core::Endpoint;
 use sap_comm_discovery::{Outcome, Picked};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     body::{Upload, UploadBody},
     failure::{Failure, is_sent},
     headers::strip_hop_by_hop,
+    pool::Lease,
     upgrade,
-    upstream::{Pool, Upstream},
+    upstream::Upstream,
 };
 
 /// A request, ready for whichever endpoint it goes to.
@@ -28,6 +30,7 @@ pub(super) struct Outgoing {
     /// How long the endpoint may take to answer, counted from the last byte it was sent.
     pub(super) timeout: Duration,
     pub(super) upgrade: bool,
+    pub(super) preserve_host: bool,
 }
 
 /// Which endpoint was asked last, and how many were.
@@ -37,90 +40,129 @@ pub(super) struct Trace {
     pub(super) attempts: u32,
 }
 
-/// Asks one endpoint, and a second one if the first cannot have acted on the request.
+/// What an endpoint said, and what its answer holds on to.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    pub(super) picked: Picked,
+    /// `None` when the connection cannot be used again.
+    pub(super) lease: Option<Lease>,
+}
+
+/// Asks one endpoint, and further ones as far as [`UpstreamRetry`](super::UpstreamRetry) allows.
 pub(super) async fn forward(
-    pool: &Pool,
     upstream: &Upstream,
-    outgoing: Outgoing,
+    outgoing: &mut Outgoing,
     trace: &mut Trace,
-) -> Result<(Response<Incoming>, Picked), Failure> {
-    let picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
-    let failure = match attempt(pool, picked.endpoint(), &outgoing, trace).await {
-        Ok(response) => return Ok(settle(response, picked, &outgoing)),
-        Err(failure) => failure,
-    };
-    if failure.blames_upstream(outgoing.upload.as_ref()) {
-        picked.report(Outcome::Failure);
-    }
-    let Some(second) = second_chance(upstream, picked.endpoint(), &outgoing, &failure) else { return Err(failure) };
-    tracing::debug!(first = %picked.endpoint(), second = %second.endpoint(), ?failure, "asking a second endpoint");
-    drop(picked);
-    match attempt(pool, second.endpoint(), &outgoing, trace).await {
-        Ok(response) => Ok(settle(response, second, &outgoing)),
-        Err(failure) => {
-            if failure.blames_upstream(outgoing.upload.as_ref()) {
-                second.report(Outcome::Failure);
+) -> Result<Answer, Failure> {
+    upstream.earn_retry();
+    let mut retries = upstream.config.retry.max_retries;
+    let mut picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
+    loop {
+        trace.attempts += 1;
+        let keep = retries > 0 && outgoing.is_repeatable();
+        let ended = attempt(upstream, picked.endpoint(), outgoing, keep).await;
+        let next = if retries > 0 { another(upstream, picked.endpoint(), outgoing, &ended) } else { None };
+        report(&picked, outgoing, &ended);
+        match (next, ended) {
+            (Some(next), ended) => {
+                let because = ended.map(|(response, _)| response.status());
+                tracing::debug!(first = %picked.endpoint(), next = %next.endpoint(), ?because, "asking another endpoint");
+                retries -= 1;
+                picked = next;
             }
-            Err(failure)
+            (None, Ok((response, lease))) => {
+                trace.endpoint = Some(picked.endpoint().clone());
+                return Ok(Answer { response, picked, lease });
+            }
+            (None, Err(failure)) => {
+                trace.endpoint = Some(picked.endpoint().clone());
+                return Err(failure);
+            }
         }
     }
 }
 
-fn settle(response: Response<Incoming>, picked: Picked, outgoing: &Outgoing) -> (Response<Incoming>, Picked) {
-    if !response.status().is_server_error() {
-        picked.report(Outcome::Success(picked.elapsed()));
-    } else if is_sent(outgoing.upload.as_ref()) {
-        picked.report(Outcome::Failure);
+type Attempt = Result<(Response<Incoming>, Option<Lease>), Failure>;
+
+fn report(picked: &Picked, outgoing: &Outgoing, ended: &Attempt) {
+    match ended {
+        Ok((response, _)) if !response.status().is_server_error() => picked.report(Outcome::Success(picked.elapsed())),
+        Ok(_) if is_sent(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
+        Err(failure) if failure.blames_upstream(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
+        _ => {}
     }
-    (response, picked)
 }
 
 /// Where to ask again: elsewhere when nothing was sent, anywhere when asking twice does no harm.
-fn second_chance(upstream: &Upstream, failed: &Endpoint, outgoing: &Outgoing, failure: &Failure) -> Option<Picked> {
+fn another(upstream: &Upstream, failed: &Endpoint, outgoing: &Outgoing, ended: &Attempt) -> Option<Picked> {
     let other = || upstream.pick_other(failed);
-    match failure {
-        Failure::Connect(_) if outgoing.upload.as_ref().is_none_or(Upload::is_whole) => other(),
+    let next = match ended {
+        Err(Failure::Connect(_)) if outgoing.is_whole() => other(),
         // A pooled connection may have been closed just as the request was sent.
-        Failure::Dropped(_) if outgoing.upload.is_none() && outgoing.method.is_idempotent() && !outgoing.upgrade => {
-            other().or_else(|| upstream.pick_any())
-        }
+        Err(Failure::Dropped(_)) if outgoing.is_repeatable() => other().or_else(|| upstream.pick_any()),
+        Ok((response, _)) if is_unavailable(response.status()) && outgoing.is_repeatable() => other(),
         _ => None,
-    }
+    };
+    next.filter(|_| upstream.spend_retry())
 }
 
-async fn attempt(
-    pool: &Pool,
-    endpoint: &Endpoint,
-    outgoing: &Outgoing,
-    trace: &mut Trace,
-) -> Result<Response<Incoming>, Failure> {
-    trace.attempts += 1;
-    trace.endpoint = Some(endpoint.clone());
-    let mut request = outgoing.request(endpoint)?;
-    let connection = outgoing.upload.is_some().then(|| capture_connection(&mut request));
-    let mut call = pool.request(request);
-    let mut deadline = Instant::now() + outgoing.timeout;
-    let answer = loop {
-        match timeout_at(deadline, &mut call).await {
-            Ok(answer) => break answer,
-            // A long upload is no silence of the upstream.
-            Err(_) => match &outgoing.upload {
-                Some(upload) if upload.last_progress() + outgoing.timeout > deadline => {
-                    deadline = upload.last_progress() + outgoing.timeout;
+fn is_unavailable(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// Sends the request to an endpoint. With `keep` its headers stay for another attempt.
+async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoing, keep: bool) -> Attempt {
+    let mut idle = upstream.pool.reuse(endpoint).map_err(|error| Failure::Unsendable(error.into()))?;
+    loop {
+        let mut lease = match idle.take() {
+            Some(lease) => lease,
+            // In a box, since it is seldom, and large for what every request would carry.
+            None => Box::pin(upstream.pool.connect(endpoint)).await.map_err(Failure::Connect)?,
+        };
+        let request = outgoing.request(&lease, keep);
+        let answer = {
+            let mut call = pin!(lease.send(request));
+            let mut deadline = Instant::now() + outgoing.timeout;
+            let mut timer = pin!(sleep_until(deadline));
+            poll_fn(|cx| {
+                if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answer));
                 }
-                _ => return Err(Failure::Timeout(outgoing.timeout)),
-            },
-        }
-    };
-    let response = answer.map_err(|error| match outgoing.upload.as_ref().and_then(Upload::fault) {
-        Some(fault) => Failure::Upload(fault),
-        None => Failure::from_client(error),
-    })?;
-    if let Some(connection) = connection.filter(|_| outgoing.is_answered_early()) {
-        // The endpoint may close it as soon as it has answered, so no other request should go there.
-        connection.connection_metadata().as_ref().map(Connected::poison);
+                loop {
+                    ready!(timer.as_mut().poll(cx));
+                    // A long upload is no silence of the upstream.
+                    let progress = outgoing.upload.as_ref().map(|upload| upload.last_progress() + outgoing.timeout);
+                    match progress.filter(|progress| *progress > deadline) {
+                        Some(later) => deadline = later,
+                        None => return Poll::Ready(None),
+                    }
+                    timer.as_mut().reset(deadline);
+                }
+            })
+            .await
+        };
+        let response = match answer {
+            Some(Ok(response)) => response,
+            None => return Err(Failure::Timeout(outgoing.timeout)),
+            Some(Err(mut error)) => {
+                if let Some(unsent) = error.take_message() {
+                    // Closed by the endpoint between two requests: nothing was sent, and a new connection is sound.
+                    outgoing.headers = unsent.into_parts().0.headers;
+                    if lease.reused {
+                        continue;
+                    }
+                }
+                return Err(match outgoing.upload.as_ref().and_then(Upload::fault) {
+                    Some(fault) => Failure::Upload(fault),
+                    None => Failure::from_hyper(error.into_error()),
+                });
+            }
+        };
+        // The endpoint may close it as soon as it has answered early, so no other request should go there.
+        let reusable = is_sent(outgoing.upload.as_ref());
+        return check(response, outgoing).map(|response| (response, reusable.then_some(lease)));
     }
-    check(response, outgoing)
 }
 
 /// Refuses an answer that the client could understand in another way than the gateway did.
@@ -156,29 +198,29 @@ fn check(mut response: Response<Incoming>, outgoing: &Outgoing) -> Result<Respon
 }
 
 impl Outgoing {
-    /// Whether an answer that is there now came before the request was sent.
-    fn is_answered_early(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| !upload.is_sent())
+    fn is_whole(&self) -> bool {
+        self.upload.as_ref().is_none_or(Upload::is_whole)
     }
 
-    fn request(&self, endpoint: &Endpoint) -> Result<Request<UploadBody>, Failure> {
-        let unsendable = |error: http::Error| Failure::Unsendable(error.into());
-        let authority = Authority::from_str(endpoint.authority()).map_err(|error| unsendable(error.into()))?;
-        let uri = Uri::builder()
-            .scheme(Scheme::try_from(endpoint.scheme()).map_err(|error| unsendable(error.into()))?)
-            .authority(authority)
-            .path_and_query(self.target.clone())
-            .build()
-            .map_err(unsendable)?;
+    /// Whether it does no harm to send it twice, and it can be sent again.
+    fn is_repeatable(&self) -> bool {
+        self.method.is_idempotent() && !self.upgrade && self.is_whole()
+    }
+
+    fn request(&mut self, lease: &Lease, keep: bool) -> Request<UploadBody> {
         let body = self.upload.as_ref().map_or_else(UploadBody::empty, Upload::body);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
+        let mut headers = if keep { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        if !self.preserve_host {
+            headers.insert(header::HOST, lease.host().clone());
+        }
         if self.upload.as_ref().is_some_and(Upload::is_chunked) {
             // Said outright, since hyper takes a GET without a length for one without a body.
-            request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        Ok(request)
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.headers_mut() = headers;
+        request
     }
 }

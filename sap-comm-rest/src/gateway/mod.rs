@@ -14,6 +14,7 @@
 //! how each request ended.
 
 mod access;
+mod admin;
 mod answer;
 mod body;
 mod builder;
@@ -23,40 +24,62 @@ mod entry;
 mod failure;
 mod forward;
 mod headers;
+mod host;
+mod live;
+mod log;
 mod outbound;
 mod path;
+mod pool;
 mod proxy;
 mod rate_limit;
 mod record;
 mod refusal;
+mod retry;
 mod route;
+mod routes_file;
 mod screen;
 mod service;
 mod table;
 mod upgrade;
 mod upstream;
 
-use std::{convert::Infallible, fmt, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::Router;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use sap_comm_core::{Context, telemetry};
+use sap_comm_core::{Context, config::ConfigError, telemetry};
 use sap_comm_resilience::Snapshot;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::Instrument;
 
+pub use admin::{GatewaySnapshot, UpstreamSnapshot};
 pub use body::{RequestBody, ResponseBody};
 pub use builder::GatewayBuilder;
 pub use config::{GatewayConfig, Scheme, UpstreamConfig};
-pub use rate_limit::{Quota, RateLimitConfig};
+pub use log::RequestLog;
+pub use rate_limit::{Quota, RateLimitConfig, SharedLimits, WhenAway};
+pub use retry::UpstreamRetry;
 pub use route::{Access, Route, RouteConfig, Target};
+pub use routes_file::RoutesStatus;
 
+use client::Peer;
 use record::Record;
 use refusal::Refusal;
 use service::Inner;
 
-/// An API gateway. Cheap to clone; a service for [`Server::serve`](crate::server::Server::serve).
+use crate::server::{ConnectionHandler, Server, ServerError};
+
+/// An API gateway. Cheap to clone; see [`Gateway::serve`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -81,7 +104,7 @@ use service::Inner;
 /// let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await?;
 /// let shutdown = CancellationToken::new();
 /// # shutdown.cancel();
-/// server.serve(gateway, shutdown).await;
+/// gateway.serve(server, shutdown).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -103,6 +126,11 @@ impl Gateway {
     /// Dropping the future gives the request up: the connection to its upstream is closed, and neither the breaker nor
     /// the balancer counts it.
     pub async fn handle<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<ResponseBody> {
+        let peer = Peer::of(request.extensions());
+        self.handle_from(peer, request.map(Into::into)).await
+    }
+
+    async fn handle_from(&self, peer: Option<Peer>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         // Within a larger service the context stands already.
@@ -117,22 +145,74 @@ impl Gateway {
             { telemetry::CORRELATION_ID } = context.correlation_id(),
         );
         let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
-        let mut record = Record::begin(&self.0.service, &parts, &context);
-        let decided = self.0.serve(context.clone(), parts, body.into(), &mut record).instrument(span).await;
+        let mut record = Record::begin(&self.0, &parts, &context);
+        let live = self.0.live.load_full();
+        let serving = self.0.serve(&live, context.clone(), parts, body, peer, &mut record);
+        let decided = if span.is_disabled() { serving.await } else { serving.instrument(span).await };
         match decided {
             Ok(mut response) => {
-                answer::finish(&mut response, &context, &record);
+                answer::finish(&mut response, &record);
                 record.end(response.status(), None);
                 response
             }
             Err(refusal) => {
                 let error = refusal.error.clone();
                 let mut response = answer::answer(refusal, &context, problem, version).map(ResponseBody::from);
-                answer::finish(&mut response, &context, &record);
+                answer::finish(&mut response, &record);
                 record.end(response.status(), Some(&error));
                 response
             }
         }
+    }
+
+    /// Serves at `server` until `shutdown`: with [`workers`](crate::server::ServerConfig::workers), each has upstream
+    /// connections of its own. Requests end as with [`Server::serve`]; WebSocket connections are closed.
+    ///
+    /// It costs less for each request than to serve the gateway as a service like any other.
+    ///
+    /// # Errors
+    /// Those of [`Server::serve`], and [`ServerError::Config`] where a route that demands credentials would be served over
+    /// plain HTTP to other machines.
+    pub async fn serve(self, server: Server, shutdown: CancellationToken) -> Result<(), ServerError> {
+        self.0.live.load().check_exposed(server.local_addr(), server.tls().is_some())?;
+        let tunnels = self.clone();
+        let tunnels_end = async {
+            shutdown.cancelled().await;
+            tunnels.close_tunnels().await;
+        };
+        let serving =
+            server.serve_each(move |peer| Edge { gateway: self.clone(), peer: Peer::new(peer) }, shutdown.clone());
+        let mut serving = pin!(serving);
+        tokio::select! {
+            served = &mut serving => served,
+            () = tunnels_end => serving.await,
+        }
+    }
+
+    /// Serves by another configuration from now on; requests in flight end by the one they came under.
+    ///
+    /// Services that stay keep their breaker, endpoints and connections, and limits that stay keep what they counted;
+    /// services that go are let go with their last request. The name and the limits of WebSocket connections cannot
+    /// change.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be served with, and its value; then nothing has changed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, which then watches new services' endpoints.
+    pub fn reload(&self, config: GatewayConfig) -> Result<(), ConfigError> {
+        self.0.reload(config)
+    }
+
+    /// How the file of routes fares, and when that changes; `None` without
+    /// [`routes_file`](GatewayBuilder::routes_file).
+    #[must_use]
+    pub fn routes_status(&self) -> Option<watch::Receiver<RoutesStatus>> {
+        self.0.routes_status()
+    }
+
+    fn follow(&self, file: routes_file::RoutesFile, every: Duration) {
+        self.0.follow(file, every);
     }
 
     /// The gateway as an axum router, to be merged or layered.
@@ -143,13 +223,29 @@ impl Gateway {
     /// The circuit breaker of each upstream at this moment, for admin pages and health checks.
     #[must_use]
     pub fn breakers(&self) -> Vec<Snapshot> {
-        self.0.upstreams.values().map(|upstream| upstream.breaker.snapshot()).collect()
+        self.0.live.load().upstreams.values().map(|upstream| upstream.breaker.snapshot()).collect()
     }
 
     /// Ends every WebSocket connection, and waits until they are gone; requests are served on. The connections end with
     /// the last clone of the gateway in any case.
     pub async fn close_tunnels(&self) {
         self.0.tunnels.close().await;
+    }
+}
+
+/// A gateway, as one connection sees it.
+#[derive(Clone)]
+struct Edge {
+    gateway: Gateway,
+    peer: Peer,
+}
+
+impl ConnectionHandler for Edge {
+    type Body = ResponseBody;
+
+    async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let Self { gateway, peer } = self;
+        gateway.handle_from(Some(peer), request.map(Into::into)).await
     }
 }
 
@@ -188,8 +284,8 @@ impl Service<Request<axum::body::Body>> for Gateway {
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
-            .field("routes", &self.0.table)
-            .field("upstreams", &self.0.upstreams)
+            .field("routes", &self.0.live.load().table)
+            .field("upstreams", &self.0.live.load().upstreams)
             .finish_non_exhaustive()
     }
 }

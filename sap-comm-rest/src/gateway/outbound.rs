@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{Context, header};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
 const CORRELATION_ID: HeaderName = HeaderName::from_static(header::CORRELATION_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
 const TRACESTATE: HeaderName = HeaderName::from_static(header::TRACESTATE);
@@ -9,20 +9,47 @@ const API_KEY: HeaderName = HeaderName::from_static(header::API_KEY);
 
 /// Writes the context in place of whatever the client sent. The principal and the deadline go along with the gateway's
 /// key only, since a service believes them only from a peer that it knows.
-pub(super) fn write_context(headers: &mut HeaderMap, context: &Context, api_key: Option<&HeaderValue>) {
-    for name in [REQUEST_ID, CORRELATION_ID, TRACEPARENT, TRACESTATE] {
-        headers.remove(name);
+pub(super) fn write_context(
+    headers: &mut HeaderMap,
+    context: &Context,
+    request_id: &HeaderValue,
+    api_key: Option<&HeaderValue>,
+) {
+    headers.insert(REQUEST_ID, request_id.clone());
+    if context.correlation_id() == context.request_id() {
+        headers.insert(CORRELATION_ID, request_id.clone());
+    } else {
+        insert(headers, CORRELATION_ID, context.correlation_id().as_bytes());
     }
+    insert(headers, TRACEPARENT, context.trace().traceparent().as_bytes());
+    match context.trace().tracestate() {
+        Some(state) => insert(headers, TRACESTATE, state.as_bytes()),
+        None => drop(headers.remove(TRACESTATE)),
+    }
+    let Some(key) = api_key else { return };
     context.inject(|name, value| {
-        if api_key.is_none() && header::TRUSTED_ONLY.contains(&name) {
-            return;
-        }
-        // Ids are visible ASCII, and what is not was never taken over.
-        if let Ok(value) = HeaderValue::try_from(value) {
+        if header::TRUSTED_ONLY.contains(&name)
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
             headers.insert(name, value);
         }
     });
-    if let Some(key) = api_key {
-        headers.insert(API_KEY, key.clone());
+    headers.insert(API_KEY, key.clone());
+}
+
+/// Ids are visible ASCII, and what is not was never taken over.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    match HeaderValue::from_bytes(value) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+/// The id of the request as the value of a header, that of the client's own where it was taken over.
+pub(super) fn request_id(headers: &HeaderMap, context: &Context) -> HeaderValue {
+    match headers.get(REQUEST_ID) {
+        Some(own) if own.as_bytes() == context.request_id().as_bytes() => own.clone(),
+        // An id of ours is visible ASCII.
+        _ => HeaderValue::from_str(context.request_id()).unwrap_or(HeaderValue::from_static("unknown")),
     }
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, ErrorCode};
@@ -8,12 +8,14 @@ use super::{
     body::{Download, Upload},
     entry::Entry,
     failure::{Failure, is_sent},
-    forward::{Outgoing, Trace, forward},
+    forward::{Answer, Outgoing, Trace, forward},
     headers::strip_hop_by_hop,
+    live::Live,
     outbound::write_context,
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
+    upstream::InUse,
 };
 use crate::server::Verbatim;
 
@@ -22,22 +24,24 @@ impl Inner {
     #[expect(clippy::too_many_arguments, reason = "everything that was decided about the request")]
     pub(super) async fn proxy(
         &self,
+        live: &Live,
         service: &str,
         entry: &Entry,
         context: &Context,
         mut parts: Parts,
         target: PathAndQuery,
         body: RequestBody,
-        record: &mut Record,
+        record: &mut Record<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let Some(upstream) = self.upstreams.get(service) else {
+        let Some(upstream) = &entry.upstream else {
             return Err(ApiError::internal(format!("service {service:?} has no upstream")).into());
         };
-        let upload = Upload::new(body, entry.max_body, self.body_stall);
+        let keep = if parts.method.is_idempotent() { upstream.config.retry.max_replay } else { 0 };
+        let upload = Upload::new(body, entry.max_body, keep, live.body_stall);
         if let Some(upload) = &upload {
             upload.check_announced()?;
         }
-        let sending = upload.clone();
+        let slot = upstream.enter()?;
         let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {
             ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
                 // Never zero, which would ask for a retry at once.
@@ -51,27 +55,30 @@ impl Inner {
         if upgrade.is_some() {
             upgrade::ask(&mut headers);
         }
-        if !entry.preserve_host {
-            headers.remove(header::HOST);
+        let api_key = self.parts.api_key.as_ref();
+        let mut context = context.child();
+        if api_key.is_some() {
+            // Nobody else believes a deadline.
+            context = context.with_timeout(entry.timeout);
         }
-        let context = context.child().with_timeout(entry.timeout);
-        write_context(&mut headers, &context, self.api_key.as_ref());
-        let outgoing = Outgoing {
+        write_context(&mut headers, &context, &record.request_id, api_key);
+        let mut outgoing = Outgoing {
             method: parts.method,
             target,
             headers,
             upload,
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),
+            preserve_host: entry.preserve_host,
         };
         let mut trace = Trace::default();
-        let answer = forward(&self.pool, upstream, outgoing, &mut trace).await;
-        record.upstream = trace.endpoint.map(|endpoint| format!("{service} {endpoint}"));
+        let answer = forward(upstream, &mut outgoing, &mut trace).await;
+        record.upstream = trace.endpoint.map(|endpoint| (Arc::clone(upstream), endpoint));
         record.attempts = trace.attempts;
-        let (mut response, picked) = match answer {
+        let Answer { mut response, picked, lease } = match answer {
             Ok(answer) => answer,
             Err(failure) => {
-                if failure.blames_upstream(sending.as_ref()) {
+                if failure.blames_upstream(outgoing.upload.as_ref()) {
                     permit.failure()
                 } else {
                     permit.ignore()
@@ -79,7 +86,7 @@ impl Inner {
                 return Err(failure.into());
             }
         };
-        let sent = is_sent(sending.as_ref());
+        let sent = is_sent(outgoing.upload.as_ref());
         match response.status().is_server_error() {
             true if sent => permit.failure(),
             true => permit.ignore(),
@@ -94,7 +101,9 @@ impl Inner {
             }
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(response.map(|body| Download::new(body, self.idle_timeout, picked).into()));
+            let in_use = InUse { _picked: picked, lease, _slot: slot };
+            let idle_timeout = upstream.config.idle_timeout;
+            return Ok(response.map(|body| Download::new(body, idle_timeout, in_use).into()));
         }
         let Some(upgrade) = upgrade else {
             return Err(Failure::Garbage("an upgrade that was not asked for".into()).into());

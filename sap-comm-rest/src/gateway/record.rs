@@ -1,83 +1,133 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
-use http::{Method, StatusCode, Uri, request::Parts};
-use sap_comm_core::{ApiError, Context, Principal, telemetry};
+use http::{HeaderValue, Method, StatusCode, Uri, request::Parts};
+use sap_comm_core::{ApiError, Context, Endpoint, Principal, telemetry};
 use tokio::time::Instant;
 
-use super::rate_limit::Allowance;
+use super::{outbound::request_id, rate_limit::Allowance, service::Inner, upstream::Upstream};
 
 /// What is known about a request; becomes its one line in the log, also when its client went away.
+pub(super) struct Record<'a> {
+    gateway: &'a Inner,
+    started: Instant,
+    /// `None` once it was written.
+    entry: Option<Entry>,
+    known: Known,
+    pub(super) request_id: HeaderValue,
+    pub(super) allowance: Option<Allowance>,
+}
+
+/// What comes to be known while a request is served.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) route: Option<Arc<str>>,
+    /// The service, and the endpoint that was asked last.
+    pub(super) upstream: Option<(Arc<Upstream>, Endpoint)>,
+    pub(super) attempts: u32,
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) client: Option<IpAddr>,
+}
+
+/// One line of the request log.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct Entry {
     service: Arc<str>,
     context: Context,
     method: Method,
     uri: Uri,
-    started: Instant,
-    written: bool,
-    pub(super) route: Option<Arc<str>>,
-    /// The endpoint that was asked last.
-    pub(super) upstream: Option<String>,
-    pub(super) attempts: u32,
-    pub(super) principal: Option<Arc<Principal>>,
-    pub(super) client: Option<IpAddr>,
-    pub(super) allowance: Option<Allowance>,
+    known: Known,
+    took: Duration,
+    status: Option<StatusCode>,
+    error: Option<ApiError>,
 }
 
-impl Record {
-    pub(super) fn begin(service: &Arc<str>, parts: &Parts, context: &Context) -> Self {
-        Self {
-            service: Arc::clone(service),
+impl<'a> Record<'a> {
+    pub(super) fn begin(gateway: &'a Inner, parts: &Parts, context: &Context) -> Self {
+        let entry = tracing::enabled!(tracing::Level::INFO).then(|| Entry {
+            service: Arc::clone(&gateway.service),
             context: context.clone(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
+            known: Known::default(),
+            took: Duration::ZERO,
+            status: None,
+            error: None,
+        });
+        Self {
+            gateway,
             started: Instant::now(),
-            written: false,
-            route: None,
-            upstream: None,
-            attempts: 0,
-            principal: None,
-            client: None,
+            entry,
+            known: Known::default(),
+            request_id: request_id(&parts.headers, context),
             allowance: None,
         }
     }
 
     /// The response is about to be sent.
     pub(super) fn end(mut self, status: StatusCode, error: Option<&ApiError>) {
-        self.write(Some(status), error);
+        self.put(Some(status), error);
     }
 
-    fn write(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
-        self.written = true;
-        if !tracing::enabled!(tracing::Level::INFO) {
+    fn put(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
+        let Some(mut entry) = self.entry.take() else { return };
+        let failed = error.is_some() || status.is_none_or(|status| status.is_server_error());
+        let sample = self.gateway.log.sample();
+        if !failed && sample < 1.0 && entry.context.trace().sample_point() >= sample {
             return;
         }
+        entry.known = std::mem::take(&mut self.known);
+        (entry.took, entry.status, entry.error) = (self.started.elapsed(), status, error.cloned());
+        self.gateway.log.put(entry);
+    }
+}
+
+impl Entry {
+    /// Neither the query nor a header is in it: they may hold secrets.
+    pub(super) fn write(self) {
+        let Self { service, context, method, uri, known, took, status, error } = self;
         tracing::info!(
-            { telemetry::SERVICE_NAME } = &*self.service,
-            { telemetry::HTTP_REQUEST_METHOD } = %self.method,
-            { telemetry::URL_PATH } = self.uri.path(),
-            { telemetry::HTTP_ROUTE } = self.route.as_deref(),
+            { telemetry::SERVICE_NAME } = &*service,
+            { telemetry::HTTP_REQUEST_METHOD } = %method,
+            { telemetry::URL_PATH } = uri.path(),
+            { telemetry::HTTP_ROUTE } = known.route.as_deref(),
             { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
-            duration_ms = self.started.elapsed().as_secs_f64() * 1_000.0,
-            upstream = self.upstream.as_deref(),
-            attempts = self.attempts,
-            { telemetry::USER_ID } = self.principal.as_ref().map(|principal| principal.id.as_str()),
-            { telemetry::CLIENT_ADDRESS } = self.client.map(tracing::field::display),
-            { telemetry::ERROR_TYPE } = error.map(|error| error.code().as_str()),
-            cause = error.and_then(std::error::Error::source).map(tracing::field::display),
-            { telemetry::TRACE_ID } = self.context.trace().trace_id(),
-            { telemetry::REQUEST_ID } = self.context.request_id(),
-            { telemetry::CORRELATION_ID } = self.context.correlation_id(),
+            duration_ms = took.as_secs_f64() * 1_000.0,
+            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| format!("{} {endpoint}", upstream.service())),
+            attempts = known.attempts,
+            { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
+            { telemetry::CLIENT_ADDRESS } = known.client.map(tracing::field::display),
+            { telemetry::ERROR_TYPE } = error.as_ref().map(|error| error.code().as_str()),
+            cause = error.as_ref().and_then(std::error::Error::source).map(tracing::field::display),
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::CORRELATION_ID } = context.correlation_id(),
             "{}",
             if status.is_some() { "request" } else { "request given up by its client" },
         );
     }
 }
 
-impl Drop for Record {
+impl Deref for Record<'_> {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+impl DerefMut for Record<'_> {
+    fn deref_mut(&mut self) -> &mut Known {
+        &mut self.known
+    }
+}
+
+impl Drop for Record<'_> {
     fn drop(&mut self) {
-        if !self.written {
-            self.write(None, None);
-        }
+        self.put(None, None);
     }
 }

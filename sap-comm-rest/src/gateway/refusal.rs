@@ -21,10 +21,10 @@ impl Refusal {
         ApiError::new(ErrorCode::NOT_FOUND, format!("There is nothing at {path}")).into()
     }
 
-    pub(super) fn method_not_allowed(method: &http::Method, allow: Option<&HeaderValue>) -> Self {
+    pub(super) fn method_not_allowed(method: &http::Method, allow: Option<HeaderValue>) -> Self {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"));
         // An empty Allow says that nothing is.
-        Self::from(error).header(header::ALLOW, allow.cloned().unwrap_or_else(|| HeaderValue::from_static("")))
+        Self::from(error).header(header::ALLOW, allow.unwrap_or_else(|| HeaderValue::from_static("")))
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -33,6 +33,9 @@ pub struct Route(RouteConfig);
 pub struct RouteConfig {
     /// The path: segments of letters, digits and `-._~`, or `{name}`.
     pub path: String,
+    /// The hosts, without a port, or `*.example.com` for every name below; all when empty.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// The methods; all when empty. `GET` includes `HEAD`.
     #[serde(default)]
     pub methods: Vec<String>,
@@ -93,6 +96,7 @@ impl Route {
     pub fn new(path: impl Into<String>) -> Self {
         Self(RouteConfig {
             path: path.into(),
+            hosts: Vec::new(),
             methods: Vec::new(),
             target: None,
             access: None,
@@ -105,6 +109,13 @@ impl Route {
             max_body: None,
             preserve_host: false,
         })
+    }
+
+    /// Takes only requests for these hosts, named without a port, or as `*.example.com` for every name below. Among routes
+    /// with as many segments, one that names the host wins.
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.0.hosts = hosts.into_iter().map(Into::into).collect();
+        self
     }
 
     /// Takes only these methods; `GET` includes `HEAD`.

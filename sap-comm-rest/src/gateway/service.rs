@@ -1,86 +1,161 @@
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, Uri, request::Parts, uri::PathAndQuery};
-use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError};
+use http::{HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
+use parking_lot::Mutex;
+use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError};
+use tokio::{sync::watch, task::AbortHandle};
 use tower_service::Service;
 
 use super::{
-    Access, Refusal, RequestBody, ResponseBody, Scheme, Target,
+    Access, GatewayConfig, Refusal, RequestBody, ResponseBody, RouteConfig, RoutesStatus, Scheme, Target,
     access::authorize,
-    client::{Client, TrustedProxies},
+    client::{Client, Peer},
     entry::{Entry, Limit},
     headers::strip_forged,
+    live::{Live, Parts},
+    log::Log,
     outbound::write_context,
     proxy::target,
-    rate_limit::{Caller, Limiter},
+    rate_limit::{Caller, Denied},
     record::Record,
+    routes_file::{RoutesFile, follow},
     screen::{Screened, screen},
-    table::{Found, Table},
+    table::Found,
     upgrade::Tunnels,
-    upstream::{Pool, Upstream},
 };
-use crate::{server::auth::Authenticator, tls::TlsConnection};
+use crate::tls::TlsConnection;
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
     pub(super) service: Arc<str>,
-    pub(super) table: Table,
-    pub(super) upstreams: HashMap<String, Upstream>,
-    pub(super) limiter: Option<Limiter>,
-    pub(super) proxies: TrustedProxies,
-    pub(super) api_key: Option<HeaderValue>,
-    pub(super) authenticator: Option<Authenticator>,
-    pub(super) fallback: Option<Router>,
-    pub(super) pool: Pool,
+    pub(super) live: ArcSwap<Live>,
+    pub(super) parts: Parts,
     pub(super) tunnels: Tunnels,
-    pub(super) scheme: Scheme,
-    pub(super) body_stall: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) log: Log,
+    /// The routes that stay, whatever the file says.
+    own_routes: Vec<RouteConfig>,
+    following: OnceLock<Following>,
+    /// Held by whoever replaces `live`.
+    reloading: Mutex<()>,
+}
+
+/// The task that follows a file of routes, and what it says of it.
+struct Following {
+    task: AbortHandle,
+    status: watch::Receiver<RoutesStatus>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Inner {
+    pub(super) fn new(live: Live, parts: Parts, own_routes: Vec<RouteConfig>) -> Self {
+        Self {
+            service: live.config.service.as_str().into(),
+            tunnels: Tunnels::new(live.config.max_tunnels, live.config.tunnel_idle),
+            log: Log::new(live.config.log),
+            live: ArcSwap::from_pointee(live),
+            parts,
+            own_routes,
+            following: OnceLock::new(),
+            reloading: Mutex::new(()),
+        }
+    }
+
+    /// Serves by another configuration from now on.
+    pub(super) fn reload(&self, config: GatewayConfig) -> Result<(), ConfigError> {
+        if self.following.get().is_some() {
+            return Err(ConfigError::new("routes", "come from a file: change that"));
+        }
+        self.replace(|_| config)
+    }
+
+    /// Serves by the routes of a file from now on, and by those that stay.
+    pub(super) fn replace_routes(&self, routes: Vec<RouteConfig>) -> Result<(), ConfigError> {
+        self.replace(|before| {
+            let routes = self.own_routes.iter().cloned().chain(routes).collect();
+            GatewayConfig { routes, ..before.clone() }
+        })
+    }
+
+    /// Begins to follow a file of routes.
+    pub(super) fn follow(self: &Arc<Self>, file: RoutesFile, every: Duration) {
+        let (tell, status) = watch::channel(RoutesStatus::default());
+        let task = tokio::spawn(follow(file, Arc::downgrade(self), every, tell)).abort_handle();
+        // A gateway follows one file, from its beginning.
+        let _ = self.following.set(Following { task, status });
+    }
+
+    pub(super) fn routes_status(&self) -> Option<watch::Receiver<RoutesStatus>> {
+        self.following.get().map(|following| following.status.clone())
+    }
+
+    fn replace(&self, config: impl FnOnce(&GatewayConfig) -> GatewayConfig) -> Result<(), ConfigError> {
+        let _only_one = self.reloading.lock();
+        let before = self.live.load_full();
+        let config = config(&before.config);
+        let live = Live::compile(config, &self.parts, Some(&before))?;
+        self.live.store(Arc::new(live));
+        Ok(())
+    }
+
     /// Decides about a request, in an order that gives nothing away: what is ambiguous is refused before it is routed,
     /// who asks is known before it is counted, and everything is decided before an upstream is asked.
     pub(super) async fn serve(
         &self,
+        live: &Live,
         mut context: Context,
-        mut parts: Parts,
+        mut parts: Head,
         body: RequestBody,
-        record: &mut Record,
+        peer: Option<Peer>,
+        record: &mut Record<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
         let Screened { path, host } = screen(&parts, &uri)?;
-        let client = Client::read(&parts.headers, &parts.extensions, host.as_ref(), &self.proxies, self.scheme);
-        record.client = client.address;
+        let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
+        let client = Client::read(&parts.headers, peer, host.as_ref(), &live.proxies, scheme);
+        let address = client.address;
+        record.client = address;
         strip_forged(&mut parts.headers);
         client.write(&mut parts.headers);
-        let (entry, matched) = match self.table.find(&parts.method, &path) {
+        let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
             Found::Route(entry, matched) => (entry, matched),
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
             Found::Nothing => {
-                let Some(router) = &self.fallback else { return Err(Refusal::not_found(&path)) };
-                self.count(&Limit::Gateway, Caller::Address(client.address), record)?;
-                return self.serve_locally(router, context, parts, &path, body).await;
+                let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
+                count(live, &Limit::Gateway, Caller::Address(address), record).await?;
+                return Box::pin(self.serve_locally(router, context, parts, &path, body, &record.request_id)).await;
             }
         };
         record.route = Some(Arc::clone(&entry.pattern));
         if entry.access == Access::Authenticated {
-            let principal = self.authenticate(entry, &parts, &client, record).await?;
+            let principal = self.authenticate(live, entry, &parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
             authorize(entry, &principal)?;
-            self.count(&entry.limit, Caller::Principal(&principal), record)?;
+            count(live, &entry.limit, Caller::Principal(&principal), record).await?;
         } else {
-            self.count(&entry.limit, Caller::Address(client.address), record)?;
+            count(live, &entry.limit, Caller::Address(address), record).await?;
         }
-        match (&entry.target, &self.fallback) {
+        match (&entry.target, &self.parts.fallback) {
             (Target::Service(service), _) => {
                 let target = target(entry, &uri, &path, matched)?;
-                self.proxy(service, entry, &context, parts, target, body, record).await
+                self.proxy(live, service, entry, &context, parts, target, body, record).await
             }
-            (Target::Local, Some(router)) => self.serve_locally(router, context, parts, &path, body).await,
+            (Target::Local, Some(router)) => {
+                Box::pin(self.serve_locally(router, context, parts, &path, body, &record.request_id)).await
+            }
             (Target::Local, None) => Err(Refusal::not_found(&path)),
         }
     }
@@ -88,43 +163,24 @@ impl Inner {
     /// A caller that cannot say who it is counts by its address, so that guessing has a limit too.
     async fn authenticate(
         &self,
+        live: &Live,
         entry: &Entry,
-        parts: &Parts,
-        client: &Client,
-        record: &mut Record,
+        parts: &Head,
+        address: Option<IpAddr>,
+        record: &mut Record<'_>,
     ) -> Result<Arc<Principal>, Refusal> {
-        let Some(authenticator) = &self.authenticator else {
+        let Some(authenticator) = &self.parts.authenticator else {
             return Err(ApiError::internal("a route demands authentication, and there is no authenticator").into());
         };
-        let refused = match authenticator.identify_over(parts.extensions.get::<TlsConnection>(), &parts.headers).await {
+        let tls = parts.extensions.get::<TlsConnection>();
+        // In a box, since it is large, and public routes would carry it too.
+        let refused = match Box::pin(authenticator.identify_over(tls, &parts.headers)).await {
             Ok(Some(identity)) => return Ok(identity.principal),
             Ok(None) => AuthError::Missing.into(),
             Err(error) => error,
         };
-        self.count(&entry.limit, Caller::Address(client.address), record)?;
+        count(live, &entry.limit, Caller::Address(address), record).await?;
         Err(refused.into())
-    }
-
-    fn count(&self, limit: &Limit, caller: Caller<'_>, record: &mut Record) -> Result<(), Refusal> {
-        let limiter = match limit {
-            Limit::Gateway => self.limiter.as_ref(),
-            Limit::Own(limiter) => Some(limiter),
-            Limit::Unlimited => None,
-        };
-        let Some(limiter) = limiter else { return Ok(()) };
-        match limiter.check(caller) {
-            Ok(allowance) => {
-                record.allowance = Some(allowance);
-                Ok(())
-            }
-            Err(exhausted) => {
-                record.allowance = Some(exhausted.allowance());
-                let error = ApiError::new(ErrorCode::RATE_LIMITED, "Too many requests")
-                    .detail("limit", exhausted.limit)
-                    .retry_after(exhausted.retry_after);
-                Err(error.into())
-            }
-        }
     }
 
     /// Hands a request to the router in this process: its own headers stay, for upgrades too.
@@ -132,20 +188,47 @@ impl Inner {
         &self,
         router: &Router,
         context: Context,
-        mut parts: Parts,
+        mut parts: Head,
         path: &str,
         body: RequestBody,
+        request_id: &HeaderValue,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if path != parts.uri.path() {
             parts.uri = with_path(&parts.uri, path)?;
         }
-        write_context(&mut parts.headers, &context, None);
+        write_context(&mut parts.headers, &context, request_id, None);
         let request = Request::from_parts(parts, body.into_axum());
         let answer = AssertUnwindSafe(context.scope(router.clone().call(request))).catch_unwind().await;
         match answer {
             Ok(Ok(response)) => Ok(response.map(ResponseBody::from)),
             Ok(Err(never)) => match never {},
             Err(_) => Err(ApiError::internal("the gateway's own router panicked").into()),
+        }
+    }
+}
+
+async fn count(live: &Live, limit: &Limit, caller: Caller<'_>, record: &mut Record<'_>) -> Result<(), Refusal> {
+    let limit = match limit {
+        Limit::Gateway => live.limiter.as_deref(),
+        Limit::Own(limit) => Some(&**limit),
+        Limit::Unlimited => None,
+    };
+    let Some(limit) = limit else { return Ok(()) };
+    match limit.check(caller).await {
+        Ok(allowance) => {
+            record.allowance = allowance;
+            Ok(())
+        }
+        Err(Denied::Exhausted(exhausted)) => {
+            record.allowance = Some(exhausted.allowance());
+            let error = ApiError::new(ErrorCode::RATE_LIMITED, "Too many requests")
+                .detail("limit", exhausted.limit)
+                .retry_after(exhausted.retry_after);
+            Err(error.into())
+        }
+        Err(Denied::Away) => {
+            let error = ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "Requests cannot be counted now");
+            Err(error.retry_after(Duration::from_secs(1)).into())
         }
     }
 }

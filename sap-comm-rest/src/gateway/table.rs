@@ -15,10 +15,8 @@ pub(super) struct Table {
 struct Node {
     literals: Vec<(Box<str>, Self)>,
     parameter: Option<Box<Self>>,
-    /// The routes that end here, by their methods.
+    /// The routes that end here, by their hosts and methods; those that name hosts come first.
     entries: Vec<Arc<Entry>>,
-    /// `Allow`, for methods that no entry takes.
-    allow: Option<HeaderValue>,
 }
 
 /// One segment of a route's path.
@@ -34,7 +32,7 @@ pub(super) enum Found<'a> {
     /// This route, which matched so many bytes of the path.
     Route(&'a Arc<Entry>, usize),
     /// The path is routed, for other methods.
-    OtherMethods(Option<&'a HeaderValue>),
+    OtherMethods(Option<HeaderValue>),
     /// No route takes the path.
     Nothing,
 }
@@ -64,19 +62,21 @@ impl Table {
                 node = node.child(segment);
             }
             node.entries.push(entry);
-            node.allow = node.allowed_methods();
+            node.entries.sort_by_key(|entry| entry.generality());
         }
         Ok(table)
     }
 
-    /// The route for a normal path: the one with the most segments, and at a tie the one whose literals come first.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+    /// The route for a host and a normal path: the one with the most segments, and at a tie the one whose literals come
+    /// first, then the one that names the host.
+    pub(super) fn find(&self, method: &Method, host: Option<&HeaderValue>, path: &str) -> Found<'_> {
         let mut best = None;
-        self.root.walk(path, 0, 0, &mut best);
+        let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
+        self.root.walk(host, path, 0, 0, &mut best);
         let Some(Best { node, end, .. }) = best else { return Found::Nothing };
-        match node.entries.iter().find(|entry| entry.takes(method)) {
+        match node.entries.iter().find(|entry| entry.takes_host(host) && entry.takes(method)) {
             Some(entry) => Found::Route(entry, end),
-            None => Found::OtherMethods(node.allow.as_ref()),
+            None => Found::OtherMethods(node.allowed_methods(host)),
         }
     }
 }
@@ -99,8 +99,10 @@ impl Node {
     }
 
     /// Looks below this node, which took `path[..end]`, for the deepest one with routes.
-    fn walk<'a>(&'a self, path: &str, end: usize, depth: usize, best: &mut Option<Best<'a>>) {
-        if !self.entries.is_empty() && best.as_ref().is_none_or(|best| best.depth < depth) {
+    fn walk<'a>(&'a self, host: &[u8], path: &str, end: usize, depth: usize, best: &mut Option<Best<'a>>) {
+        if self.entries.iter().any(|entry| entry.takes_host(host))
+            && best.as_ref().is_none_or(|best| best.depth < depth)
+        {
             *best = Some(Best { node: self, depth, end });
         }
         let Some(rest) = path.get(end..).and_then(|rest| rest.strip_prefix('/')) else { return };
@@ -110,15 +112,17 @@ impl Node {
         }
         let end = end + 1 + segment.len();
         if let Some((_, child)) = self.literals.iter().find(|(text, _)| **text == *segment) {
-            child.walk(path, end, depth + 1, best);
+            child.walk(host, path, end, depth + 1, best);
         }
         if let Some(child) = &self.parameter {
-            child.walk(path, end, depth + 1, best);
+            child.walk(host, path, end, depth + 1, best);
         }
     }
 
-    fn allowed_methods(&self) -> Option<HeaderValue> {
-        let mut names: Vec<_> = self.entries.iter().flat_map(|entry| &entry.methods).map(Method::as_str).collect();
+    /// `Allow`, for methods that no entry takes.
+    fn allowed_methods(&self, host: &[u8]) -> Option<HeaderValue> {
+        let entries = self.entries.iter().filter(|entry| entry.takes_host(host));
+        let mut names: Vec<_> = entries.flat_map(|entry| &entry.methods).map(Method::as_str).collect();
         if names.contains(&"GET") {
             names.push("HEAD");
         }
@@ -137,7 +141,9 @@ fn conflict(a: &Entry, b: &Entry) -> bool {
     let pairs = || a.segments.iter().zip(&b.segments);
     let compatible = a.segments.len() == b.segments.len()
         && pairs().all(|(a, b)| a == b || *a == Segment::Parameter || *b == Segment::Parameter);
-    if !compatible {
+    let shared = a.hosts.iter().any(|host| b.hosts.contains(host));
+    // Beside one that names a host, one that takes any is the more general.
+    if !compatible || (!shared && !(a.hosts.is_empty() && b.hosts.is_empty())) {
         return false;
     }
     let narrower = |x: &Segment, y: &Segment| *x != Segment::Parameter && *y == Segment::Parameter;
@@ -160,7 +166,7 @@ mod tests {
     }
 
     fn find(table: &Table, method: &Method, path: &str) -> Option<String> {
-        match table.find(method, path) {
+        match table.find(method, None, path) {
             Found::Route(entry, end) => Some(format!("{} {}", entry.pattern, &path[end..])),
             Found::OtherMethods(allow) => Some(format!("allow {}", allow.unwrap().to_str().unwrap())),
             Found::Nothing => None,
@@ -187,6 +193,36 @@ mod tests {
         ] {
             assert_eq!(find(&table, &Method::GET, path).as_deref(), found, "{path}");
         }
+    }
+
+    #[test]
+    fn a_route_that_names_the_host_wins_among_equals() {
+        let route = |path: &str, hosts: &[&str], service: &str| {
+            let route = Route::new(path).hosts(hosts.iter().copied()).to(service).public();
+            Arc::new(Entry::compile(route.into(), &Defaults::for_tests()).unwrap())
+        };
+        let table = Table::new(vec![
+            route("/a", &[], "any"),
+            route("/a", &["one.example"], "one"),
+            route("/a", &["*.example"], "below"),
+            route("/a/b", &[], "deep"),
+            route("/only", &["one.example"], "only"),
+        ])
+        .unwrap();
+        for (host, path, service) in [
+            ("one.example:80", "/a", Some("one")),
+            ("two.example", "/a", Some("below")),
+            ("elsewhere", "/a", Some("any")),
+            ("one.example", "/a/b", Some("deep")),
+            ("one.example", "/only", Some("only")),
+            ("two.example", "/only", None),
+        ] {
+            let found = table.find(&Method::GET, Some(&HeaderValue::from_str(host).unwrap()), path);
+            let found = if let Found::Route(entry, _) = found { entry.service() } else { None };
+            assert_eq!(found, service, "{host} {path}");
+        }
+        let twice = vec![route("/a", &["a.example", "b.example"], "x"), route("/a", &["B.example"], "y")];
+        assert_eq!(Table::new(twice).unwrap_err().field(), "routes[/a].path");
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Tunnels {
         }
     }
 
+    /// How many connections are open.
+    pub(super) fn open(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Takes the client's side out of the request, if it can become a WebSocket.
     pub(super) fn begin(&self, parts: &mut Parts) -> Result<Option<Upgrade>, ApiError> {
         if !is_websocket(parts) {

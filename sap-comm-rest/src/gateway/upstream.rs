@@ -1,34 +1,78 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
+use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
+use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
+use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, RetryBudget};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    UpstreamConfig,
+    pool::{Lease, Pool},
 };
-use sap_comm_core::{Endpoint, Resolver, config::ConfigError};
-use sap_comm_discovery::{Balancer, BalancerConfig, PickError, Picked};
-use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig};
+use crate::connector::Connector;
 
-use super::{UpstreamConfig, body::UploadBody};
-use crate::{connector::Connector, egress::Egress, tls::ClientTls};
-
-/// Connections to all upstreams.
-pub(super) type Pool = Client<Connector, UploadBody>;
-
-/// A service behind the gateway.
+/// A service behind the gateway: its breaker, endpoints, connections, and the share of the gateway that it may take.
 pub(super) struct Upstream {
     pub(super) breaker: CircuitBreaker,
+    pub(super) pool: Pool,
+    pub(super) config: UpstreamConfig,
+    service: Arc<str>,
     balancer: Balancer,
+    budget: RetryBudget,
+    slots: Arc<Semaphore>,
+}
+
+/// What a request holds of its upstream until its answer has ended.
+#[derive(Debug)]
+pub(super) struct InUse {
+    /// Counts the request at its endpoint.
+    pub(super) _picked: Picked,
+    /// `None` when the connection cannot be used again.
+    pub(super) lease: Option<Lease>,
+    pub(super) _slot: OwnedSemaphorePermit,
 }
 
 impl Upstream {
+    /// # Panics
+    /// Outside a tokio runtime.
     pub(super) fn new(
         service: &str,
         resolver: Arc<dyn Resolver>,
         breaker: CircuitBreakerConfig,
+        config: &UpstreamConfig,
+        connector: Connector,
     ) -> Result<Self, ConfigError> {
         let breaker =
             CircuitBreaker::from_config(service.to_owned(), breaker).map_err(|error| error.within("breaker"))?;
-        Ok(Self { breaker, balancer: Balancer::new(resolver, service, BalancerConfig::default()) })
+        let retry = &config.retry;
+        let budget = RetryBudget::new(retry.budget_share, retry.budget_per_second)
+            .map_err(|error| error.within("upstream.retry"))?;
+        Ok(Self {
+            service: service.into(),
+            breaker,
+            pool: Pool::new(config, connector),
+            balancer: Balancer::new(resolver, service, config.balancer.clone()),
+            budget,
+            slots: Arc::new(Semaphore::new(config.max_in_flight)),
+            config: config.clone(),
+        })
+    }
+
+    pub(super) fn service(&self) -> &Arc<str> {
+        &self.service
+    }
+
+    /// A slot of the upstream's share, so that one that hangs does not take up what the others need.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            ApiError::new(ErrorCode::OVERLOADED, "Too many requests to the service are open")
+                .retry_after(Duration::from_secs(1))
+        })
+    }
+
+    /// Requests in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.config.max_in_flight.saturating_sub(self.slots.available_permits())
     }
 
     /// An endpoint; the first request to a service waits until it is resolved.
@@ -36,7 +80,7 @@ impl Upstream {
         match self.balancer.pick() {
             Ok(picked) => Ok(picked),
             Err(_) => {
-                self.balancer.ready().await?;
+                Box::pin(self.balancer.ready()).await?;
                 self.balancer.pick()
             }
         }
@@ -53,6 +97,31 @@ impl Upstream {
         const DRAWS: usize = 8;
         (0..DRAWS).filter_map(|_| self.balancer.pick().ok()).find(|picked| picked.endpoint() != failed)
     }
+
+    /// Counts a first attempt, which earns a share of a retry.
+    pub(super) fn earn_retry(&self) {
+        if self.config.retry.max_retries > 0 {
+            self.budget.deposit();
+        }
+    }
+
+    /// Whether the budget has a retry left, which is then spent.
+    pub(super) fn spend_retry(&self) -> bool {
+        self.budget.try_withdraw()
+    }
+
+    pub(super) fn endpoints(&self) -> BalancerSnapshot {
+        self.balancer.snapshot()
+    }
+}
+
+impl InUse {
+    /// The answer has been read to its end.
+    pub(super) fn finish(self) {
+        if let Some(lease) = self.lease {
+            lease.give_back();
+        }
+    }
 }
 
 impl fmt::Debug for Upstream {
@@ -62,14 +131,4 @@ impl fmt::Debug for Upstream {
             .field("state", &self.breaker.state())
             .finish_non_exhaustive()
     }
-}
-
-pub(super) fn pool(config: &UpstreamConfig, tls: ClientTls, egress: Egress) -> Pool {
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(config.pool_idle_timeout)
-        .pool_max_idle_per_host(config.pool_idle_per_endpoint)
-        .http1_max_buf_size(64 * 1024)
-        .build(Connector::new(config.connect_timeout, config.pool_idle_timeout, tls, egress))
 }

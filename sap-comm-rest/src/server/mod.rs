@@ -31,6 +31,7 @@ pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
 pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
 pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};
+pub(crate) use listen::ConnectionHandler;
 pub use listen::{Server, ServerConfig, ServerError};
 pub use respond::{Created, NoContent, PageResponse, Streamed};
 pub use versioned::versioned;

@@ -34,3 +34,4 @@ mod support;
 mod tls;
 mod users;
 mod validation;
+mod workers;

@@ -8,36 +8,43 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use sap_comm_core::BoxError;
-use sap_comm_discovery::Picked;
 
-use crate::stall::Stall;
+use crate::{gateway::upstream::InUse, stall::Stall};
 
-/// A response body on its way to the client. Its request counts as in flight at the endpoint until it ends.
+/// A response body on its way to the client. Its request counts as in flight until it ends; read to its end, the
+/// connection it came on serves the next one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Download {
     body: Incoming,
     idle_timeout: Duration,
     stall: Stall,
-    _picked: Picked,
+    ended: bool,
+    /// `None` once it is over.
+    in_use: Option<InUse>,
 }
 
 impl Download {
-    pub(in crate::gateway) fn new(body: Incoming, idle_timeout: Duration, picked: Picked) -> Self {
-        Self { body, idle_timeout, stall: Stall::default(), _picked: picked }
+    pub(in crate::gateway) fn new(body: Incoming, idle_timeout: Duration, in_use: InUse) -> Self {
+        Self { body, idle_timeout, stall: Stall::default(), ended: false, in_use: Some(in_use) }
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stall.progressed();
-                // Trailers belong to the connection that they came on.
-                Poll::Ready(frame.into_data().ok().map(|data| Ok(Frame::data(data))))
+                // Trailers belong to the connection that they came on, and are its last.
+                let data = frame.into_data().ok();
+                self.ended = data.is_none();
+                Poll::Ready(data.map(|data| Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::warn!(%error, "the upstream broke off in the middle of its answer");
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
             Poll::Pending => {
                 ready!(self.stall.poll_over(self.idle_timeout, cx));
                 tracing::warn!("the upstream fell silent in the middle of its answer");
@@ -52,5 +59,14 @@ impl Download {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let whole = self.ended || self.body.is_end_stream();
+        if let Some(in_use) = self.in_use.take().filter(|_| whole) {
+            in_use.finish();
+        }
     }
 }

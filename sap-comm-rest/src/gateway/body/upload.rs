@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use sap_comm_core::{ApiError, ErrorCode};
+use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use tokio::time::Instant;
 
 use super::{Inbound, RequestBody};
@@ -24,7 +24,7 @@ pub(in crate::gateway) struct Upload(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    body: Mutex<Option<Inbound>>,
+    source: Mutex<Source>,
     hint: SizeHint,
     limit: u64,
     stall_timeout: Duration,
@@ -35,6 +35,24 @@ struct Shared {
     sent: AtomicBool,
     fault: OnceLock<UploadFault>,
 }
+
+/// The client's body, and what was taken from it, for as long as that may be sent again.
+#[derive(Debug)]
+struct Source {
+    body: Inbound,
+    ended: bool,
+    taken: u64,
+    kept: Vec<Bytes>,
+    /// How many bytes may be kept.
+    keep: u64,
+    /// Whether everything that was taken is kept.
+    whole: bool,
+    /// Which sending may take from it: the last.
+    sending: u32,
+}
+
+/// However small they are, so many pieces are kept at most.
+const MAX_PIECES: usize = 64;
 
 /// What a client did wrong with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,20 +72,24 @@ pub(in crate::gateway) struct UploadBody(Option<Sending>);
 #[derive(Debug)]
 struct Sending {
     shared: Arc<Shared>,
-    body: Option<Inbound>,
+    number: u32,
+    /// How many of the kept pieces were sent again.
+    again: usize,
     sent: u64,
     stall: Stall,
 }
 
 impl Upload {
-    /// `None` for a request without a body.
-    pub(in crate::gateway) fn new(body: RequestBody, limit: u64, stall_timeout: Duration) -> Option<Self> {
+    /// `None` for a request without a body. Up to `keep` bytes of it can be sent again.
+    pub(in crate::gateway) fn new(body: RequestBody, limit: u64, keep: u64, stall_timeout: Duration) -> Option<Self> {
         if body.is_empty() {
             return None;
         }
+        let hint = body.0.size_hint();
+        let source = Source { body: body.0, ended: false, taken: 0, kept: Vec::new(), keep, whole: true, sending: 0 };
         Some(Self(Arc::new(Shared {
-            hint: body.0.size_hint(),
-            body: Mutex::new(Some(body.0)),
+            hint,
+            source: Mutex::new(source),
             limit,
             stall_timeout,
             begun: Instant::now(),
@@ -82,9 +104,15 @@ impl Upload {
         if self.0.hint.lower() > self.0.limit { Err(UploadFault::TooLarge(self.0.limit)) } else { Ok(()) }
     }
 
+    /// The body from its beginning. An earlier one gives out nothing more.
     pub(in crate::gateway) fn body(&self) -> UploadBody {
+        let mut source = self.0.source.lock();
+        source.sending += 1;
+        let number = source.sending;
+        drop(source);
+        self.0.sent.store(false, Ordering::Relaxed);
         let shared = Arc::clone(&self.0);
-        UploadBody(Some(Sending { shared, body: None, sent: 0, stall: Stall::default() }))
+        UploadBody(Some(Sending { shared, number, again: 0, sent: 0, stall: Stall::default() }))
     }
 
     /// Whether its length is open, so that it needs chunks.
@@ -92,9 +120,9 @@ impl Upload {
         self.0.hint.exact().is_none()
     }
 
-    /// Whether nothing was taken from it yet.
+    /// Whether it can be sent from its beginning.
     pub(in crate::gateway) fn is_whole(&self) -> bool {
-        self.0.body.lock().is_some()
+        self.0.source.lock().whole
     }
 
     /// Whether nothing of it is left to be sent.
@@ -119,15 +147,20 @@ impl UploadBody {
 
 impl Sending {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
-        if self.body.is_none() {
-            self.body = self.shared.body.lock().take();
-        }
-        let Some(body) = &mut self.body else { return self.fail(UploadFault::Broken) };
-        match body.poll_data(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+        let taken = {
+            let mut source = self.shared.source.lock();
+            if source.sending != self.number || !(source.whole || self.sent == source.taken) {
+                return Poll::Ready(Some(Err(UploadFault::Broken)));
+            }
+            match source.kept.get(self.again).cloned() {
+                Some(data) => Poll::Ready(Some(Ok(data))),
+                None => source.poll_take(cx),
+            }
+        };
+        match taken {
+            Poll::Ready(Some(Ok(data))) => {
+                self.again += 1;
                 self.progressed();
-                // Trailers are left out: they could name what was checked in the headers.
-                let Ok(data) = frame.into_data() else { return Poll::Ready(None) };
                 self.sent = self.sent.saturating_add(data.len() as u64);
                 if self.sent > self.shared.limit {
                     return self.fail(UploadFault::TooLarge(self.shared.limit));
@@ -159,10 +192,44 @@ impl Sending {
         self.shared.progress.store(elapsed, Ordering::Relaxed);
     }
 
+    fn left(&self) -> SizeHint {
+        match self.shared.hint.exact() {
+            Some(length) => SizeHint::with_exact(length.saturating_sub(self.sent)),
+            None => SizeHint::default(),
+        }
+    }
+
     fn fail(&self, fault: UploadFault) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         // The first fault is the cause of later ones.
         let fault = *self.shared.fault.get_or_init(|| fault);
         Poll::Ready(Some(Err(fault)))
+    }
+}
+
+impl Source {
+    /// The next piece of the client's body.
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let taken = match ready!(self.body.poll_data(cx)) {
+            // Trailers are left out: they could name what was checked in the headers.
+            Some(Ok(frame)) => frame.into_data().ok().map(Ok),
+            other => other.map(|failed| failed.map(|_| Bytes::new())),
+        };
+        match &taken {
+            Some(Ok(data)) => {
+                self.taken = self.taken.saturating_add(data.len() as u64);
+                if self.whole && self.taken <= self.keep && self.kept.len() < MAX_PIECES {
+                    self.kept.push(data.clone());
+                } else {
+                    self.whole = false;
+                    self.kept = Vec::new();
+                }
+            }
+            _ => self.ended = true,
+        }
+        Poll::Ready(taken)
     }
 }
 
@@ -183,7 +250,7 @@ impl Body for UploadBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Some(sending) => sending.body.as_ref().map_or(sending.shared.hint, Inbound::size_hint),
+            Some(sending) => sending.left(),
             None => SizeHint::with_exact(0),
         }
     }

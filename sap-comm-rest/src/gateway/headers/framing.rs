@@ -28,13 +28,15 @@ pub(in crate::gateway) fn host(
     if hosts.next().is_some() {
         return Err(malformed("The request has more than one Host"));
     }
-    let named_authority = match named {
-        Some(value) => Some(authority(value.as_bytes()).ok_or_else(|| malformed("The Host is not a host"))?),
-        None => None,
-    };
-    match (uri.authority(), named_authority) {
+    if let Some(value) = named
+        && !is_plain(value.as_bytes())
+        && authority(value.as_bytes()).is_none()
+    {
+        return Err(malformed("The Host is not a host"));
+    }
+    match (uri.authority(), named) {
         (Some(target), _) if target.as_str().contains('@') => Err(malformed("The target holds credentials")),
-        (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named.as_str()) => {
+        (Some(target), Some(named)) if !target.as_str().as_bytes().eq_ignore_ascii_case(named.as_bytes()) => {
             Err(malformed("The target and the Host differ"))
         }
         (Some(target), None) if version == Version::HTTP_2 => Ok(HeaderValue::from_str(target.as_str()).ok()),
@@ -42,6 +44,15 @@ pub(in crate::gateway) fn host(
         (_, None) => Err(malformed("The request has no Host")),
         (_, Some(_)) => Ok(named.cloned()),
     }
+}
+
+/// A name or an IPv4 address with or without a port, as nearly every request has it.
+fn is_plain(host: &[u8]) -> bool {
+    let mut parts = host.splitn(2, |byte| *byte == b':');
+    let name = parts.next().unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let port = parts.next().is_none_or(|port| (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit));
+    !name.is_empty() && name.iter().all(is_name) && port
 }
 
 fn authority(text: &[u8]) -> Option<Authority> {

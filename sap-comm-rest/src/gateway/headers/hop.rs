@@ -1,20 +1,25 @@
 use http::{HeaderMap, HeaderName, header};
 
+use super::remove_if;
+
 /// What belongs to one connection (RFC 9110, 7.6.1), and `Expect`, which the gateway answers itself.
-const HOP_BY_HOP: [HeaderName; 12] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    header::TRAILER,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::EXPECT,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authentication-info"),
-    HeaderName::from_static("http2-settings"),
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "trailer"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "expect"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authentication-info"
+            | "http2-settings"
+    )
+}
 
 /// What a `Connection` header cannot take out: services decide by it.
 const END_TO_END: [HeaderName; 8] = [
@@ -35,9 +40,7 @@ pub(in crate::gateway) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove_if(headers, is_hop_by_hop);
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {

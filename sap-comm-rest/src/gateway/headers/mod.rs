@@ -4,6 +4,16 @@ mod forged;
 mod framing;
 mod hop;
 
+use http::{HeaderMap, HeaderName};
+
 pub(super) use forged::strip_forged;
 pub(super) use framing::{check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
+
+/// Takes out the headers whose name fits. One walk finds them: most messages have none.
+fn remove_if(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| fits(name.as_str())).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}

@@ -12,16 +12,36 @@ use governor::{
 use sap_comm_core::{Principal, config::ConfigError};
 use tokio::time::Instant;
 
+mod limit;
 mod quota;
+#[cfg(feature = "redis")]
+mod redis;
+mod shared;
 
+pub(super) use limit::{Denied, RateLimit};
 pub use quota::{Quota, RateLimitConfig};
+#[cfg(feature = "redis")]
+pub(super) use redis::Counter;
+pub use shared::{SharedLimits, WhenAway};
+
+/// Nothing counts for several gateways without the feature `redis`.
+#[cfg(not(feature = "redis"))]
+#[derive(Debug)]
+pub(super) enum Counter {}
+
+#[cfg(not(feature = "redis"))]
+impl Counter {
+    pub(super) fn new(_: &SharedLimits) -> Result<Self, ConfigError> {
+        Err(ConfigError::new("shared_limits", "needs the feature `redis` of sap-comm-rest"))
+    }
+}
 
 /// Counts requests by caller, in bounded memory.
 ///
 /// Callers are told apart by a keyed hash of 64 bits. Past the bound, callers share a fixed number of buckets by hash
 /// until enough of the others have been idle.
 #[derive(Debug)]
-pub(super) struct Limiter {
+struct Limiter {
     quota: Quota,
     inner: RateLimiter<u64, DashMapStateStore<u64>, TokioClock, StateInformationMiddleware>,
     hasher: RandomState,
@@ -59,7 +79,7 @@ const SWEEP_EVERY: u32 = 4_096;
 const SHARED_BUCKETS: u64 = 4_096;
 
 impl Limiter {
-    pub(super) fn new(field: &str, quota: Quota, max_callers: usize) -> Result<Self, ConfigError> {
+    fn new(field: &str, quota: Quota, max_callers: usize) -> Result<Self, ConfigError> {
         let limits = quota.validate(field)?;
         let clock = TokioClock { start: Instant::now() };
         Ok(Self {
@@ -72,7 +92,16 @@ impl Limiter {
         })
     }
 
-    pub(super) fn check(&self, caller: Caller<'_>) -> Result<Allowance, Exhausted> {
+    #[cfg(feature = "redis")]
+    fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    fn counts_like(&self, other: &Self) -> bool {
+        self.quota == other.quota && self.max_callers == other.max_callers
+    }
+
+    fn check(&self, caller: Caller<'_>) -> Result<Allowance, Exhausted> {
         if self.since_sweep.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep();
         }

@@ -1,10 +1,5 @@
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use sap_comm_core::BoxError;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -12,24 +7,56 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower_service::Service;
 
-use super::{Server, ServerError, linger::Lingering, link::Link};
+use super::{
+    Server, ServerConfig, ServerError, Sockets, handler::ConnectionHandler, linger::Lingering, link::Link, workers,
+};
+use crate::tls::ServerTls;
 
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn run<S, B>(server: Server, service: S, shutdown: CancellationToken) -> Result<(), ServerError>
+/// What all listeners of a server share.
+#[derive(Debug, Clone)]
+pub(super) struct Listening {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) permits: Arc<Semaphore>,
+    tls: Option<ServerTls>,
+    address: SocketAddr,
+}
+
+pub(super) async fn run<M, H>(server: Server, make: M, shutdown: CancellationToken) -> Result<(), ServerError>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    M: Fn(SocketAddr) -> H + Clone + Send + 'static,
+    H: ConnectionHandler,
 {
-    let Server { listener, address, config, tls } = server;
-    tracing::info!(%address, tls = tls.is_some(), "listening");
-    let config = Arc::new(config);
+    let Server { sockets, address, config, tls } = server;
+    tracing::info!(%address, tls = tls.is_some(), workers = config.workers, "listening");
     let permits = Arc::new(Semaphore::new(config.max_connections));
+    let listening = Listening { config: Arc::new(config), permits, tls, address };
+    let cut = match sockets {
+        Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await,
+        Sockets::Workers(listeners) => workers::run(listeners, &listening, make, &shutdown).await?,
+    };
+    if cut > 0 {
+        return Err(ServerError::Cut { address: address.to_string(), connections: cut });
+    }
+    tracing::info!(%address, "drained");
+    Ok(())
+}
+
+/// Serves the connections of one listener until they have drained; says how many had to be cut.
+pub(super) async fn accept_all<M, H>(
+    listener: TcpListener,
+    listening: &Listening,
+    make: M,
+    shutdown: &CancellationToken,
+) -> usize
+where
+    M: Fn(SocketAddr) -> H,
+    H: ConnectionHandler,
+{
+    let Listening { config, permits, tls, address } = listening;
     let lingering = Lingering::default();
     let mut connections = JoinSet::new();
     loop {
@@ -38,36 +65,32 @@ where
             () = shutdown.cancelled() => break,
             // Nothing but a panic can fail here, and hyper's task reports that itself.
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let link = Link {
             peer,
             permit,
             tls: tls.clone(),
-            config: Arc::clone(&config),
+            config: Arc::clone(config),
             lingering: lingering.clone(),
             shutdown: shutdown.clone(),
         };
-        connections.spawn(link.serve(stream, service.clone()));
+        connections.spawn(link.serve(stream, make(peer)));
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(config.drain_timeout, all_ended).await.is_ok() {
-        tracing::info!(%address, "drained");
-        return Ok(());
+        return 0;
     }
     // Those that only read on have answered, and may go.
     let cut = connections.len().saturating_sub(lingering.connections());
     connections.shutdown().await;
-    if cut == 0 {
-        tracing::info!(%address, "drained");
-        return Ok(());
-    }
-    Err(ServerError::Cut { address: address.to_string(), connections: cut })
+    tracing::debug!(%address, cut, "the drain ran out of time");
+    cut
 }
 
-type Accepted = (tokio::net::TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Accepted> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;

@@ -13,6 +13,9 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ServerConfig {
+    /// Threads that serve, each with a runtime and a listener of its own, among which the kernel spreads connections;
+    /// 0 serves on the caller's runtime. Default 0; at an edge, as many as there are cores.
+    pub workers: usize,
     /// Connections at once; further ones wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
     /// From the first byte of a request to the end of its headers, and for the first byte of a connection. Default 10 s.
@@ -49,6 +52,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            workers: 0,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(60),
@@ -73,6 +77,8 @@ impl ServerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let within = (1..=1_000_000).contains(&self.max_connections);
         check(within, "max_connections", self.max_connections, "must lie within 1..=1000000")?;
+        let most = self.max_connections.min(1_024);
+        check(self.workers <= most, "workers", self.workers, "must be at most 1024, and at most max_connections")?;
         check_duration("header_timeout", self.header_timeout)?;
         check_duration("keep_alive_idle", self.keep_alive_idle)?;
         check_duration("write_timeout", self.write_timeout)?;

@@ -7,9 +7,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body as AxumBody, extract::ConnectInfo};
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, header};
+use axum::body::Body as AxumBody;
+use http::{Request, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
@@ -21,27 +20,25 @@ use pin_project_lite::pin_project;
 use sap_comm_core::BoxError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use tower_service::Service;
 
 use super::{
     ServerConfig,
     activity::{Activity, InFlight, Phase},
     admission::admit,
     framing::Framing,
+    handler::ConnectionHandler,
     link::Link,
     stream::{Stream, Watch},
 };
 use crate::tls::{ServerTls, TlsConnection, Transport};
 
 /// Serves one connection until it ends, is over a limit, or has drained.
-pub(super) async fn serve<S, B>(transport: Transport, tls: Option<TlsConnection>, service: S, link: Link)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+pub(super) async fn serve<H: ConnectionHandler>(
+    transport: Transport,
+    tls: Option<TlsConnection>,
+    handler: H,
+    link: Link,
+) {
     let Link { peer, permit, config, lingering, shutdown, tls: server_tls } = link;
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
@@ -54,7 +51,7 @@ where
     let goodbye = config.linger;
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let in_flight = watched.begin(request.version() == Version::HTTP_2);
-        let service = service.clone();
+        let handler = handler.clone();
         let activity = Arc::clone(&watched);
         let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let (tls, hsts) = (tls.clone(), hsts.clone());
@@ -62,13 +59,12 @@ where
         async move {
             let mut response = match admitted {
                 Ok(()) => {
-                    request.extensions_mut().insert(ConnectInfo(peer));
                     if let Some(tls) = tls {
                         request.extensions_mut().insert(tls);
                     }
-                    service.oneshot(request).await?.map(Either::Left)
+                    handler.handle(request).await.map(Either::Left)
                 }
-                Err(refusal) => refusal.map(Either::<B, AxumBody>::Right),
+                Err(refusal) => refusal.map(Either::<H::Body, AxumBody>::Right),
             };
             if let Some(hsts) = hsts {
                 response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(hsts);

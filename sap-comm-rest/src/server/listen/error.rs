@@ -23,6 +23,12 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// A worker thread cannot serve.
+    #[error("a worker cannot serve: {source}")]
+    Worker {
+        /// What went wrong.
+        source: io::Error,
+    },
     /// Requests did not end within the drain timeout.
     #[error("{connections} connections to {address} were cut: their requests did not end in time")]
     Cut {
@@ -34,6 +40,10 @@ pub enum ServerError {
 }
 
 impl ServerError {
+    pub(super) fn worker(source: io::Error) -> Self {
+        Self::Worker { source }
+    }
+
     pub(super) fn bind(address: String, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::AddressInUse { address },

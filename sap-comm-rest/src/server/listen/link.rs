@@ -1,16 +1,13 @@
-use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::Body;
-use hyper::body::Incoming;
-use sap_comm_core::{ApiError, BoxError, ErrorCode};
+use http::StatusCode;
+use sap_comm_core::{ApiError, ErrorCode};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
-use tower_service::Service;
 
 use super::{
     ServerConfig, connection,
+    handler::ConnectionHandler,
     linger::{Linger, Lingering},
     rejected,
 };
@@ -29,20 +26,14 @@ pub(super) struct Link {
 
 impl Link {
     /// Serves it, over TLS where the server has certificates.
-    pub(super) async fn serve<S, B>(self, stream: TcpStream, service: S)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub(super) async fn serve<H: ConnectionHandler>(self, stream: TcpStream, handler: H) {
         let peer = self.peer;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "the connection was gone before it was served");
             return;
         }
         let Some(tls) = self.tls.clone() else {
-            return connection::serve(Transport::Plain(stream), None, service, self).await;
+            return connection::serve(Transport::Plain(stream), None, handler, self).await;
         };
         let shaken = tokio::select! {
             shaken = tls.handshake(stream) => shaken,
@@ -51,7 +42,7 @@ impl Link {
         };
         match shaken {
             Ok(Handshaken { transport, connection }) => {
-                connection::serve(transport, Some(connection), service, self).await;
+                connection::serve(transport, Some(connection), handler, self).await;
             }
             Err(HandshakeFailed::PlainHttp(stream)) => self.answer_plain(stream).await,
             Err(HandshakeFailed::Broken(reason)) => tracing::debug!(%peer, reason, "no TLS connection"),

@@ -3,23 +3,30 @@
 mod accept;
 mod activity;
 mod admission;
+mod bind;
 mod config;
 mod connection;
 mod error;
 mod framing;
+mod handler;
 mod linger;
 mod link;
 mod rejected;
 mod stream;
+mod workers;
 
-use std::{convert::Infallible, fmt::Display, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    fmt::Display,
+    net::{SocketAddr, TcpListener as StdListener},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use sap_comm_core::BoxError;
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -27,6 +34,9 @@ use crate::tls::ServerTls;
 
 pub use config::ServerConfig;
 pub use error::ServerError;
+pub(crate) use handler::ConnectionHandler;
+
+use handler::WithPeer;
 
 /// A bound listener that serves HTTP/1.1 and HTTP/2 within [`ServerConfig`]'s limits.
 ///
@@ -45,10 +55,19 @@ pub use error::ServerError;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    sockets: Sockets,
     address: SocketAddr,
     config: ServerConfig,
     tls: Option<ServerTls>,
+}
+
+/// Who accepts.
+#[derive(Debug)]
+enum Sockets {
+    /// The caller's runtime.
+    Here(TcpListener),
+    /// A thread for each.
+    Workers(Vec<StdListener>),
 }
 
 impl Server {
@@ -60,9 +79,15 @@ impl Server {
         config.validate()?;
         let tls = config.tls.clone().map(ServerTls::load).transpose().map_err(|error| error.within("tls"))?;
         let name = address.to_string();
-        let listener = TcpListener::bind(address).await.map_err(|error| ServerError::bind(name.clone(), error))?;
-        let address = listener.local_addr().map_err(|error| ServerError::bind(name, error))?;
-        Ok(Self { listener, address, config, tls })
+        let fail = |error| ServerError::bind(name.clone(), error);
+        if config.workers > 0 {
+            let addresses: Vec<_> = lookup_host(address).await.map_err(fail)?.collect();
+            let (listeners, address) = bind::shared(&addresses, config.workers).await.map_err(fail)?;
+            return Ok(Self { sockets: Sockets::Workers(listeners), address, config, tls });
+        }
+        let listener = TcpListener::bind(address).await.map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        Ok(Self { sockets: Sockets::Here(listener), address, config, tls })
     }
 
     /// Serves over this TLS, in place of the configuration's own, so that it can be shared.
@@ -85,7 +110,8 @@ impl Server {
 
     /// Serves until `shutdown`, then stops accepting, lets open requests end, and cuts what the drain timeout leaves.
     ///
-    /// Handlers find the peer's address as `axum::extract::ConnectInfo<SocketAddr>`. Dropping the future cuts every
+    /// With [`workers`](ServerConfig::workers) the service is cloned into each thread, and what it spawns there ends when
+    /// the thread has drained. Handlers find the peer's address as `axum::extract::ConnectInfo<SocketAddr>`. Dropping the future cuts every
     /// connection at once.
     ///
     /// # Errors
@@ -97,6 +123,16 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        accept::run(self, service, shutdown).await
+        let with_peer = move |peer| WithPeer { service: service.clone(), peer };
+        accept::run(self, with_peer, shutdown).await
+    }
+
+    /// Serves with a handler for each connection, made from its peer's address.
+    pub(crate) async fn serve_each<M, H>(self, make: M, shutdown: CancellationToken) -> Result<(), ServerError>
+    where
+        M: Fn(SocketAddr) -> H + Clone + Send + 'static,
+        H: ConnectionHandler,
+    {
+        accept::run(self, make, shutdown).await
     }
 }

@@ -1,4 +1,5 @@
-use sap_comm_rest::gateway::Route;
+use sap_comm_core::auth::{ApiKey, ApiKeySet};
+use sap_comm_rest::{gateway::Route, server::auth::Authenticator};
 
 use super::support::{Running, bearer, bearer_for, echo, send, serve, to_service, upstream, verifier};
 
@@ -92,4 +93,32 @@ async fn the_services_verify_the_token_themselves() {
     let answer = send(&gateway, "GET", "/users", &headers, "").await;
     assert_eq!(answer.sent("authorization").as_deref(), Some(token.as_str()));
     assert_eq!(answer.sent("x-principal"), None);
+}
+
+#[tokio::test]
+async fn services_get_in_by_their_keys_and_scopes_until_they_are_revoked() {
+    let upstream = upstream(echo()).await;
+    let (reader, other) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+    let keys = ApiKeySet::new([reader.record("reports", ["users:read"]), other.record("mailer", ["mail:send"])]);
+    let authenticator = Authenticator::builder().jwt(verifier()).api_keys(keys.clone()).build().unwrap();
+    let gateway = to_service(&upstream)
+        .authenticator(authenticator)
+        .route(Route::new("/scoped").to("test").authenticated().scopes(["users:read"]));
+    let gateway = serve(gateway.build().unwrap()).await;
+    let ask = async |values: &[&str]| {
+        let headers: Vec<_> = values.iter().map(|value| ("X-Api-Key", *value)).collect();
+        let answer = send(&gateway, "GET", "/scoped", &headers, "").await;
+        assert!(
+            !values.iter().any(|value| String::from_utf8_lossy(&answer.body).contains(value)) || answer.status == 200
+        );
+        answer.status
+    };
+    let (reader, other) = (reader.expose(), other.expose());
+    assert_eq!(ask(&[reader.expose()]).await, 200);
+    assert_eq!(ask(&[other.expose()]).await, 403, "its scope is another");
+    assert_eq!(ask(&[]).await, 401);
+    assert_eq!(ask(&[&format!("{}x", reader.expose())]).await, 401);
+    assert_eq!(ask(&[reader.expose(), other.expose()]).await, 400, "one of them could be looked at by somebody else");
+    keys.replace([]);
+    assert_eq!(ask(&[reader.expose()]).await, 401, "revoked");
 }

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
 use sap_comm_core::StaticResolver;
-use sap_comm_rest::gateway::{Gateway, GatewayBuilder, GatewayConfig, Quota, RateLimitConfig, Route};
+use sap_comm_rest::{
+    gateway::{Gateway, GatewayBuilder, GatewayConfig, Quota, RateLimitConfig, Route, Scheme},
+    server::{Server, ServerConfig},
+};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::support::{echo, get, resolver, serve, upstream, verifier};
 
@@ -32,9 +36,16 @@ async fn what_cannot_be_served_is_refused_and_named() {
             "rate_limit.max_callers",
             begun().route(public()).rate_limit(RateLimitConfig { max_callers: 0, ..RateLimitConfig::default() }),
         ),
+        ("trusted_proxies", begun().route(public()).trusted_proxies(["0.0.0.0/0"])),
         ("trusted_proxies", begun().route(public()).trusted_proxies(["anywhere"])),
         ("api_key", begun().route(public()).api_key("a\nb".to_owned().into())),
         ("max_body", config(&|config| config.max_body = 0)),
+        ("max_body", config(&|config| config.max_body = u64::MAX)),
+        ("log.sample", config(&|config| config.log.sample = 1.5)),
+        ("upstream.max_in_flight", config(&|config| config.upstream.max_in_flight = usize::MAX)),
+        ("upstream.retry.max_retries", config(&|config| config.upstream.retry.max_retries = 100)),
+        ("upstream.retry.max_replay", config(&|config| config.upstream.retry.max_replay = 1 << 40)),
+        ("upstream.retry.budget_share", config(&|config| config.upstream.retry.budget_share = 2.0)),
         ("max_tunnels", config(&|config| config.max_tunnels = usize::MAX)),
         ("upstream.timeout", config(&|config| config.upstream.timeout = std::time::Duration::ZERO)),
         ("breaker.failure_rate", config(&|config| config.breaker.failure_rate = Some(2.0))),
@@ -78,4 +89,29 @@ fn an_unknown_key_is_an_error() {
         let error = serde_json::from_str::<GatewayConfig>(text).unwrap_err().to_string();
         assert!(error.contains("unknown field"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn credentials_in_clear_text_from_other_machines_are_refused() {
+    let gateway = |change: &dyn Fn(GatewayBuilder) -> GatewayBuilder| {
+        let route = Route::new("/a").to("test").authenticated();
+        change(begun().authenticator(verifier()).route(route)).build().unwrap()
+    };
+    let ended = CancellationToken::new();
+    ended.cancel();
+    let serve_at = async |address: &str, gateway: Gateway| {
+        let server = Server::bind(address, ServerConfig::default()).await.unwrap();
+        gateway.serve(server, ended.clone()).await
+    };
+    let error = serve_at("0.0.0.0:0", gateway(&|builder| builder)).await.unwrap_err().to_string();
+    assert!(error.contains("`scheme` = http") && error.contains("/a"), "{error}");
+    for (address, change) in [
+        ("127.0.0.1:0", (&|builder: GatewayBuilder| builder) as &dyn Fn(GatewayBuilder) -> GatewayBuilder),
+        ("0.0.0.0:0", &|builder| builder.scheme(Scheme::Https)),
+        ("0.0.0.0:0", &|builder| builder.insecure_plain_http()),
+    ] {
+        serve_at(address, gateway(change)).await.unwrap();
+    }
+    let public = begun().route(Route::new("/a").to("test").public()).build().unwrap();
+    serve_at("0.0.0.0:0", public).await.unwrap();
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use sap_comm_rest::gateway::Route;
+use sap_comm_rest::gateway::{RequestLog, Route};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -64,6 +64,11 @@ async fn each_request_leaves_one_line_with_its_ids() {
     send(&gateway, "GET", "/users/7?secret=1", &headers, "").await;
     send(&gateway, "GET", "/nothing", &headers[..2], "").await;
 
+    // They are written by a task beside the requests.
+    let written = || lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).count();
+    while written() < 2 {
+        tokio::task::yield_now().await;
+    }
     let lines: Vec<_> =
         lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).cloned().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
@@ -85,4 +90,41 @@ async fn each_request_leaves_one_line_with_its_ids() {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
     assert!(lines[1].contains("status_code=404") && lines[1].contains("error.type=\"NOT_FOUND\""), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
+    let lines = Lines::default();
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let upstream = upstream(echo()).await;
+    let mut log = RequestLog::default();
+    log.sample = 0.25;
+    let gateway = to_service(&upstream)
+        .log(log)
+        .route(Route::new("/well").to("test").public())
+        .route(Route::new("/gone").to("nowhere").public())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    // The last 64 bits of a trace id say whether it is kept.
+    let ask = async |path: &str, low: &str| {
+        let parent = format!("00-00000000000000ff{low}-00f067aa0ba902b7-01");
+        send(&gateway, "GET", path, &[("traceparent", &parent)], "").await.status
+    };
+    assert_eq!(ask("/well", "3fffffffffffffff").await, 200);
+    assert_eq!(ask("/well", "4000000000000000").await, 200);
+    assert_eq!(ask("/well", "ffffffffffffffff").await, 200);
+    assert_eq!(ask("/gone", "ffffffffffffffff").await, 503);
+    assert_eq!(ask("/nothing", "ffffffffffffffff").await, 404);
+    let written = || -> Vec<String> {
+        let status = |line: &String| {
+            let at = line.split("status_code=").nth(1)?;
+            at.split(' ').next().map(str::to_owned)
+        };
+        lines.0.lock().unwrap().iter().filter_map(status).collect()
+    };
+    while written().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(written(), ["200", "503", "404"]);
 }

@@ -1,6 +1,7 @@
 //! The gateway in front of real listeners.
 
 mod access;
+mod admin;
 mod attacks;
 mod breaker;
 mod configuration;
@@ -10,11 +11,16 @@ mod early_answers;
 mod forwarding;
 mod http2;
 mod identity;
+mod isolation;
 mod limits;
 mod local;
 mod log;
+mod reload;
 mod responses;
+mod retry;
 mod routing;
+#[cfg(feature = "redis")]
+mod shared_limits;
 mod streaming;
 mod support;
 mod timeouts;

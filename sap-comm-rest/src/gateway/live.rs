@@ -1,0 +1,178 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use http::HeaderValue;
+use sap_comm_core::{Resolver, config::ConfigError};
+use sap_comm_resilience::CircuitBreakerConfig;
+
+use super::{
+    Access, GatewayConfig, Scheme, Target, UpstreamConfig,
+    client::TrustedProxies,
+    entry::{Defaults, Entry, Limit},
+    rate_limit::{Counter, RateLimit},
+    table::Table,
+    upstream::Upstream,
+};
+use crate::{connector::Connector, egress::Egress, server::auth::Authenticator, tls::ClientTls};
+
+/// What a gateway is given besides its configuration, for as long as it lives.
+pub(super) struct Parts {
+    pub(super) resolver: Option<Arc<dyn Resolver>>,
+    pub(super) authenticator: Option<Authenticator>,
+    pub(super) fallback: Option<Router>,
+    pub(super) api_key: Option<HeaderValue>,
+    pub(super) upstream_tls: Option<ClientTls>,
+}
+
+/// A configuration, ready to serve. A request is served by the one that stood when it came.
+pub(super) struct Live {
+    pub(super) config: GatewayConfig,
+    pub(super) table: Table,
+    pub(super) entries: Vec<Arc<Entry>>,
+    pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    pub(super) limiter: Option<Arc<RateLimit>>,
+    shared: Option<Arc<Counter>>,
+    connector: Connector,
+    pub(super) proxies: TrustedProxies,
+    pub(super) scheme: Scheme,
+    pub(super) body_stall: Duration,
+}
+
+impl Live {
+    /// Compiles a configuration. What `before` had and this one has unchanged is taken over: upstreams with their breaker,
+    /// endpoints and connections, limits with what they have counted.
+    pub(super) fn compile(config: GatewayConfig, parts: &Parts, before: Option<&Self>) -> Result<Self, ConfigError> {
+        config.validate()?;
+        if let Some(before) = before {
+            config.check_unchanged(&before.config)?;
+        }
+        let missing = |field: &str, reason: &str| Err(ConfigError::new(field, format_args!("is missing: {reason}")));
+        if config.routes.is_empty() {
+            return missing("routes", "a gateway without a route serves nothing");
+        }
+        let same_count = before.filter(|before| before.config.shared_limits == config.shared_limits);
+        let shared = match (same_count, &config.shared_limits) {
+            (Some(before), _) => before.shared.clone(),
+            (None, Some(limits)) => Some(Arc::new(Counter::new(limits)?)),
+            (None, None) => None,
+        };
+        let limiter = match config.rate_limit {
+            Some(limit) => match same_count.filter(|before| before.config.rate_limit == config.rate_limit) {
+                Some(before) => before.limiter.clone(),
+                None => {
+                    let (field, name) = ("rate_limit.quota", "gateway".to_owned());
+                    Some(Arc::new(RateLimit::new(field, name, limit.quota, limit.max_callers, shared.clone())?))
+                }
+            },
+            None => None,
+        };
+        let proxies = TrustedProxies::parse(&config.trusted_proxies, config.insecure_trust_any_proxy)?;
+        let mut entries = compile_entries(&config, shared.as_ref(), before)?;
+        if parts.authenticator.is_none() && entries.iter().any(|entry| entry.access == Access::Authenticated) {
+            return missing("authenticator", "a route demands authentication");
+        }
+        if parts.fallback.is_none() && entries.iter().any(|entry| entry.target == Target::Local) {
+            return missing("fallback", "a route leads to the gateway's own router");
+        }
+        let services: BTreeSet<_> = entries.iter().filter_map(|entry| entry.service().map(str::to_owned)).collect();
+        let known = before.filter(|before| before.config.upstream == config.upstream);
+        let connector = match known {
+            Some(before) => before.connector.clone(),
+            None => connector(&config.upstream, parts)?,
+        };
+        let mut upstreams = BTreeMap::new();
+        for service in services {
+            let Some(resolver) = &parts.resolver else {
+                return missing("resolver", "a route leads to a service");
+            };
+            let upstream = match known.and_then(|before| before.upstreams.get(&service)) {
+                Some(upstream) => Arc::clone(upstream),
+                None => {
+                    let (breaker, connector) = (config.breaker.clone(), connector.clone());
+                    Arc::new(Upstream::new(&service, Arc::clone(resolver), breaker, &config.upstream, connector)?)
+                }
+            };
+            upstreams.insert(service, upstream);
+        }
+        for entry in &mut entries {
+            entry.upstream = entry.service().and_then(|service| upstreams.get(service)).cloned();
+        }
+        let entries: Vec<_> = entries.into_iter().map(Arc::new).collect();
+        let table = Table::new(entries.clone())?;
+        // The last step, since it changes what is serving.
+        if before.is_some_and(|before| before.config.breaker != config.breaker) {
+            reload_breakers(&upstreams, &config.breaker)?;
+        }
+        let (scheme, body_stall) = (config.scheme, config.body_stall);
+        Ok(Self { config, table, entries, upstreams, limiter, shared, connector, proxies, scheme, body_stall })
+    }
+}
+
+impl Live {
+    /// Refuses to take credentials from other machines over plain HTTP at `address`.
+    pub(super) fn check_exposed(&self, address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
+        let secrets = self.entries.iter().find(|entry| entry.access == Access::Authenticated);
+        let private = address.ip().to_canonical().is_loopback() || tls || self.scheme == Scheme::Https;
+        match secrets {
+            Some(entry) if !private && !self.config.insecure_plain_http => Err(ConfigError::refused(
+                "scheme",
+                "http",
+                format_args!(
+                    "credentials of {} would come to {address} in clear text: put TLS in front and say `https`, or set \
+                     `insecure_plain_http`",
+                    entry.pattern
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn connector(config: &UpstreamConfig, parts: &Parts) -> Result<Connector, ConfigError> {
+    let configured = parts.resolver.as_ref().is_none_or(|resolver| resolver.is_configured());
+    let egress = Egress::new(&config.egress, configured).map_err(|error| error.within("upstream.egress"))?;
+    let tls = match &parts.upstream_tls {
+        Some(tls) => tls.clone(),
+        None => ClientTls::load(config.tls.clone()).map_err(|error| error.within("upstream.tls"))?,
+    };
+    Ok(Connector::new(config.connect_timeout, config.pool_idle_timeout, tls, egress))
+}
+
+fn reload_breakers(
+    upstreams: &BTreeMap<String, Arc<Upstream>>,
+    config: &CircuitBreakerConfig,
+) -> Result<(), ConfigError> {
+    for upstream in upstreams.values() {
+        upstream.breaker.reload(config.clone()).map_err(|error| error.within("breaker"))?;
+    }
+    Ok(())
+}
+
+fn compile_entries(
+    config: &GatewayConfig,
+    shared: Option<&Arc<Counter>>,
+    before: Option<&Live>,
+) -> Result<Vec<Entry>, ConfigError> {
+    let max_callers = config.rate_limit.unwrap_or_default().max_callers;
+    let defaults =
+        Defaults { timeout: config.upstream.timeout, max_body: config.max_body, max_callers, shared: shared.cloned() };
+    let routes = config.routes.iter().map(|route| {
+        let mut entry = Entry::compile(route.clone(), &defaults)?;
+        if let (Limit::Own(limiter), Some(before)) = (&entry.limit, before) {
+            let same = before.entries.iter().find_map(|old| match &old.limit {
+                Limit::Own(own) if old.is_at(&entry) && own.counts_like(limiter) => Some(Arc::clone(own)),
+                _ => None,
+            });
+            if let Some(same) = same {
+                entry.limit = Limit::Own(same);
+            }
+        }
+        Ok(entry)
+    });
+    routes.collect()
+}

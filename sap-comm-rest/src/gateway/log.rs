@@ -1,0 +1,90 @@
+//! The request log, written beside the requests.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sap_comm_core::config::ConfigError;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::record::Entry;
+use crate::options::check;
+
+/// The request log: one line for each request that is logged, as an event of `tracing`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RequestLog {
+    /// The share of requests that leave a line, 0 to 1, the same ones at every service that samples by trace. Default 1.
+    /// Requests that fail (5xx, refusals by a limit or a breaker, and those given up by their client) always do.
+    pub sample: f64,
+    /// Lines that may wait to be written; further ones are dropped and counted. Default 8,192.
+    pub max_waiting: usize,
+}
+
+impl Default for RequestLog {
+    fn default() -> Self {
+        Self { sample: 1.0, max_waiting: 8_192 }
+    }
+}
+
+impl RequestLog {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        check((0.0..=1.0).contains(&self.sample), "log.sample", self.sample, "must lie within 0..=1")?;
+        let within = (1..=1 << 20).contains(&self.max_waiting);
+        check(within, "log.max_waiting", self.max_waiting, "must lie within 1..=1048576")
+    }
+}
+
+/// Takes lines from requests, and has them written by a task of its own, which ends after the last.
+#[derive(Debug)]
+pub(super) struct Log {
+    lines: mpsc::Sender<Entry>,
+    dropped: Arc<AtomicU64>,
+    sample: f64,
+}
+
+/// Lines written between two looks at what else there is to do.
+const BATCH: usize = 64;
+
+impl Log {
+    /// # Panics
+    /// Outside a tokio runtime, whose task writes.
+    pub(super) fn new(config: RequestLog) -> Self {
+        let (lines, waiting) = mpsc::channel(config.max_waiting);
+        let dropped = Arc::new(AtomicU64::new(0));
+        tokio::spawn(write(waiting, Arc::clone(&dropped)));
+        Self { lines, dropped, sample: config.sample }
+    }
+
+    pub(super) fn sample(&self) -> f64 {
+        self.sample
+    }
+
+    pub(super) fn put(&self, entry: Entry) {
+        if self.lines.try_send(entry).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many lines could not wait.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+async fn write(mut waiting: mpsc::Receiver<Entry>, dropped: Arc<AtomicU64>) {
+    let mut reported = 0;
+    let mut lines = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut lines, BATCH).await > 0 {
+        lines.drain(..).for_each(|line| line.write());
+        let dropped = dropped.load(Ordering::Relaxed);
+        if dropped > reported {
+            tracing::warn!(lines = dropped - reported, "the request log could not keep up: lines were dropped");
+            reported = dropped;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Connections to the endpoints of one upstream, kept apart by worker.
+//!
+//! A pool of our own over hyper's connections: what a general client does for each request (a lock that all threads
+//! share, a task that waits for the connection to be free, boxed futures, a URI made and taken apart) costs more than
+//! the rest of the way.
+
+mod destination;
+mod lease;
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use hyper::client::conn::http1;
+use parking_lot::Mutex;
+use sap_comm_core::{BoxError, Endpoint};
+use tokio::{
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tower::ServiceExt;
+
+use super::{UpstreamConfig, body::UploadBody};
+use crate::{connector::Connector, worker};
+
+use destination::Destination;
+pub(super) use lease::Lease;
+
+/// A connection that takes one request at a time.
+type Sender = http1::SendRequest<UploadBody>;
+
+/// How many workers have a shard to themselves.
+const SHARDS: usize = 64;
+
+/// Connections to one upstream. They end with it, those in use with their request.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    sweep: AbortHandle,
+}
+
+struct Shared {
+    connector: Connector,
+    /// For each worker, what it knows of the endpoints; there are few of them.
+    shards: Box<[Mutex<Vec<Arc<Destination>>>]>,
+    idle_timeout: Duration,
+    max_idle: usize,
+}
+
+impl Pool {
+    /// # Panics
+    /// Outside a tokio runtime, whose task closes connections that are idle for too long.
+    pub(super) fn new(config: &UpstreamConfig, connector: Connector) -> Self {
+        let shared = Arc::new(Shared {
+            connector,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            idle_timeout: config.pool_idle_timeout,
+            max_idle: config.pool_idle_per_endpoint,
+        });
+        let sweep = tokio::spawn(sweep(Arc::downgrade(&shared), config.pool_idle_timeout)).abort_handle();
+        Self { shared, sweep }
+    }
+
+    /// A connection that is free, if there is one.
+    pub(super) fn reuse(&self, endpoint: &Endpoint) -> Result<Option<Lease>, http::Error> {
+        let destination = self.destination(endpoint)?;
+        let sender = destination.take(self.shared.idle_timeout);
+        Ok(sender.map(|sender| Lease::new(sender, destination, true)))
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, BoxError> {
+        let destination = self.destination(endpoint)?;
+        let io = self.shared.connector.clone().oneshot(destination.uri().clone()).await?;
+        let (sender, connection) = http1::Builder::new().max_buf_size(64 * 1024).handshake(io).await?;
+        // It ends with its sender, or with the upgraded connection that it becomes.
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to an upstream ended");
+            }
+        });
+        Ok(Lease::new(sender, destination, false))
+    }
+
+    fn destination(&self, endpoint: &Endpoint) -> Result<Arc<Destination>, http::Error> {
+        let shard = self.shared.shards.get(worker::number() % SHARDS);
+        let Some(shard) = shard else { return Destination::new(endpoint, self.shared.max_idle).map(Arc::new) };
+        let mut known = shard.lock();
+        if let Some(destination) = known.iter().find(|destination| destination.is_of(endpoint)) {
+            return Ok(Arc::clone(destination));
+        }
+        let destination = Arc::new(Destination::new(endpoint, self.shared.max_idle)?);
+        known.push(Arc::clone(&destination));
+        Ok(destination)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.sweep.abort();
+    }
+}
+
+/// Closes what was idle for too long, and forgets endpoints that nothing is kept for.
+async fn sweep(shared: Weak<Shared>, idle_timeout: Duration) {
+    let mut ticks = interval((idle_timeout / 2).max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        for shard in &shared.shards {
+            shard.lock().retain(|destination| destination.sweep(shared.idle_timeout));
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle_timeout", &self.shared.idle_timeout).finish_non_exhaustive()
+    }
+}

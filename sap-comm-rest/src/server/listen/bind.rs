@@ -1,0 +1,42 @@
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that the kernel holds ready for one listener.
+const BACKLOG: u32 = 1_024;
+
+/// Listens on `address` with `count` sockets, among which the kernel spreads connections.
+///
+/// Sockets that share a port would also share it with those of another process, so that the port is first taken by one
+/// that does not.
+pub(super) async fn shared(addresses: &[SocketAddr], count: usize) -> io::Result<(Vec<StdListener>, SocketAddr)> {
+    let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for &address in addresses {
+        match shared_at(address, count).await {
+            Ok(bound) => return Ok(bound),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn shared_at(mut address: SocketAddr, count: usize) -> io::Result<(Vec<StdListener>, SocketAddr)> {
+    if address.port() != 0 {
+        drop(TcpListener::bind(address).await?);
+    }
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        // The first finds a free port for all.
+        address = listener.local_addr()?;
+        listeners.push(listener.into_std()?);
+    }
+    Ok((listeners, address))
+}

@@ -1,0 +1,232 @@
+//! Routes replaced while requests are served.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode};
+use sap_comm_core::StaticResolver;
+use sap_comm_resilience::State;
+use sap_comm_rest::{
+    gateway::{Gateway, GatewayConfig, Quota, Route},
+    server::{Server, ServerConfig},
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Running, Wire, echo, get, resolver, serve, to_service, upstream, within};
+
+const EVERY: Duration = Duration::from_millis(5);
+
+fn config(routes: impl IntoIterator<Item = Route>) -> GatewayConfig {
+    let mut config = GatewayConfig::default();
+    config.rate_limit = None;
+    config.routes = routes.into_iter().map(Into::into).collect();
+    config
+}
+
+async fn named(name: &'static str) -> Running {
+    upstream(Router::new().fallback(async move || name)).await
+}
+
+/// A file of routes that tests rewrite.
+struct File {
+    _home: TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Self { _home: home, path }
+    }
+
+    fn write(&self, text: &str) {
+        // As editors and Kubernetes do it: nobody reads half of it.
+        let beside = self.path.with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, &self.path).unwrap();
+    }
+}
+
+fn route(path: &str, service: &str) -> String {
+    format!("[[routes]]\npath = \"{path}\"\naccess = \"public\"\ntarget = {{ service = \"{service}\" }}\n")
+}
+
+#[tokio::test]
+async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_key_and_line() {
+    let (one, two) = (named("one").await, named("two").await);
+    let file = File::new("routes.toml", &route("/a", "one"));
+    let gateway = Gateway::builder()
+        .resolver(resolver(&[("one", &[&one]), ("two", &[&two])]))
+        .route(Route::new("/fixed").to("one").public())
+        .routes_file(&file.path, EVERY)
+        .build()
+        .unwrap();
+    let mut status = gateway.routes_status().unwrap();
+    let edge = serve(gateway.clone()).await;
+    assert_eq!(get(&edge, "/a").await.body, b"one");
+    assert_eq!(get(&edge, "/b").await.status, 404);
+
+    file.write(&route("/b", "two"));
+    within(status.changed()).await.unwrap();
+    assert_eq!((status.borrow_and_update().generation, get(&edge, "/a").await.status), (1, 404));
+    assert_eq!(get(&edge, "/b").await.body, b"two");
+    assert_eq!(get(&edge, "/fixed").await.body, b"one", "routes of the program stay");
+
+    for (text, parts) in [
+        (format!("{}acess = 1\n", route("/c", "two")), &["acess", "line 5"][..]),
+        (format!("{}roles = [\"admin\"]\n", route("/c", "two")), &["routes[/c].roles", "line 5", "routes.toml"]),
+        (format!("{}{}", route("/c", "two"), route("/c", "one")), &["routes[/c].path", "line 6"]),
+        ("routes = 7\n".to_owned(), &["routes", "line 1"]),
+        ("[[".to_owned(), &["line 1"]),
+    ] {
+        file.write(&text);
+        within(status.changed()).await.unwrap();
+        let error = status.borrow_and_update().error.clone().unwrap();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        assert_eq!(get(&edge, "/b").await.body, b"two", "the routes before stay");
+    }
+    assert_eq!(status.borrow().generation, 1);
+
+    file.write(&route("/c", "one"));
+    within(status.changed()).await.unwrap();
+    assert_eq!((status.borrow().generation, status.borrow().error.clone()), (2, None));
+    assert_eq!(get(&edge, "/c").await.body, b"one");
+}
+
+#[tokio::test]
+async fn json_serves_as_well_and_a_file_that_goes_leaves_the_routes() {
+    let one = named("one").await;
+    let text = r#"{"routes": [{"path": "/a", "access": "public", "target": {"service": "test"}, "timeout": "3s"}]}"#;
+    let file = File::new("routes.json", text);
+    let gateway = to_service(&one).routes_file(&file.path, EVERY).build().unwrap();
+    let mut status = gateway.routes_status().unwrap();
+    let edge = serve(gateway.clone()).await;
+    assert_eq!(get(&edge, "/a").await.body, b"one");
+    std::fs::remove_file(&file.path).unwrap();
+    within(status.changed()).await.unwrap();
+    assert!(status.borrow_and_update().error.as_deref().is_some_and(|error| error.contains("routes.json")));
+    assert_eq!(get(&edge, "/a").await.body, b"one");
+    assert_eq!(gateway.reload(config([])).unwrap_err().field(), "routes", "the file rules");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_served_by_is_refused_at_the_start() {
+    let one = named("one").await;
+    for (name, text, part) in [
+        ("routes.toml", "[[routes]]\npath = \"/a\"\n", "None: line 2:"),
+        ("routes.yaml", "", "routes.yaml"),
+        ("routes.json", "{\"routes\": [\n]\n", "line 3"),
+    ] {
+        let file = File::new(name, text);
+        let error = to_service(&one).routes_file(&file.path, EVERY).build().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let error = to_service(&one).routes_file("nowhere/routes.toml", EVERY).build().unwrap_err();
+    assert!(error.to_string().contains("nowhere/routes.toml"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_ends_by_the_routes_it_came_under() {
+    let slow = Arc::new((tokio::sync::Semaphore::new(0), tokio::sync::Semaphore::new(0)));
+    let gate = Arc::clone(&slow);
+    let service = upstream(Router::new().fallback(async move || {
+        gate.0.add_permits(1);
+        gate.1.acquire().await.unwrap().forget();
+        "late"
+    }));
+    let (service, other) = (service.await, named("other").await);
+    let gateway = Gateway::builder()
+        .resolver(resolver(&[("slow", &[&service]), ("other", &[&other])]))
+        .config(config([Route::new("/slow").to("slow").public()]))
+        .build()
+        .unwrap();
+    let edge = serve(gateway.clone()).await;
+    let mut wire = Wire::open(&edge).await;
+    wire.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    within(slow.0.acquire()).await.unwrap().forget();
+    gateway.reload(config([Route::new("/other").to("other").public()])).unwrap();
+    assert_eq!(get(&edge, "/slow").await.status, 404);
+    slow.1.add_permits(1);
+    assert_eq!(wire.answer().await.body, b"late");
+}
+
+#[tokio::test]
+async fn what_stays_keeps_its_breaker_its_connections_and_its_counts() {
+    let broken = upstream(Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR)).await;
+    let routes = || {
+        [Route::new("/a").to("test").public(), Route::new("/few").to("test").public().rate_limit(Quota::per_hour(1))]
+    };
+    let mut first = config(routes());
+    first.breaker.minimum_throughput = 3;
+    let gateway = to_service(&broken).config(first.clone()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    for status in [500, 500] {
+        assert_eq!(get(&edge, "/a").await.status, status);
+    }
+    assert_eq!(get(&edge, "/few").await.status, 500);
+    assert_eq!(gateway.breakers()[0].state, State::Open);
+    let mut second = first.clone();
+    second.routes.push(Route::new("/more").to("test").public().into());
+    gateway.reload(second.clone()).unwrap();
+    assert_eq!(gateway.breakers()[0].state, State::Open);
+    assert_eq!(get(&edge, "/few").await.code(), "RATE_LIMITED");
+    let mut renamed = second;
+    renamed.service = "other".to_owned();
+    assert_eq!(gateway.reload(renamed).unwrap_err().field(), "service");
+}
+
+/// No request fails while routes, services and limits come and go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_routes_are_replaced_under_load() {
+    let (one, two) = (upstream(echo()).await, upstream(echo()).await);
+    let resolver: Arc<StaticResolver> = resolver(&[("one", &[&one]), ("two", &[&two])]);
+    let routes = |service: &str| config([Route::new("/api").to(service).public()]);
+    let gateway = Gateway::builder().resolver(resolver).config(routes("one")).build().unwrap();
+    let mut server = ServerConfig::default();
+    server.workers = 2;
+    let server = Server::bind("127.0.0.1:0", server).await.unwrap();
+    let address = server.local_addr();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(gateway.clone().serve(server, shutdown.clone()));
+    let edge = Arc::new(Running::spawn(address, async {}));
+    let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (edge, over, served) = (Arc::clone(&edge), Arc::clone(&over), Arc::clone(&served));
+            tokio::spawn(async move {
+                let mut wire = Wire::open(&edge).await;
+                while !over.load(Ordering::Relaxed) {
+                    wire.write("GET /api/v1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                    let answer = wire.answer().await;
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 0..200 {
+        let before = served.load(Ordering::Relaxed);
+        gateway.reload(routes(if round % 2 == 0 { "two" } else { "one" })).unwrap();
+        within(async {
+            while served.load(Ordering::Relaxed) < before + 4 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+}
