@@ -63,8 +63,8 @@ impl From<&String> for Name {
     }
 }
 
-impl From<&Name> for Name {
-    fn from(name: &Name) -> Self {
+impl From<&Self> for Name {
+    fn from(name: &Self) -> Self {
         name.clone()
     }
 }
@@ -199,7 +199,11 @@ mod tests {
     #[test]
     fn it_compares_and_hashes_as_its_text() {
         let (short, long) = (Name::from("b"), Name::from("a".repeat(SHORT + 1)));
-        assert!(short == "b" && "b" == short && short == "b".to_owned() && short != "b\0" && short != long);
+        assert_eq!(short, "b");
+        assert_eq!("b", short);
+        assert_eq!(short, String::from("b"));
+        assert_ne!(short, "b\0");
+        assert_ne!(short, long);
         assert_eq!(long, Name::from("a".repeat(SHORT + 1)));
         assert!(long < short && short > Name::default() && Name::default().is_empty());
         let names = HashSet::from([short, long]);

@@ -38,7 +38,7 @@ pub fn from_text<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, C
         Format::Toml => {
             let named = |path: String, error: &toml::de::Error| {
                 let line = error.span().map(|span| line_at(text, span.start));
-                failed(path, error.message(), line)
+                failed(&path, error.message(), line)
             };
             let deserializer = toml::Deserializer::parse(text).map_err(|error| named(ALL.to_owned(), &error))?;
             serde_path_to_error::deserialize(deserializer)
@@ -51,9 +51,9 @@ pub fn from_text<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, C
                 let message = inner.to_string();
                 // The line stands beside the message.
                 let message = message.split(" at line ").next().unwrap_or_default();
-                failed(error.path().to_string(), message, Some(inner.line()))
+                failed(&error.path().to_string(), message, Some(inner.line()))
             })?;
-            deserializer.end().map_err(|error| failed(ALL.to_owned(), "more follows the value", Some(error.line())))?;
+            deserializer.end().map_err(|error| failed(ALL, "more follows the value", Some(error.line())))?;
             Ok(value)
         }
     }
@@ -62,10 +62,10 @@ pub fn from_text<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, C
 /// What an error is about that names no key.
 const ALL: &str = ".";
 
-fn failed(path: String, message: &str, line: Option<usize>) -> ConfigError {
+fn failed(path: &str, message: &str, line: Option<usize>) -> ConfigError {
     match line {
-        Some(line) => ConfigError::new(&path, format_args!("line {line}: {message}")),
-        None => ConfigError::new(&path, message),
+        Some(line) => ConfigError::new(path, format_args!("line {line}: {message}")),
+        None => ConfigError::new(path, message),
     }
 }
 
