@@ -197,7 +197,7 @@ impl GatewayBuilder {
         let own = self.config.routes.clone();
         let mut config = self.config;
         config.routes.extend(file.routes()?);
-        let live = Live::compile(config, &parts, None).map_err(|error| file.names(error))?;
+        let live = Live::compile(config, &parts, None).map_err(|error| file.names(&error))?;
         let gateway = Gateway::new(Inner::new(live, parts, own));
         gateway.follow(file, every);
         Ok(gateway)

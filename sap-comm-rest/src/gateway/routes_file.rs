@@ -56,11 +56,11 @@ impl RoutesFile {
     pub(super) fn routes(&self) -> Result<Vec<RouteConfig>, ConfigError> {
         from_text::<Contents>(&self.text, self.format)
             .map(|contents| contents.routes)
-            .map_err(|error| self.names(error))
+            .map_err(|error| self.names(&error))
     }
 
     /// The same error, with the file and the line that it is about.
-    pub(super) fn names(&self, error: ConfigError) -> ConfigError {
+    pub(super) fn names(&self, error: &ConfigError) -> ConfigError {
         let line = line_of(&self.text, error.field()).filter(|_| !error.reason().contains("line "));
         let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
         let reason = format!("{line}{} (in {})", error.reason(), self.path.display());
@@ -91,11 +91,11 @@ fn line_of(text: &str, field: &str) -> Option<usize> {
     // Of routes at one path the last is the one in conflict.
     let at = lines.iter().rposition(|line| line.contains("path") && quoted.iter().any(|path| line.contains(path)))?;
     let begins = |line: &&str| line.trim_start().starts_with("[[") || line.contains('{');
-    let above = lines[..at].iter().rposition(|line| begins(&line)).unwrap_or(0);
+    let above = lines[..at].iter().rposition(begins).unwrap_or(0);
     let below =
         lines[at + 1..].iter().position(|line| line.trim_start().starts_with("[[")).map_or(lines.len(), |n| at + 1 + n);
     let names_key = |line: &&str| !key.is_empty() && line.trim_start().trim_start_matches('"').starts_with(key);
-    let found = lines[above..below].iter().position(|line| names_key(&line)).map(|n| above + n);
+    let found = lines[above..below].iter().position(names_key).map(|n| above + n);
     Some(found.unwrap_or(at) + 1)
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn follow(
 fn replace(file: &RoutesFile, gateway: &Arc<Inner>) -> Result<usize, ConfigError> {
     let routes = file.routes()?;
     let count = routes.len();
-    gateway.replace_routes(routes).map_err(|error| file.names(error))?;
+    gateway.replace_routes(routes).map_err(|error| file.names(&error))?;
     Ok(count)
 }
 

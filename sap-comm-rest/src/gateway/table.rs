@@ -143,7 +143,7 @@ fn conflict(a: &Entry, b: &Entry) -> bool {
         && pairs().all(|(a, b)| a == b || *a == Segment::Parameter || *b == Segment::Parameter);
     let shared = a.hosts.iter().any(|host| b.hosts.contains(host));
     // Beside one that names a host, one that takes any is the more general.
-    if !compatible || (!shared && !(a.hosts.is_empty() && b.hosts.is_empty())) {
+    if !compatible || !(shared || a.hosts.is_empty() && b.hosts.is_empty()) {
         return false;
     }
     let narrower = |x: &Segment, y: &Segment| *x != Segment::Parameter && *y == Segment::Parameter;
