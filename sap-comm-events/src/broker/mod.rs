@@ -1,5 +1,6 @@
 //! The connection to a broker.
 
+mod batch;
 mod config;
 mod connect_error;
 mod delays;

@@ -1,6 +1,7 @@
 //! The behaviours that every broker must show: each function below is one, run over each of them.
 
 mod batching;
+mod bulk;
 mod context;
 mod dead_letters;
 mod delays;
@@ -77,6 +78,8 @@ macro_rules! conformance {
     // Publishes at the same time are taken in the order that they were begun in.
     (@in_order $broker:path) => {
             conformance!(@each $broker:
+                bulk::a_batch_is_published_in_order_and_each_event_has_its_outcome,
+                bulk::what_cannot_be_published_stops_nothing_else_of_its_batch,
                 dead_letters::a_filtered_redrive_leaves_the_others_in_their_order,
                 failing::dead_letters_are_listed_and_redriven,
                 ordering::events_of_a_key_are_handled_one_at_a_time_in_order,
