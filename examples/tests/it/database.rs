@@ -41,5 +41,5 @@ async fn text_that_postgresql_cannot_hold_is_the_caller_s_fault() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--database", &database]);
     let http = Http::new(program.gateway().await);
     let login = json!({"email": "a\u{0}", "password": "x"});
-    http.post("/api/v1/auth/login", &login).refused(400, "INVALID_ARGUMENT").await.unwrap();
+    http.post("/api/v1/auth/login", &login).refused(422, "VALIDATION_FAILED").await.unwrap();
 }
