@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     error::Error,
-    io,
+    io, ptr,
 };
 
 use parking_lot::RwLock;
@@ -31,30 +31,43 @@ pub(crate) enum View<'a> {
 
 type Look = fn(&dyn Any) -> Option<View<'_>>;
 
+/// How to look into one wrapper type.
+struct Wrapper {
+    id: TypeId,
+    look: Look,
+}
+
+impl Wrapper {
+    const fn of<W: OwnError>() -> &'static Self {
+        const { &Self { id: TypeId::of::<W>(), look: |error| error.downcast_ref::<W>().map(OwnError::view) } }
+    }
+}
+
 /// Bounded by the number of error types in the program.
 static KNOWN: RwLock<Option<HashMap<TypeId, Look>>> = RwLock::new(None);
 
 thread_local! {
-    static LAST: Cell<TypeId> = const { Cell::new(TypeId::of::<()>()) };
+    static LAST: Cell<Option<&'static Wrapper>> = const { Cell::new(None) };
 }
 
-/// Makes `W` known; costs one comparison when it was noted last.
+/// Makes `W` known; costs one comparison of addresses when it was noted last.
+///
+/// Two types never share an address, since what is there differs. One type may have several, and is noted for each.
 #[inline]
 pub(crate) fn note<W: OwnError>() {
-    if LAST.get() != TypeId::of::<W>() {
-        learn::<W>();
+    let wrapper = Wrapper::of::<W>();
+    if !LAST.get().is_some_and(|last| ptr::eq(last, wrapper)) {
+        learn(wrapper);
     }
 }
 
 #[cold]
-fn learn<W: OwnError>() {
-    let id = TypeId::of::<W>();
-    let known = KNOWN.read().as_ref().is_some_and(|known| known.contains_key(&id));
+fn learn(wrapper: &'static Wrapper) {
+    let known = KNOWN.read().as_ref().is_some_and(|known| known.contains_key(&wrapper.id));
     if !known {
-        let look: Look = |error| error.downcast_ref::<W>().map(OwnError::view);
-        KNOWN.write().get_or_insert_default().insert(id, look);
+        KNOWN.write().get_or_insert_default().insert(wrapper.id, wrapper.look);
     }
-    LAST.set(id);
+    LAST.set(Some(wrapper));
 }
 
 /// The layers of an error from the outside in: wrappers of ours, then the call's own error.
