@@ -61,7 +61,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Opens when this share of the calls takes `duration` or longer.
+    /// Opens when this share of the calls takes `duration` or longer, counted from the breaker's leave: in a pipeline,
+    /// waits in what stands below the breaker count too.
     pub fn slow_calls(mut self, duration: Duration, rate: f64) -> Self {
         self.config.slow_call_duration = Some(duration);
         self.config.slow_call_rate = rate;

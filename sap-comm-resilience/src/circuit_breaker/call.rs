@@ -26,9 +26,10 @@ pin_project! {
     enum Step<'a, O, F> {
         Begin { engine: &'a Engine, op: Option<O> },
         Calling {
-            permit: Held<&'a Engine>,
+            // Dropped before the permit: whoever takes the slot next must not meet it.
             #[pin]
             call: F,
+            permit: Held<&'a Engine>,
         },
         Over,
     }

@@ -40,6 +40,13 @@ impl<H: Deref<Target = Engine>> Held<H> {
         Self { engine, pass, fate: Fate::ByHand }
     }
 
+    /// Held for a call that was not made yet: dropped before that, by a panic too, it counts for nothing.
+    #[inline]
+    pub(crate) fn unsent(mut self) -> Self {
+        self.fate = Fate::Waiting;
+        self
+    }
+
     /// Runs the caller's code. If it panics, the call counts as a failure. Once settled, it only runs it.
     #[inline]
     pub(crate) fn watch<R>(&mut self, run: impl FnOnce() -> R) -> R {

@@ -38,11 +38,11 @@ impl<V> ErrorRules<V> {
 }
 
 impl ErrorRules {
-    /// What the rules make of a result that was classified as `outcome`.
+    /// What the rules make of a result that was classified as `outcome`. One that panics says nothing.
     pub(crate) fn refine<E: 'static>(&self, outcome: Outcome, error: Option<&E>) -> Outcome {
         match error {
             Some(error) if !self.is_empty() && outcome != Outcome::Rejected => {
-                self.verdict(error).unwrap_or(Some(Outcome::Failure)).unwrap_or(outcome)
+                self.verdict(error).flatten().unwrap_or(outcome)
             }
             _ => outcome,
         }

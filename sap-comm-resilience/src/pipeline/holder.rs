@@ -31,7 +31,7 @@ impl<'p> Holder for &'p Parts {
 
     fn admit(&self) -> Option<Result<Permit<'p>, Rejected>> {
         let parts: &'p Parts = self;
-        parts.breaker.as_ref().map(|breaker| breaker.try_acquire())
+        parts.breaker.as_ref().map(|breaker| breaker.try_acquire().map(|permit| Permit(permit.0.unsent())))
     }
 
     fn seat(&self) -> Option<Seat<'p>> {
@@ -45,7 +45,7 @@ impl Holder for Arc<Parts> {
     type Seat = OwnedSemaphorePermit;
 
     fn admit(&self) -> Option<Result<OwnedPermit, Rejected>> {
-        self.breaker.as_ref().map(|breaker| breaker.try_acquire_owned())
+        self.breaker.as_ref().map(|breaker| breaker.try_acquire_owned().map(|permit| OwnedPermit(permit.0.unsent())))
     }
 
     fn seat(&self) -> Option<OwnedSemaphorePermit> {

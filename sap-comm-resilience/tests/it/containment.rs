@@ -91,7 +91,7 @@ async fn a_retry_listener_that_panics_is_contained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_rule_that_panics_makes_a_failure() {
+async fn an_error_rule_that_panics_says_nothing() {
     let retry = Retry::builder().max_retries(1).retry_if(|_: &io::Error| panic!("a bug in a rule")).build().unwrap();
     let calls = std::cell::Cell::new(0);
     let _ = retry
@@ -101,6 +101,14 @@ async fn an_error_rule_that_panics_makes_a_failure() {
         })
         .await;
     assert_eq!(calls.get(), 2);
+    let ignored = |_: &Result<(), io::Error>| Outcome::Ignored;
+    let _ = retry
+        .call_with(&ignored, async || {
+            calls.set(calls.get() + 1);
+            Err::<(), _>(down())
+        })
+        .await;
+    assert_eq!(calls.get(), 3);
 }
 
 #[tokio::test(start_paused = true)]

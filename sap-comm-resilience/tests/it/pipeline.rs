@@ -407,3 +407,32 @@ fn a_hedge_that_comes_too_late_is_reported() {
     assert_eq!(build(SECOND).lints(), [expected]);
     assert!(build(2 * SECOND).lints().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn throttle_and_limit_learn_from_what_a_timeout_around_all_attempts_cut() {
+    let (throttle, limit) = (throttle(), limit());
+    let pipeline = Pipeline::builder("test").timeout(SECOND).retry(retry()).throttle(throttle.clone());
+    let pipeline = pipeline.concurrency(limit.clone()).build().unwrap();
+    assert!(pipeline.call(async || std::future::pending::<io::Result<()>>().await).await.is_err());
+    let snapshot = throttle.snapshot();
+    assert_eq!((snapshot.requests, snapshot.accepts), (1, 0));
+    let snapshot = limit.snapshot();
+    assert!(snapshot.limit < 10 && snapshot.in_flight == 0, "{snapshot:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_elsewhere_is_no_failure_of_a_call_that_still_waits() {
+    let breaker = hasty().build().unwrap();
+    let limit = AdaptiveConcurrency::builder("test").initial_limit(1).min_limit(1).max_queue(1).build().unwrap();
+    let place = limit.try_acquire().unwrap();
+    let pipeline = Pipeline::builder("test").breaker(breaker.clone()).concurrency(limit).build().unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let call = pipeline.call(async || Err::<(), _>(down()));
+        let mut call = std::pin::pin!(call);
+        assert!(call.as_mut().now_or_never().is_none());
+        panic!("somebody else's bug");
+    }));
+    assert!(panicked.is_err());
+    place.success();
+    assert_eq!((breaker.state(), breaker.snapshot().failed), (State::Closed, 0));
+}

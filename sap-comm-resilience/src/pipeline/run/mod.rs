@@ -150,7 +150,15 @@ where
     /// Drops the attempt, gives everything back, and tells a breaker around the call how it ended.
     fn end(self: Pin<&mut Self>, (outcome, result): Ended<A>) -> Poll<Ended<A>> {
         let mut this = self.project();
+        let cut = outcome.filter(|_| matches!(this.step.as_mut().project(), StepProj::Calling { .. }));
         this.step.set(Step::Over);
+        // An attempt that the timeout around all of them cut was slow, whoever else counts it.
+        if let (Some(outcome), Some(leave)) = (cut, this.leave.take()) {
+            leave.settle(outcome);
+        }
+        if let (Some(_), Some(place)) = (cut, this.place.take()) {
+            place.overloaded();
+        }
         (*this.leave, *this.place) = (None, None);
         let permit = this.permit.take().filter(|_| !this.holder.breaker_per_attempt);
         if let (Some(permit), Some(outcome)) = (permit, outcome) {
