@@ -163,7 +163,7 @@ impl CircuitBreakerBuilder {
             tuning: Tuning::new(&config),
             window: Window::of(&config),
             consecutive: Consecutive::new(),
-            open_until: AtomicU64::new(0),
+            shut_until: AtomicU64::new(0),
             ramp: Ramp::new(),
             clock: Clock::new(),
             name,

@@ -1,7 +1,7 @@
 use parking_lot::Mutex;
 
 use super::{
-    Cause, CircuitBreakerConfig, Rejected, State,
+    Cause, CircuitBreakerConfig, Rejected, State, TripReason,
     consecutive::Consecutive,
     event::{Announcer, Transition},
     pass::{Answer, Pass, UNTIMED},
@@ -10,7 +10,7 @@ use super::{
     ramp::{Admission, Ramp},
     state::{Phase, Reading, StateWord},
     tuning::Tuning,
-    window::{Sample, Window},
+    window::{Precision, Sample, Window},
 };
 use crate::{
     Name,
@@ -33,7 +33,9 @@ pub(crate) struct Engine {
     pub(super) tuning: Tuning,
     pub(super) window: Window,
     pub(super) consecutive: Consecutive,
-    pub(super) open_until: AtomicU64,
+    /// Before this nobody gets in: the end of the reset timeout while open, that of the first lease while half-open and
+    /// every slot is taken.
+    pub(super) shut_until: AtomicU64,
     pub(super) ramp: Ramp,
     pub(super) clock: Clock,
     pub(super) name: Name,
@@ -68,17 +70,19 @@ impl Engine {
     /// A leaf of its own: a dependency that is down costs its callers one reading of the clock and little more.
     #[inline(never)]
     fn admit_at(&self, reading: Reading) -> Answer {
-        let now = self.clock.now();
-        match self.until_reset(now) {
-            wait if wait > 0 && reading.is_open() => Answer::refuse(wait),
-            _ => self.admit_otherwise(reading, now),
+        if reading.is_shut() {
+            let wait = self.shut_for(self.clock.recent());
+            if wait > Clock::LAG {
+                return Answer::refuse(if reading.is_open() { wait } else { wait.min(HALF_OPEN_RETRY) });
+            }
         }
+        self.admit_otherwise(reading, self.clock.now())
     }
 
-    /// The rest of the reset timeout.
+    /// How long nobody gets in yet.
     #[inline]
-    pub(super) fn until_reset(&self, now: u64) -> u64 {
-        self.open_until.load(Ordering::Acquire).saturating_sub(now)
+    pub(super) fn shut_for(&self, now: u64) -> u64 {
+        self.shut_until.load(Ordering::Acquire).saturating_sub(now)
     }
 
     fn pass(&self, reading: Reading, now: u64) -> Pass {
@@ -98,12 +102,12 @@ impl Engine {
                         None
                     }
                 },
-                Phase::Open => match self.until_reset(now) {
+                Phase::Open => match self.shut_for(now) {
                     0 => self.begin_probing(reading, now),
                     wait => Some(Answer::refuse(wait)),
                 },
                 Phase::HalfOpen => self.admit_probe(reading, now),
-                Phase::Isolated => Some(Answer::refuse(nanos(self.cold.lock().config.reset_timeout))),
+                Phase::Isolated => Some(Answer::refuse(self.tuning.reset_timeout())),
             };
             match answer {
                 Some(answer) => return answer,
@@ -126,7 +130,7 @@ impl Engine {
             return None;
         }
         cold.probes.reset();
-        let lease = cold.take_probe(now);
+        let lease = self.lend(&mut cold, now);
         let transition = self.advance(reading, Phase::HalfOpen, Cause::ResetTimeout)?;
         drop(cold);
         let generation = transition.generation;
@@ -139,7 +143,16 @@ impl Engine {
         if self.word.load() != reading {
             return None;
         }
-        Some(Self::probe(reading.generation(), now, cold.take_probe(now)))
+        let lease = self.lend(&mut cold, now);
+        Some(Self::probe(reading.generation(), now, lease))
+    }
+
+    /// A probe slot, or when the first one in use expires.
+    fn lend(&self, cold: &mut Cold, now: u64) -> Result<Lease, u64> {
+        let CircuitBreakerConfig { probes, probe_lease, .. } = cold.config;
+        let lease = cold.probes.take(now, probes, nanos(probe_lease));
+        self.shut_until.store(cold.probes.taken_until(probes).unwrap_or(0), Ordering::Release);
+        lease
     }
 
     fn probe(generation: u64, now: u64, lease: Result<Lease, u64>) -> Answer {
@@ -168,7 +181,12 @@ impl Engine {
             self.consecutive.succeeded(generation);
             self.policy.succeeded();
         }
-        let now = if self.window.is_of_time() || started != UNTIMED { self.clock.now() } else { 0 };
+        let now = match self.window.precision() {
+            _ if started != UNTIMED => self.clock.now(),
+            Precision::None => 0,
+            Precision::Coarse => self.clock.recent(),
+            Precision::Fine => self.clock.now(),
+        };
         let slow = started != UNTIMED && self.tuning.is_slow(now.saturating_sub(started));
         let sample = Sample { failed, slow };
         self.window.record(generation, now, sample);
@@ -184,10 +202,9 @@ impl Engine {
             false => (0, None),
         };
         let totals = self.window.totals(generation, now);
-        if let Some(reason) = self.tuning.verdict(sample, totals, in_a_row) {
-            self.trip(generation, Cause::Tripped(reason), None);
-        } else if dead_for.is_some() {
-            self.trip(generation, Cause::Tripped(super::TripReason::Policy), dead_for);
+        let reason = self.tuning.verdict(sample, totals, in_a_row);
+        if let Some(reason) = reason.or(dead_for.map(|_| TripReason::Policy)) {
+            self.trip(generation, Cause::Tripped(reason), dead_for);
         }
     }
 
@@ -202,12 +219,5 @@ impl Engine {
 
     pub(super) fn state(&self) -> State {
         self.word.load().phase().public()
-    }
-}
-
-impl Cold {
-    fn take_probe(&mut self, now: u64) -> Result<Lease, u64> {
-        let lease = nanos(self.config.probe_lease);
-        self.probes.take(now, self.config.probes, lease)
     }
 }

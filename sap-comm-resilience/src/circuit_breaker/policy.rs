@@ -12,7 +12,7 @@ pub trait TripPolicy: Send + 'static {
     /// A call succeeded.
     fn succeeded(&mut self);
 
-    /// A call failed. `Some` opens the breaker for that long.
+    /// A call failed. `Some` opens the breaker for exactly that long, even if another rule opens it too.
     fn failed(&mut self) -> Option<Duration>;
 
     /// The breaker closed: begin anew.

@@ -27,14 +27,19 @@ impl Probes {
     /// Takes a slot, or tells when the first one in use expires.
     pub(crate) fn take(&mut self, now: u64, slots: u32, lease: u64) -> Result<Lease, u64> {
         self.held.retain(|probe| probe.expires > now);
-        if self.held.len() >= slots as usize {
-            let earliest = self.held.iter().map(|probe| probe.expires).min();
-            return Err(earliest.unwrap_or(now));
+        if let Some(until) = self.taken_until(slots) {
+            return Err(until);
         }
         self.taken += 1;
         let taken = Lease(self.taken);
         self.held.push(Probe { lease: taken, started: now, expires: now.saturating_add(lease) });
         Ok(taken)
+    }
+
+    /// When the first slot in use expires, while none is free.
+    pub(crate) fn taken_until(&self, slots: u32) -> Option<u64> {
+        let earliest = self.held.iter().map(|probe| probe.expires).min();
+        earliest.filter(|_| self.held.len() >= slots as usize)
     }
 
     /// Gives a slot back; returns when its probe began. `None` if it was lost to another probe: the result counts for

@@ -106,6 +106,12 @@ impl Reading {
     pub(crate) fn is_open(self) -> bool {
         self.0 & PHASE == Phase::Open as u64
     }
+
+    /// Open or half-open: mostly, nobody gets in.
+    #[inline]
+    pub(crate) fn is_shut(self) -> bool {
+        self.0 & PHASE & !1 == Phase::Open as u64
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -118,6 +124,7 @@ mod tests {
             let reading = Reading::new(phase, (1 << 61) - 1);
             assert_eq!((reading.phase(), reading.generation()), (phase, (1 << 61) - 1));
             assert_eq!((reading.is_closed(), reading.is_open()), (phase == Phase::Closed, phase == Phase::Open));
+            assert_eq!(reading.is_shut(), [Phase::Open, Phase::HalfOpen].contains(&phase));
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     event::Transition,
     pass::Pass,
     state::{Phase, Reading},
+    window::Precision,
 };
 use crate::{
     classify::Outcome,
@@ -38,6 +39,7 @@ impl Engine {
             return;
         }
         let Some(started) = cold.probes.give_back(lease) else { return };
+        self.shut_until.store(0, Ordering::Release);
         let transition = match outcome {
             Outcome::Success if !self.tuning.is_slow(now.saturating_sub(started)) => {
                 let enough = cold.probes.succeeded() >= cold.config.probe_successes;
@@ -58,10 +60,15 @@ impl Engine {
     }
 
     fn open(&self, cold: &Cold, from: Reading, cause: Cause, dead_for: Option<Duration>) -> Option<Transition> {
-        let longest = dead_for.unwrap_or_else(|| cold.config.reset_after(cold.reopenings));
-        let rest = shortened(nanos(longest), cold.config.reset_jitter * self.dice.unit());
+        let rest = match dead_for {
+            Some(dead_for) => nanos(dead_for),
+            None => {
+                let longest = cold.config.reset_after(cold.reopenings);
+                shortened(nanos(longest), cold.config.reset_jitter * self.dice.unit())
+            }
+        };
         let until = self.clock.now().saturating_add(rest);
-        self.open_until.store(until, Ordering::Release);
+        self.shut_until.store(until, Ordering::Release);
         self.advance(from, Phase::Open, cause)
     }
 
@@ -108,6 +115,10 @@ impl Engine {
             self.resize(nanos(config.sampling_window));
         }
         self.tuning.load(&config);
+        if self.word.load().phase() == Phase::HalfOpen {
+            // There may be more slots now.
+            self.shut_until.store(0, Ordering::Release);
+        }
         cold.config = config;
         Ok(())
     }
@@ -115,7 +126,7 @@ impl Engine {
     /// Carries the window's content over to another length. Called with the lock held.
     fn resize(&self, window: u64) {
         let reading = self.word.load();
-        if !self.window.is_of_time() || !reading.phase().counts() {
+        if self.window.precision() == Precision::None || !reading.phase().counts() {
             // There is nothing to carry over, and probes in flight keep their say.
             return self.window.stretch(window);
         }
@@ -146,7 +157,7 @@ impl Engine {
             failure_rate: rate,
             consecutive_failures: self.consecutive.get(reading.generation()),
             probes: if reading.phase() == Phase::HalfOpen { probes } else { 0 },
-            retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(self.until_reset(now))),
+            retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(self.shut_for(now))),
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) struct Tuning {
     minimum_throughput: AtomicU64,
     consecutive: AtomicU64,
     slow_after: AtomicU64,
+    reset_timeout: AtomicU64,
 }
 
 /// The rule that opened a breaker.
@@ -44,6 +45,7 @@ impl Tuning {
             minimum_throughput: AtomicU64::new(0),
             consecutive: AtomicU64::new(0),
             slow_after: AtomicU64::new(0),
+            reset_timeout: AtomicU64::new(0),
         };
         tuning.load(config);
         tuning
@@ -59,6 +61,7 @@ impl Tuning {
             (&self.minimum_throughput, u64::from(config.minimum_throughput)),
             (&self.consecutive, config.consecutive_failures.map_or(u64::MAX, u64::from)),
             (&self.slow_after, config.slow_call_duration.map_or(u64::MAX, nanos)),
+            (&self.reset_timeout, nanos(config.reset_timeout)),
         ];
         for (field, value) in values {
             field.store(value, Ordering::Release);
@@ -75,6 +78,11 @@ impl Tuning {
     #[inline]
     pub(crate) fn is_slow(&self, elapsed: u64) -> bool {
         elapsed >= self.slow_after.load(Ordering::Relaxed)
+    }
+
+    /// What a caller of an isolated breaker is told to wait.
+    pub(crate) fn reset_timeout(&self) -> u64 {
+        self.reset_timeout.load(Ordering::Acquire)
     }
 
     /// Which rule opens after `sample`, given the window with it and the failures in a row.

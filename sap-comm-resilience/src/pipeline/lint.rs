@@ -19,7 +19,7 @@ pub enum Lint {
         limit: Duration,
         /// Attempts that the retry would make.
         attempts: usize,
-        /// Attempts that start before the bound, even if each fails at once.
+        /// Attempts that start before the bound, even if each fails at once; without jitter.
         reachable: usize,
     },
     /// The deadline passes before the timeout does, so that the timeout never shows and a breaker counts nothing.
@@ -28,6 +28,12 @@ pub enum Lint {
         #[serde(with = "duration")]
         timeout: Duration,
         /// The deadline around it.
+        #[serde(with = "duration")]
+        deadline: Duration,
+    },
+    /// Nothing but the deadline ends a call that hangs, and a breaker counts none that the deadline ends.
+    BreakerWithoutTimeout {
+        /// The deadline around the breaker.
         #[serde(with = "duration")]
         deadline: Duration,
     },
@@ -65,10 +71,12 @@ impl Lint {
             lints.extend(whole.and_then(|limit| Self::schedule(Bound::Timeout, limit, &starts)));
             lints.extend(deadline.and_then(|limit| Self::schedule(Bound::Deadline, limit, &starts)));
         }
-        if let (Some(timeout), Some(deadline)) = (timeout, deadline)
-            && timeout >= deadline
-        {
-            lints.push(Self::TimeoutExceedsDeadline { timeout, deadline });
+        match (timeout, deadline) {
+            (Some(timeout), Some(deadline)) if timeout >= deadline => {
+                lints.push(Self::TimeoutExceedsDeadline { timeout, deadline });
+            }
+            (None, Some(deadline)) if parts.breaker.is_some() => lints.push(Self::BreakerWithoutTimeout { deadline }),
+            _ => {}
         }
         if let Some(hedge) = &parts.hedge {
             let bounds = [(Bound::Timeout, timeout), (Bound::Deadline, deadline)];
@@ -102,8 +110,8 @@ impl fmt::Display for Lint {
         match self {
             Self::ScheduleExceeds { bound, limit, attempts, reachable } => write!(
                 f,
-                "the retry schedule does not fit the {bound} of {} around it: at most {reachable} of {attempts} \
-                 attempts can start; bound each attempt with a timeout below the retry, and the whole call with a \
+                "the retry schedule does not fit the {bound} of {} around it: without jitter, {reachable} of {attempts} \
+                 attempts start at most; bound each attempt with a timeout below the retry, and the whole call with a \
                  longer deadline (`Pipeline::per_attempt`)",
                 humantime::format_duration(*limit),
             ),
@@ -112,6 +120,11 @@ impl fmt::Display for Lint {
                 "the timeout of {} never shows within the deadline of {}, and a breaker counts none of the calls that \
                  hang; make the timeout shorter than the deadline",
                 humantime::format_duration(*timeout),
+                humantime::format_duration(*deadline),
+            ),
+            Self::BreakerWithoutTimeout { deadline } => write!(
+                f,
+                "the breaker counts no call that hangs until the deadline of {}; add a timeout shorter than that",
                 humantime::format_duration(*deadline),
             ),
             Self::HedgeTooLate { bound, limit, delay } => write!(

@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use crate::{
@@ -32,7 +29,10 @@ struct Inner {
 
 /// One retry, in the smallest unit.
 const RETRY: u64 = 1_000_000;
-const SECOND: u64 = 1_000_000_000;
+/// The nanoseconds in which one retry a second earns the smallest unit.
+const TICK: u64 = 1_000_000_000 / RETRY;
+/// Ten seconds: longer times earn no more.
+const LONGEST: u64 = 10 * RETRY;
 
 impl RetryBudget {
     /// A budget of `share` retries a call, 0 to 1, and `per_second` beside; it saves up ten seconds' worth of those, or
@@ -98,20 +98,21 @@ impl Inner {
             return;
         }
         let (now, last) = (self.clock.now(), self.refilled.load(Ordering::Acquire));
-        let elapsed = now.saturating_sub(last).min(Duration::from_secs(10).as_nanos() as u64);
-        let earned = elapsed / (SECOND / RETRY) * self.per_second;
-        if earned == 0 {
+        let ticks = now.saturating_sub(last) / TICK;
+        if ticks == 0 {
             return;
         }
-        // Whoever moves the time on pays in; everybody else has nothing to add.
-        if self.refilled.compare_exchange(last, now, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.pay_in(earned);
+        // Whoever moves the time on pays in; everybody else has nothing to add. The rest of a tick is kept for later.
+        if self.refilled.compare_exchange(last, last + ticks * TICK, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.pay_in(ticks.min(LONGEST) * self.per_second);
         }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Trap 23.
@@ -147,6 +148,17 @@ mod tests {
         assert_eq!(budget.available(), 2);
         tokio::time::advance(Duration::from_secs(86_400)).await;
         assert_eq!(budget.available(), 2 + 20, "a day earns no more than ten seconds do");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looking_often_loses_no_time() {
+        let budget = RetryBudget::new(0.0, 1_000_000).unwrap();
+        while budget.try_withdraw() {}
+        for _ in 0..1_000 {
+            tokio::time::advance(Duration::from_nanos(1_999)).await;
+            let _ = budget.available();
+        }
+        assert_eq!(budget.available(), 1_999);
     }
 
     #[test]

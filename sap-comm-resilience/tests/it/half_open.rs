@@ -40,6 +40,23 @@ async fn threads_that_stampede_get_as_many_probes_as_configured() {
     assert_eq!(permits.len(), 5);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_adds_probes_lets_them_in_at_once() {
+    let breaker = hasty().build().unwrap();
+    open_and_wait(&breaker).await;
+    let first = breaker.try_acquire().unwrap();
+    assert!(breaker.try_acquire().is_err() && breaker.try_acquire().is_err());
+    let mut config = breaker.config();
+    config.probes = 2;
+    breaker.reload(config).unwrap();
+    let second = breaker.try_acquire().unwrap();
+    assert!(breaker.try_acquire().is_err());
+    first.ignore();
+    assert!(breaker.try_acquire().is_ok());
+    second.success();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
 /// Trap 3.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_probe_returns_its_slot_and_counts_for_nothing() {

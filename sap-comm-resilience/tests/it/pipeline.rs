@@ -399,6 +399,13 @@ fn a_timeout_that_never_shows_is_reported() {
 }
 
 #[test]
+fn a_breaker_that_counts_no_call_that_hangs_is_reported() {
+    let build = || Pipeline::builder("test").deadline(9 * SECOND).breaker(hasty().build().unwrap());
+    assert_eq!(build().build().unwrap().lints(), [Lint::BreakerWithoutTimeout { deadline: 9 * SECOND }]);
+    assert!(build().timeout(SECOND).build().unwrap().lints().is_empty());
+}
+
+#[test]
 fn a_hedge_that_comes_too_late_is_reported() {
     let build = |timeout: Duration| {
         Pipeline::builder("test").deadline(9 * SECOND).timeout(timeout).hedge(hedge()).build().unwrap()

@@ -71,6 +71,24 @@ async fn two_clients_wait_differently() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trip_policy_opens_for_as_long_as_it_says() {
+    struct Strict;
+    impl TripPolicy for Strict {
+        fn succeeded(&mut self) {}
+        fn failed(&mut self) -> Option<Duration> {
+            Some(7 * SECOND)
+        }
+        fn revived(&mut self) {}
+    }
+    // By itself, and together with the rule that the first failure opens it.
+    for builder in [CircuitBreaker::builder("test"), hasty()] {
+        let breaker = builder.reset_jitter(0.9).trip_policy(Strict).build().unwrap();
+        breaker.try_acquire().unwrap().failure();
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), 7 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trip_policy_begins_anew_when_the_breaker_closes_and_only_then() {
     struct Counting(Arc<AtomicU32>);
     impl TripPolicy for Counting {

@@ -10,7 +10,7 @@ use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 
 use super::{
     Settings,
-    contestant::{Contestant, awaited, no_op, no_op_async, pass, plain},
+    contestant::{Contestant, Runner, awaited, no_op, no_op_async, pass, plain},
     opossum,
 };
 use crate::BenchError;
@@ -27,7 +27,7 @@ pub(super) fn contestants(threads: usize) -> Result<Vec<Contestant>, BenchError>
     ];
     match threads {
         1 => contestants.extend(opossum::contestants("closed")),
-        _ => contestants.push(ours("self-1t", 1)?),
+        _ => contestants.extend([apart(threads), ours("sap-comm-alone", 1)?.shown_only()]),
     }
     Ok(contestants)
 }
@@ -42,16 +42,27 @@ pub(super) fn instant_now(threads: usize) -> Contestant {
 }
 
 fn ours(name: &'static str, threads: usize) -> Result<Contestant, BenchError> {
-    let breaker = CircuitBreaker::builder("closed")
+    let breaker = breaker()?;
+    Ok(Contestant::new(name, "breaker.call(async || …).await", threads, move || calls(breaker.clone())))
+}
+
+/// A breaker that one thread uses, while the other cores are as busy: two of them may be halves of one, and then each
+/// is slower for it, whatever the threads share.
+fn apart(threads: usize) -> Contestant {
+    Contestant::new("self-1t", "the same, a breaker for each thread", threads, || calls(breaker()?))
+}
+
+fn breaker() -> Result<CircuitBreaker, BenchError> {
+    CircuitBreaker::builder("closed")
         .failure_rate(Settings::FAILURE_RATE)
         .sampling_window(Settings::WINDOW)
         .minimum_throughput(Settings::MINIMUM)
         .build()
-        .map_err(BenchError::refused("build a breaker"))?;
-    Ok(Contestant::new(name, "breaker.call(async || …).await", threads, move || {
-        let breaker = breaker.clone();
-        awaited(async move || pass(&breaker.call(no_op_async).await))
-    }))
+        .map_err(BenchError::refused("build a breaker"))
+}
+
+fn calls(breaker: CircuitBreaker) -> Result<Runner, BenchError> {
+    awaited(async move || pass(&breaker.call(no_op_async).await))
 }
 
 fn rate_window(threads: usize) -> Contestant {

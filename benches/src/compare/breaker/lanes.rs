@@ -46,7 +46,12 @@ pub(super) fn measure(contestants: &[Contestant], threads: usize, plan: Plan) ->
         let rounds =
             (0..plan.rounds as usize).map(|round| lanes.iter().map(|lane| lane[index][round]).collect::<Vec<_>>());
         let (together, apart): (Vec<_>, Vec<_>) = rounds.partition(|slices| ran_together(slices));
-        let counted = if together.is_empty() { apart } else { together };
+        let counted = if together.is_empty() {
+            eprintln!("warning: the threads of {} never ran at once", contestants[index].name);
+            apart
+        } else {
+            together
+        };
         let cost = |slices: &Vec<Slice>| {
             slices.iter().map(|slice| slice.took.as_nanos() as f64).sum::<f64>() / slices.len() as f64 / calls
         };

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use failsafe::{CircuitBreaker as _, Config, FailurePolicy as _, backoff, failure_policy};
 use recloser::Recloser;
-use sap_comm::resilience::CircuitBreaker;
+use sap_comm::resilience::{CircuitBreaker, Name};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 
@@ -19,12 +19,14 @@ use crate::BenchError;
 /// Ours first.
 pub(super) fn contestants(threads: usize) -> Result<Vec<Contestant>, BenchError> {
     let mut contestants = vec![
-        ours(threads)?,
+        ours("sap-comm", "open".into(), threads)?,
         failsafe_rate_window(threads),
         failsafe_consecutive(threads),
         recloser(threads),
         tower_resilience(threads)?,
         instant_now(threads),
+        ours("sap-comm-long-name", String::from("a-name-of-over-thirty-bytes-made-at-run-time").into(), threads)?
+            .shown_only(),
     ];
     contestants.extend(opossum::contestants("open"));
     Ok(contestants)
@@ -34,8 +36,9 @@ fn fail() -> io::Result<u32> {
     Err(io::Error::other("down"))
 }
 
-fn ours(threads: usize) -> Result<Contestant, BenchError> {
-    let breaker = CircuitBreaker::builder("open")
+/// A rejection names the breaker, so that a name that is counted by reference costs something.
+fn ours(contestant: &'static str, name: Name, threads: usize) -> Result<Contestant, BenchError> {
+    let breaker = CircuitBreaker::builder(name)
         .failure_rate(Settings::FAILURE_RATE)
         .sampling_window(Settings::WINDOW)
         .minimum_throughput(Settings::MINIMUM)
@@ -47,7 +50,7 @@ fn ours(threads: usize) -> Result<Contestant, BenchError> {
             drop(breaker.call(async || fail()).await);
         }
     });
-    Ok(Contestant::new("sap-comm", "breaker.call(async || …).await", threads, move || {
+    Ok(Contestant::new(contestant, "breaker.call(async || …).await", threads, move || {
         let breaker = breaker.clone();
         awaited(async move || pass(&breaker.call(no_op_async).await))
     }))

@@ -18,6 +18,16 @@ pub(crate) struct Sample {
     pub(crate) slow: bool,
 }
 
+/// Which clock tells when a sample was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// Any: the window does not ask for the time.
+    None,
+    /// One that lags by up to [`Clock::LAG`](crate::clock::Clock::LAG).
+    Coarse,
+    Fine,
+}
+
 /// The window's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
@@ -69,10 +79,14 @@ impl Window {
         Self::Calls(CountWindow::new(size))
     }
 
-    /// Whether it needs to know when a sample was taken.
+    /// How well it needs to know when a sample was taken.
     #[inline]
-    pub(crate) fn is_of_time(&self) -> bool {
-        matches!(self, Self::Time(_))
+    pub(crate) fn precision(&self) -> Precision {
+        match self {
+            Self::Time(window) if window.bears_lag() => Precision::Coarse,
+            Self::Time(_) => Precision::Fine,
+            Self::Calls(_) => Precision::None,
+        }
     }
 
     #[inline(always)]
@@ -126,7 +140,7 @@ mod tests {
         let time = Window::of(&config);
         config.sampling_calls = Some(20);
         let calls = Window::of(&config);
-        assert_eq!((time.is_of_time(), calls.is_of_time()), (true, false));
+        assert_eq!((time.precision(), calls.precision()), (Precision::Coarse, Precision::None));
         for window in [time, calls] {
             for sample in [FAILED, FAILED, FAILED, SLOW, SLOW] {
                 window.record(1, 5, sample);
@@ -135,6 +149,15 @@ mod tests {
             assert_eq!((totals, totals.calls()), (Totals { succeeded: 2, failed: 3, slow: 2 }, 5));
             window.clear();
             assert_eq!(window.totals(1, 5), Totals::default());
+        }
+    }
+
+    #[test]
+    fn only_a_window_of_long_buckets_bears_a_clock_that_lags() {
+        let window = Window::of(&CircuitBreakerConfig::default());
+        for (seconds, precision) in [(0.5, Precision::Fine), (1.9, Precision::Fine), (2.0, Precision::Coarse)] {
+            window.stretch(nanos(std::time::Duration::from_secs_f64(seconds)));
+            assert_eq!(window.precision(), precision, "{seconds} s in ten buckets");
         }
     }
 

@@ -3,7 +3,10 @@ use super::{
     divisor::Divisor,
     word::{Tag, add, add_alone, read},
 };
-use crate::sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence};
+use crate::{
+    clock::Clock,
+    sync::{AtomicU64, Line, Ordering, WORDS_PER_LINE, fence},
+};
 
 /// Buckets of time in a ring, one ring a stripe, so that threads do not fight over a cache line.
 ///
@@ -46,6 +49,12 @@ impl TimeWindow {
             bucket: Divisor::new(window / buckets as u64),
             last: (1..stripes).map(|_| Line::new()).collect(),
         }
+    }
+
+    /// Whether a sample may be dated by a clock that lags: its buckets are so long that it hardly matters.
+    #[inline]
+    pub(super) fn bears_lag(&self) -> bool {
+        self.bucket.value() >= 10 * Clock::LAG
     }
 
     #[inline]
@@ -188,6 +197,16 @@ mod tests {
                 assert_eq!(time.epoch_of(0, u64::MAX), u64::MAX / length);
             }
         }
+    }
+
+    #[test]
+    fn a_bucket_of_one_length_is_not_remembered_at_another() {
+        let time = TimeWindow::new(1_000, 10, 2);
+        assert_eq!(time.epoch_of(0, 99), 0);
+        time.stretch(100);
+        assert_eq!(time.epoch_of(0, 99), 9);
+        time.stretch(1_000);
+        assert_eq!(time.epoch_of(0, 99), 0);
     }
 
     #[test]
