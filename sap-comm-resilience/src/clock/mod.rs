@@ -1,5 +1,6 @@
 //! Time as the components read it.
 
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "absent.rs")]
 mod coarse;
 mod tokio_clock;
 
