@@ -23,7 +23,8 @@ use crate::{
 /// The breaker itself: admission and recording, without a lock while closed or open.
 ///
 /// Transitions, probes and the configuration sit behind one lock. All state that the lock-free paths read is written
-/// before the state word that makes them look at it.
+/// before the state word that makes them look at it, but for `shut_until` while half-open: an old value of that sends
+/// callers to the lock, or away as if they had come earlier.
 ///
 /// Aligned so that the reference count before it in its allocation has a cache line of its own.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Engine {
     fn admit_at(&self, reading: Reading) -> Answer {
         if reading.is_shut() {
             let wait = self.shut_for(self.clock.recent());
-            if wait > Clock::LAG {
+            if wait > Clock::LAG && self.word.load() == reading {
                 return Answer::refuse(if reading.is_open() { wait } else { wait.min(HALF_OPEN_RETRY) });
             }
         }
@@ -104,7 +105,7 @@ impl Engine {
                 },
                 Phase::Open => match self.shut_for(now) {
                     0 => self.begin_probing(reading, now),
-                    wait => Some(Answer::refuse(wait)),
+                    wait => (self.word.load() == reading).then(|| Answer::refuse(wait)),
                 },
                 Phase::HalfOpen => self.admit_probe(reading, now),
                 Phase::Isolated => Some(Answer::refuse(self.tuning.reset_timeout())),
@@ -130,8 +131,8 @@ impl Engine {
             return None;
         }
         cold.probes.reset();
-        let lease = self.lend(&mut cold, now);
         let transition = self.advance(reading, Phase::HalfOpen, Cause::ResetTimeout)?;
+        let lease = self.lend(&mut cold, now);
         drop(cold);
         let generation = transition.generation;
         self.announcer.announce(&transition);
@@ -181,17 +182,22 @@ impl Engine {
             self.consecutive.succeeded(generation);
             self.policy.succeeded();
         }
-        let now = match self.window.precision() {
-            _ if started != UNTIMED => self.clock.now(),
-            Precision::None => 0,
-            Precision::Coarse => self.clock.recent(),
-            Precision::Fine => self.clock.now(),
-        };
+        let now = if started == UNTIMED { self.sample_time() } else { self.clock.now() };
         let slow = started != UNTIMED && self.tuning.is_slow(now.saturating_sub(started));
         let sample = Sample { failed, slow };
         self.window.record(generation, now, sample);
         if failed || slow {
             self.judge(generation, now, sample);
+        }
+    }
+
+    /// Now, as well as the window needs to know it.
+    #[inline]
+    pub(super) fn sample_time(&self) -> u64 {
+        match self.window.precision() {
+            Precision::None => 0,
+            Precision::Coarse => self.clock.recent(),
+            Precision::Fine => self.clock.now(),
         }
     }
 
@@ -219,5 +225,44 @@ impl Engine {
 
     pub(super) fn state(&self) -> State {
         self.word.load().phase().public()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::CircuitBreaker;
+
+    /// On the clocks that programs have, and tests have not.
+    fn unpaused() -> CircuitBreaker {
+        let builder = CircuitBreaker::builder("test").failure_rate(0.5).minimum_throughput(4).reset_jitter(0.0);
+        let mut breaker = builder.ramp(Duration::ZERO).build().unwrap();
+        Arc::get_mut(&mut breaker.engine).unwrap().clock = Clock::unpaused();
+        breaker
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "its clock goes by steps, not by time")]
+    fn a_clock_that_lags_opens_and_closes_a_breaker_all_the_same() {
+        let breaker = unpaused();
+        for failed in [false, false, true] {
+            let permit = breaker.try_acquire().unwrap();
+            if failed { permit.failure() } else { permit.success() }
+        }
+        assert_eq!(breaker.state(), State::Closed);
+        breaker.try_acquire().unwrap().failure();
+        assert_eq!((breaker.state(), breaker.snapshot().retry_after.is_some()), (State::Open, true));
+        let reset = breaker.config().reset_timeout;
+        let retry_after = breaker.try_acquire().unwrap_err().retry_after();
+        assert!(retry_after <= reset + Duration::from_nanos(Clock::LAG), "{retry_after:?}");
+        assert!(retry_after > reset / 2, "{retry_after:?}");
+        // The rest of the reset timeout is over.
+        breaker.engine.shut_until.store(breaker.engine.clock.now(), Ordering::Release);
+        let probe = breaker.try_acquire().unwrap();
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), Duration::from_nanos(HALF_OPEN_RETRY));
+        probe.success();
+        assert_eq!(breaker.state(), State::Closed);
     }
 }

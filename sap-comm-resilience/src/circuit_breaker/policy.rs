@@ -12,7 +12,8 @@ pub trait TripPolicy: Send + 'static {
     /// A call succeeded.
     fn succeeded(&mut self);
 
-    /// A call failed. `Some` opens the breaker for exactly that long, even if another rule opens it too.
+    /// A call failed. `Some` opens the breaker for that long, even if the failure opens it by another rule too. Nobody
+    /// else adds jitter to it.
     fn failed(&mut self) -> Option<Duration>;
 
     /// The breaker closed: begin anew.

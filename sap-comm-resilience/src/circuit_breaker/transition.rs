@@ -130,11 +130,12 @@ impl Engine {
             // There is nothing to carry over, and probes in flight keep their say.
             return self.window.stretch(window);
         }
-        let (generation, now) = (reading.generation(), self.clock.now());
-        let (totals, in_a_row) = (self.window.totals(generation, now), self.consecutive.get(generation));
+        let generation = reading.generation();
+        let totals = self.window.totals(generation, self.clock.now());
+        let in_a_row = self.consecutive.get(generation);
         self.window.stretch(window);
         self.window.clear();
-        self.window.seed(generation + 1, now, totals);
+        self.window.seed(generation + 1, self.sample_time(), totals);
         self.consecutive.seed(generation + 1, in_a_row);
         // No transition that anybody hears of: the phase stays, only older results are stale from here.
         self.while_current(generation, |reading| self.word.advance(reading, reading.phase()));
@@ -142,7 +143,7 @@ impl Engine {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let now = self.clock.now();
-        let probes = self.cold.lock().probes.in_flight();
+        let cold = self.cold.lock();
         let reading = self.word.load();
         let totals = self.window.totals(reading.generation(), now);
         let rate = if totals.calls() == 0 { 0.0 } else { totals.failed as f64 / totals.calls() as f64 };
@@ -156,7 +157,7 @@ impl Engine {
             slow: totals.slow,
             failure_rate: rate,
             consecutive_failures: self.consecutive.get(reading.generation()),
-            probes: if reading.phase() == Phase::HalfOpen { probes } else { 0 },
+            probes: if reading.phase() == Phase::HalfOpen { cold.probes.in_flight() } else { 0 },
             retry_after: (reading.phase() == Phase::Open).then_some(Duration::from_nanos(self.shut_for(now))),
         }
     }

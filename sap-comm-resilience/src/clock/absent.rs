@@ -1,14 +1,14 @@
 //! No clock that lags, where the kernel has none.
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Coarse;
+pub(super) enum Coarse {}
 
 impl Coarse {
-    pub(super) fn new() -> Self {
-        Self
+    pub(super) fn new() -> Option<Self> {
+        None
     }
 
     pub(super) fn now(self) -> Option<u64> {
-        None
+        match self {}
     }
 }

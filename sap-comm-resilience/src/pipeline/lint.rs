@@ -31,7 +31,7 @@ pub enum Lint {
         #[serde(with = "duration")]
         deadline: Duration,
     },
-    /// Nothing but the deadline ends a call that hangs, and a breaker counts none that the deadline ends.
+    /// In this pipeline nothing but the deadline ends a call that hangs, and a breaker counts none that the deadline ends.
     BreakerWithoutTimeout {
         /// The deadline around the breaker.
         #[serde(with = "duration")]
@@ -124,7 +124,8 @@ impl fmt::Display for Lint {
             ),
             Self::BreakerWithoutTimeout { deadline } => write!(
                 f,
-                "the breaker counts no call that hangs until the deadline of {}; add a timeout shorter than that",
+                "the breaker counts no call that hangs until the deadline of {}, and the pipeline has no timeout; add one \
+                 that is shorter",
                 humantime::format_duration(*deadline),
             ),
             Self::HedgeTooLate { bound, limit, delay } => write!(
