@@ -136,7 +136,8 @@ impl Gateway {
         // Within a larger service the context stands already.
         let context = Context::try_current()
             .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
-        let span = tracing::info_span!(
+        // The line of the log says the same: the span is for whoever looks closer.
+        let span = tracing::debug_span!(
             "gateway",
             { telemetry::SERVICE_NAME } = &*self.0.service,
             { telemetry::TRACE_ID } = context.trace().trace_id(),

@@ -1,5 +1,6 @@
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sap_comm_core::{Context, header};
+use sap_comm_core::{Context, Name, header};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
 const CORRELATION_ID: HeaderName = HeaderName::from_static(header::CORRELATION_ID);
@@ -21,7 +22,10 @@ pub(super) fn write_context(
     } else {
         insert(headers, CORRELATION_ID, context.correlation_id().as_bytes());
     }
-    insert(headers, TRACEPARENT, context.trace().traceparent().as_bytes());
+    match HeaderValue::try_from(context.trace().traceparent()) {
+        Ok(value) => drop(headers.insert(TRACEPARENT, value)),
+        Err(_) => drop(headers.remove(TRACEPARENT)),
+    }
     match context.trace().tracestate() {
         Some(state) => insert(headers, TRACESTATE, state.as_bytes()),
         None => drop(headers.remove(TRACESTATE)),
@@ -49,7 +53,8 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
 pub(super) fn request_id(headers: &HeaderMap, context: &Context) -> HeaderValue {
     match headers.get(REQUEST_ID) {
         Some(own) if own.as_bytes() == context.request_id().as_bytes() => own.clone(),
-        // An id of ours is visible ASCII.
-        _ => HeaderValue::from_str(context.request_id()).unwrap_or(HeaderValue::from_static("unknown")),
+        // An id of ours is visible ASCII. It goes into several headers, so its owner is shared from the beginning.
+        _ => HeaderValue::from_maybe_shared(Bytes::from_owner(Name::from(context.request_id())))
+            .unwrap_or(HeaderValue::from_static("unknown")),
     }
 }
