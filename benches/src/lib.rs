@@ -6,6 +6,7 @@
 //! | [`chaos`] | load under seeded faults, and what came of every event |
 //! | [`client`] | the clients under measurement |
 //! | [`gateway`] | an origin, proxies in front of it, and their load |
+//! | [`siege`] | honest requests while others besiege the gateway |
 //! | [`Setting`] | what all clients of a case have in common |
 //! | [`Arrivals`] | what reached the handler, and when: loss and duplicates end a run |
 //! | [`Figures`] | what one run cost |
@@ -22,6 +23,7 @@ mod figures;
 pub mod gateway;
 mod load;
 mod setting;
+pub mod siege;
 
 pub use arrivals::Arrivals;
 pub use cpu::CpuTime;

@@ -53,6 +53,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     require("browser clients", "chromium", &[], "chromium"),
 ];
 
+/// What comparisons need beside that.
+pub const COMPARISONS: &[Requirement] = &[require("pingora, a peer of the gateway", "cmake", &[], "cmake")];
+
 /// Searched after `PATH`: where servers live, which the `PATH` of a plain user may lack.
 const SYSTEM: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 

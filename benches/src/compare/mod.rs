@@ -22,6 +22,7 @@ pub use self::{
     gateway::{GatewayOptions, gateway},
     traps::{TrapOptions, traps},
 };
+pub(crate) use self::{gateway::stage, median::median};
 
 const SUBJECT: &str = "events";
 

@@ -1,8 +1,10 @@
 //! What a gateway is measured by: an origin, proxies in front of it, and the load. Each is a process of its own, so that its
 //! CPU time and memory are its own.
 
+mod broken;
 mod hyper_bare;
 pub(crate) mod load;
+pub(crate) mod open_files;
 mod origin;
 mod role;
 mod sap_comm;
@@ -15,6 +17,10 @@ pub(crate) use usage::Tree;
 
 /// What is asked for: some 100 bytes of JSON.
 pub(crate) const ITEM: &str = "/api/item";
+/// A route whose upstream takes requests and never answers.
+pub(crate) const BROKEN: &str = "/broken/item";
+/// The name of that upstream as a service.
+pub(crate) const BROKEN_SERVICE: &str = "broken";
 /// Followed by how many bytes are streamed.
 pub(crate) const STREAM: &str = "/api/stream/";
 /// The name of the origin as a service.

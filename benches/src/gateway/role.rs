@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Load, hyper_bare, origin, sap_comm};
+use super::{Load, broken, hyper_bare, origin, sap_comm};
 use crate::BenchError;
 
 /// What one process of the comparison does.
@@ -30,6 +30,13 @@ pub enum Role {
         origin: u16,
         /// Whether token, roles, rate limit and request log are on.
         policies: bool,
+        /// Where a second upstream listens, which is broken.
+        broken: Option<u16>,
+    },
+    /// Takes requests and answers none.
+    Broken {
+        /// Where it listens.
+        port: u16,
     },
     /// Asks, and prints its figures as JSON.
     Load(Load),
@@ -44,7 +51,8 @@ impl Role {
         match self {
             Self::Origin { port, jwks } => origin::run(*port, jwks),
             Self::HyperBare { port, origin } => hyper_bare::run(*port, *origin),
-            Self::SapComm { port, origin, policies } => sap_comm::run(*port, *origin, *policies),
+            Self::SapComm { port, origin, policies, broken } => sap_comm::run(*port, *origin, *policies, *broken),
+            Self::Broken { port } => broken::run(*port),
             Self::Load(load) => {
                 let figures = serde_json::to_string(&load.run()?).map_err(BenchError::refused("write the figures"))?;
                 println!("{figures}");

@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use sap_comm::{
@@ -19,29 +20,52 @@ use sap_comm::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AUDIENCE, ISSUER, JWKS, MEMBER, SERVICE, WORKERS};
+use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, WORKERS, open_files};
 use crate::BenchError;
 
+/// More than besiege it.
+const MAX_CONNECTIONS: usize = 20_000;
+/// How long the broken upstream is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Above anything that two cores serve, so that every request is counted and none refused.
 const UNREACHED: u32 = 1_000_000;
 
-pub(super) fn run(port: u16, origin: u16, policies: bool) -> Result<(), BenchError> {
+pub(super) fn run(port: u16, origin: u16, policies: bool, broken: Option<u16>) -> Result<(), BenchError> {
+    open_files::raise_limit()?;
     // The gateway brings a thread for each worker; what is left here are the watches and the log.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::refused("start a runtime"))?;
-    runtime.block_on(serve(port, origin, policies)).map_err(BenchError::refused("serve"))
+    runtime.block_on(serve(port, origin, policies, broken)).map_err(BenchError::refused("serve"))
 }
 
-async fn serve(port: u16, origin: u16, policies: bool) -> Result<(), BoxError> {
-    let gateway = if policies { with_policies(origin)? } else { bare(origin)? };
+async fn serve(port: u16, origin: u16, policies: bool, broken: Option<u16>) -> Result<(), BoxError> {
+    let gateway = match broken {
+        Some(broken) => beside_a_broken_one(origin, broken)?,
+        None if policies => with_policies(origin)?,
+        None => bare(origin)?,
+    };
     let mut config = ServerConfig::default();
     config.workers = WORKERS;
+    config.max_connections = MAX_CONNECTIONS;
     let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config).await?;
     Ok(gateway.serve(server, CancellationToken::new()).await?)
 }
 
 fn bare(origin: u16) -> Result<Gateway, BoxError> {
     Ok(begun(origin)?.without_rate_limit().route(Route::new("/api").to(SERVICE).public()).build()?)
+}
+
+fn beside_a_broken_one(origin: u16, broken: u16) -> Result<Gateway, BoxError> {
+    let resolver = StaticResolver::new();
+    for (service, port) in [(SERVICE, origin), (BROKEN_SERVICE, broken)] {
+        resolver.set(service, [endpoint(port)?]);
+    }
+    let gateway = Gateway::builder()
+        .resolver(Arc::new(resolver))
+        .without_rate_limit()
+        .route(Route::new("/api").to(SERVICE).public())
+        .route(Route::new("/broken").to(BROKEN_SERVICE).public().timeout(PATIENCE));
+    Ok(gateway.build()?)
 }
 
 fn with_policies(origin: u16) -> Result<Gateway, BoxError> {
@@ -58,6 +82,10 @@ fn with_policies(origin: u16) -> Result<Gateway, BoxError> {
 /// The breaker and the resolver are always on.
 fn begun(origin: u16) -> Result<GatewayBuilder, BoxError> {
     let resolver = StaticResolver::new();
-    resolver.set(SERVICE, [Endpoint::parse(&format!("http://{}:{origin}", Ipv4Addr::LOCALHOST))?]);
+    resolver.set(SERVICE, [endpoint(origin)?]);
     Ok(Gateway::builder().resolver(Arc::new(resolver)))
+}
+
+fn endpoint(port: u16) -> Result<Endpoint, BoxError> {
+    Ok(Endpoint::parse(&format!("http://{}:{port}", Ipv4Addr::LOCALHOST))?)
 }

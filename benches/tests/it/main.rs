@@ -2,6 +2,7 @@
 
 mod allocation;
 mod chaos_events;
+mod chaos_gateway;
 mod compare_breaker;
 mod compare_events;
 mod compare_gateway;

@@ -6,24 +6,33 @@ mod pip;
 
 use std::collections::BTreeSet;
 
-use sap_comm_testkit::install::REQUIREMENTS;
+use sap_comm_testkit::install::{COMPARISONS, REQUIREMENTS, Requirement};
 
 use crate::error::TaskError;
 
-/// Installs what is missing, or says what it is and how to get it.
+/// Installs what the tests miss, or says what it is and how to get it.
 pub(crate) fn prepare() -> Result<(), TaskError> {
+    bring(REQUIREMENTS)
+}
+
+/// The same for comparisons, whose peers need more.
+pub(crate) fn prepare_to_compare() -> Result<(), TaskError> {
+    bring(&[REQUIREMENTS, COMPARISONS].concat())
+}
+
+fn bring(requirements: &[Requirement]) -> Result<(), TaskError> {
     let missing = || -> BTreeSet<&str> {
-        REQUIREMENTS.iter().filter(|item| item.locate().is_err()).map(|item| item.package).collect()
+        requirements.iter().filter(|item| item.locate().is_err()).map(|item| item.package).collect()
     };
     let packages = missing();
     if !packages.is_empty() {
         if !debian::may_install() {
-            return Err(TaskError::Missing(hint(&packages)));
+            return Err(TaskError::Missing(hint(requirements, &packages)));
         }
         debian::install(&packages)?;
         let still = missing();
         if !still.is_empty() {
-            return Err(TaskError::Missing(hint(&still)));
+            return Err(TaskError::Missing(hint(requirements, &still)));
         }
     }
     npm::install()?;
@@ -31,8 +40,8 @@ pub(crate) fn prepare() -> Result<(), TaskError> {
 }
 
 /// Which part needs which program, and the one command that brings them all.
-fn hint(packages: &BTreeSet<&str>) -> String {
-    let lines: Vec<String> = REQUIREMENTS
+fn hint(requirements: &[Requirement], packages: &BTreeSet<&str>) -> String {
+    let lines: Vec<String> = requirements
         .iter()
         .filter(|item| packages.contains(item.package) && item.locate().is_err())
         .map(|item| format!("  {} ({}): Debian package {}", item.program, item.part, item.package))
@@ -52,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_hint_names_the_command_that_installs() {
-        let text = hint(&BTreeSet::from(["redis-server", "rabbitmq-server"]));
+        let text = hint(REQUIREMENTS, &BTreeSet::from(["redis-server", "rabbitmq-server"]));
         assert!(text.contains("apt-get install --no-install-recommends rabbitmq-server redis-server"), "{text}");
     }
 }

@@ -51,7 +51,9 @@ impl Contestant {
     /// What this program plays for it; `None` for what is another program.
     pub(super) fn role(self, port: u16, origin: u16) -> Option<Role> {
         match self {
-            SapComm | SapCommPolicies => Some(Role::SapComm { port, origin, policies: self.has_policies() }),
+            SapComm | SapCommPolicies => {
+                Some(Role::SapComm { port, origin, policies: self.has_policies(), broken: None })
+            }
             HyperBare => Some(Role::HyperBare { port, origin }),
             Nginx | Haproxy | Pingora | Express | ExpressPolicies => None,
         }

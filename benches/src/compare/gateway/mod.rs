@@ -4,7 +4,7 @@ mod case;
 mod contestant;
 mod figure;
 mod pingora;
-mod stage;
+pub(crate) mod stage;
 
 use std::io::Write;
 

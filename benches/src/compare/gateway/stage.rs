@@ -115,7 +115,7 @@ impl Running {
 }
 
 /// Loads a proxy from a process of its own: this same program.
-pub(super) async fn load(name: &'static str, load: Load) -> Result<Measured, BenchError> {
+pub(crate) async fn load(name: &'static str, load: Load) -> Result<Measured, BenchError> {
     let role = serde_json::to_string(&Role::Load(load)).map_err(BenchError::refused("write a role"))?;
     let mut command = Command::new(this_program()?);
     let command = command.args(["play", &role]).stdin(Stdio::null()).kill_on_drop(true).output();
@@ -129,7 +129,7 @@ pub(super) async fn load(name: &'static str, load: Load) -> Result<Measured, Ben
 }
 
 /// This same program in a role.
-async fn own(name: &str, role: &Role, port: u16) -> Result<Server, BenchError> {
+pub(crate) async fn own(name: &str, role: &Role, port: u16) -> Result<Server, BenchError> {
     let role = serde_json::to_string(role).map_err(BenchError::refused("write a role"))?;
     process(name, this_program()?, ["play".into(), role.into()], port).await
 }

@@ -54,7 +54,7 @@ async fn ask(mut stream: TcpStream, request: Vec<u8>, answered: Rc<Cell<u32>>) -
     loop {
         stream.write_all(&request).await.map_err(BenchError::refused("send a request"))?;
         let mut read = 0;
-        while wire::whole(&buffer[..read])?.is_none() {
+        while wire::whole(&buffer[..read], false)?.is_none() {
             match stream.read(&mut buffer[read..]).await.map_err(BenchError::refused("read an answer"))? {
                 0 => return Err(BenchError::refused("read an answer")("the connection ended")),
                 more => read += more,

@@ -28,6 +28,9 @@ pub struct Load {
     /// Bearer tokens that the connections show, in turns; none when empty.
     pub(crate) tokens: Vec<String>,
     pub(crate) pace: Pace,
+    /// Whether the proxy may refuse.
+    #[serde(default)]
+    pub(crate) refusals: bool,
 }
 
 /// How requests follow each other.

@@ -69,7 +69,7 @@ fn ask(load: &Load, schedule: &Schedule, request: &[u8]) -> Result<Vec<Duration>
         wait_until(due);
         stream.write_all(request).map_err(BenchError::refused("send a request"))?;
         let mut read = 0;
-        while wire::whole(&buffer[..read])?.is_none() {
+        while wire::whole(&buffer[..read], load.refusals)?.is_none() {
             match stream.read(&mut buffer[read..]).map_err(BenchError::refused("read an answer"))? {
                 0 => return Err(BenchError::refused("read an answer")("the connection ended")),
                 more => read += more,

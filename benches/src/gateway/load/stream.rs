@@ -17,7 +17,7 @@ pub(super) fn run(load: &Load, bytes: u64) -> Result<Figures, BenchError> {
     let mut buffer = vec![0; BUFFER];
     let mut read = 0;
     let head = loop {
-        if let Some(head) = wire::head(&buffer[..read])? {
+        if let Some(head) = wire::head(&buffer[..read], false)? {
             break head;
         }
         read += more(&mut stream, &mut buffer[read..])?;

@@ -11,8 +11,9 @@ pub(super) struct Head {
     pub(super) body: u64,
 }
 
-/// Reads the head of an answer; `None` while it is not whole. Whatever is not 200 with a length is an error.
-pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, BenchError> {
+/// Reads the head of an answer; `None` while it is not whole. Whatever is not 200 with a length is an error, unless refusals
+/// are allowed.
+pub(super) fn head(bytes: &[u8], refusals: bool) -> Result<Option<Head>, BenchError> {
     let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
     let length = end + END.len();
     let text = std::str::from_utf8(&bytes[..end]).map_err(BenchError::refused("read an answer"))?;
@@ -22,14 +23,14 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, BenchError> {
     let body =
         lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     match (status, body.and_then(|(_, value)| value.trim().parse().ok())) {
-        (Some("200"), Some(body)) => Ok(Some(Head { length, body })),
+        (Some(status), Some(body)) if refusals || status == "200" => Ok(Some(Head { length, body })),
         _ => Err(unexpected()),
     }
 }
 
 /// The length of a whole answer at the beginning of `bytes`; `None` while more has to come.
-pub(super) fn whole(bytes: &[u8]) -> Result<Option<usize>, BenchError> {
-    let Some(head) = head(bytes)? else { return Ok(None) };
+pub(super) fn whole(bytes: &[u8], refusals: bool) -> Result<Option<usize>, BenchError> {
+    let Some(head) = head(bytes, refusals)? else { return Ok(None) };
     let length = usize::try_from(head.body).map_or(usize::MAX, |body| head.length.saturating_add(body));
     Ok((bytes.len() >= length).then_some(length))
 }
@@ -41,16 +42,16 @@ mod tests {
     #[test]
     fn an_answer_is_whole_with_its_last_byte() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1";
-        assert_eq!(whole(answer).unwrap(), Some(answer.len() - 8));
+        assert_eq!(whole(answer, false).unwrap(), Some(answer.len() - 8));
         for short in 0..answer.len() - 8 {
-            assert_eq!(whole(&answer[..short]).unwrap(), None);
+            assert_eq!(whole(&answer[..short], false).unwrap(), None);
         }
     }
 
     #[test]
     fn a_refusal_ends_the_load() {
         for answer in ["HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
-            assert!(whole(answer.as_bytes()).unwrap_err().to_string().contains("it answered"), "{answer}");
+            assert!(whole(answer.as_bytes(), false).unwrap_err().to_string().contains("it answered"), "{answer}");
         }
     }
 }
