@@ -32,6 +32,7 @@ pub struct BrokerConfig {
     pub(crate) overflow: OverflowPolicy,
     pub(crate) offline: OverflowPolicy,
     pub(crate) window: usize,
+    pub(crate) channels: u16,
     pub(crate) prefetch: u16,
     #[serde(with = "delays")]
     pub(crate) retry_delays: Vec<Duration>,
@@ -70,6 +71,7 @@ impl Default for BrokerConfig {
             overflow: OverflowPolicy::Wait,
             offline: OverflowPolicy::Wait,
             window: 1_024,
+            channels: 1,
             prefetch: 100,
             retry_delays: [100, 1_000, 5_000].map(Duration::from_millis).to_vec(),
             max_attempts: 4,
@@ -133,10 +135,18 @@ impl BrokerConfig {
         self
     }
 
-    /// How many events are sent ahead of their confirms. 1,024: beyond it a multiple confirm costs more than it saves.
+    /// How many events each channel sends ahead of their confirms. 1,024: beyond it a multiple confirm costs more than it saves.
     #[must_use]
     pub fn window(mut self, window: usize) -> Self {
         self.window = window;
+        self
+    }
+
+    /// Over how many channels RabbitMQ gets its events, up to 64. 1: all keep the order that they were published in. With more,
+    /// those of one [ordering key](crate::PublishOptions::ordering_key) do, and those without a key take turns.
+    #[must_use]
+    pub fn channels(mut self, channels: u16) -> Self {
+        self.channels = channels;
         self
     }
 
@@ -227,6 +237,9 @@ impl BrokerConfig {
         if !(1..=65_535).contains(&self.window) {
             return Err(ConfigError::new("window", format_args!("must be between 1 and 65535, not {}", self.window)));
         }
+        if !(1..=64).contains(&self.channels) {
+            return Err(ConfigError::new("channels", format_args!("must be between 1 and 64, not {}", self.channels)));
+        }
         if self.retry_delays.is_empty() && self.max_attempts > 1 {
             return Err(ConfigError::new("retry_delays", "must name a delay, or max_attempts be 1"));
         }
@@ -279,6 +292,8 @@ mod tests {
             (r#"{"service": "a", "prefech": 3}"#, "prefech"),
             (r#"{"service": "a", "prefetch": 0}"#, "prefetch"),
             (r#"{"service": "a", "window": 0}"#, "window"),
+            (r#"{"service": "a", "channels": 0}"#, "channels"),
+            (r#"{"service": "a", "channels": 65}"#, "channels"),
             (r#"{"service": "a", "publish_deadline": "soon"}"#, "soon"),
             (r#"{"service": "a", "connect_timeout": "2days"}"#, "connect_timeout"),
             (r#"{"service": "a", "retry_delays": "0s"}"#, "retry_delays"),

@@ -65,7 +65,7 @@ impl RabbitBackend {
         let link = |side| Link::start(addresses.clone(), &config.service, side, Arc::clone(&vitals), by);
         let publishing = link(Side::Publish).await?;
         let consuming = link(Side::Consume).await?;
-        let publisher = Publisher::start(config, publishing.watcher(), Arc::clone(&vitals));
+        let publisher = Publisher::start(config, &publishing.watcher(), Arc::clone(&vitals));
         Ok(Self { vitals, consuming, publishing, publisher, connect_timeout: config.connect_timeout })
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sap_comm_resilience::{CircuitBreaker, Jitter, Retry, TripPolicy};
+use sap_comm_resilience::{CircuitBreaker, Jitter, Retry, State, TripPolicy};
 
 use crate::support::{SECOND, down, hasty, open_and_wait, succeed};
 
@@ -68,6 +68,19 @@ async fn two_clients_wait_differently() {
         }
         assert!(waits.len() > 7, "{jitter:?}: {waits:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_moment_of_a_reset_timeout_is_waited_for_too() {
+    let breaker = hasty().reset_timeout(SECOND).build().unwrap();
+    breaker.try_acquire().unwrap().failure();
+    for left in [999, 21, 20, 19, 1].map(Duration::from_millis) {
+        tokio::time::advance(breaker.snapshot().retry_after.unwrap() - left).await;
+        assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), left);
+    }
+    tokio::time::advance(Duration::from_millis(1)).await;
+    breaker.try_acquire().unwrap().success();
+    assert_eq!(breaker.state(), State::Closed);
 }
 
 #[tokio::test(start_paused = true)]

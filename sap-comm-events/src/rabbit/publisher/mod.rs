@@ -1,12 +1,15 @@
-//! Publishing: callers hand jobs to one actor, which owns the confirm channel.
+//! Publishing: callers hand jobs to actors, each of which owns a confirm channel.
 
 mod actor;
 mod channel;
 mod job;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use sap_comm_core::Name;
@@ -21,11 +24,18 @@ use super::{
     link::Watcher,
     vitals::{Obstacle, Vitals},
 };
-use crate::{BrokerConfig, OverflowPolicy, PublishError, message::Message, topology::Target};
+use crate::{
+    BrokerConfig, OverflowPolicy, PublishError,
+    message::{Message, header},
+    topology::Target,
+};
 
 /// The callers' side of the publisher.
 pub(super) struct Publisher {
-    jobs: mpsc::UnboundedSender<Job>,
+    channels: Vec<Channel>,
+    /// Whose turn it is to publish an event without an ordering key.
+    turn: AtomicUsize,
+    hasher: RandomState,
     /// One permit for each job that exists: what bounds the queue.
     room: Arc<Semaphore>,
     capacity: usize,
@@ -33,23 +43,47 @@ pub(super) struct Publisher {
     offline: OverflowPolicy,
     refusing: AtomicBool,
     vitals: Arc<Vitals>,
+}
+
+/// An actor, and what it is to publish.
+struct Channel {
+    jobs: mpsc::UnboundedSender<Job>,
     actor: AbortOnDropHandle<()>,
 }
 
-impl Publisher {
-    pub(super) fn start(config: &BrokerConfig, link: Watcher, vitals: Arc<Vitals>) -> Self {
+impl Channel {
+    fn start(config: &BrokerConfig, link: Watcher, vitals: Arc<Vitals>) -> Self {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let actor = Actor::new(queue, config.window, link, Arc::clone(&vitals));
+        let actor = Actor::new(queue, config.window, link, vitals);
+        Self { jobs, actor: AbortOnDropHandle::new(tokio::spawn(actor.run())) }
+    }
+}
+
+impl Publisher {
+    pub(super) fn start(config: &BrokerConfig, link: &Watcher, vitals: Arc<Vitals>) -> Self {
+        let channel = |_| Channel::start(config, link.clone(), Arc::clone(&vitals));
         Self {
-            jobs,
+            channels: (0..config.channels).map(channel).collect(),
+            turn: AtomicUsize::new(0),
+            hasher: RandomState::new(),
             room: Arc::new(Semaphore::new(config.queue_capacity)),
             capacity: config.queue_capacity,
             overflow: config.overflow,
             offline: config.offline,
             refusing: AtomicBool::new(false),
             vitals,
-            actor: AbortOnDropHandle::new(tokio::spawn(actor.run())),
         }
+    }
+
+    /// The channel for a message: with an ordering key always the same one, so that it keeps its place.
+    fn channel(&self, message: &Message) -> Option<&Channel> {
+        let count = self.channels.len();
+        let number = match message.headers.text(header::ORDERING_KEY) {
+            _ if count == 1 => 0,
+            Some(key) => (self.hasher.hash_one(key) % count as u64) as usize,
+            None => self.turn.fetch_add(1, Ordering::Relaxed) % count,
+        };
+        self.channels.get(number)
     }
 
     /// Publishes and waits for the broker's answer until `deadline`.
@@ -73,8 +107,9 @@ impl Publisher {
         let (reply, answer) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
         let id = message.id.clone();
+        let channel = self.channel(&message).ok_or(PublishError::Closed)?;
         let job = Job { target, message, reply, sent: Arc::clone(&sent), resent: false, _room: permit };
-        self.jobs.send(job).map_err(|_| PublishError::Closed)?;
+        channel.jobs.send(job).map_err(|_| PublishError::Closed)?;
         match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,
             // The actor ended with the job in hand.
@@ -127,10 +162,10 @@ impl Publisher {
         drop(self.room.acquire_many(all).await);
     }
 
-    /// Ends the actor; whoever still waits learns that the outcome is unknown.
+    /// Ends the actors; whoever still waits learns that the outcome is unknown.
     pub(super) fn end(&self) {
         self.room.close();
-        self.actor.abort();
+        self.channels.iter().for_each(|channel| channel.actor.abort());
     }
 }
 

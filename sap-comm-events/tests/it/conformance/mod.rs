@@ -10,7 +10,7 @@ mod failing;
 mod formats;
 mod limits;
 mod load;
-mod ordering;
+pub(crate) mod ordering;
 mod pausing;
 mod requests;
 mod retrying;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod channels;
 mod cluster;
 mod connecting;
 mod crashes;
