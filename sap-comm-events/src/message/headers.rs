@@ -83,6 +83,16 @@ impl Headers {
         self.of_cause().iter().chain(&self.own).map(|(name, value)| (name.as_ref(), value))
     }
 
+    /// Hands a copy of each to a wire. Those of a cause are written for it alone, unless somebody has looked at them before.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn write(&self, mut set: impl FnMut(&str, HeaderValue)) {
+        match &self.cause {
+            Some(cause) if self.written.get().is_none() => cause.write(&mut set),
+            _ => self.of_cause().iter().for_each(|(name, value)| set(name, value.clone())),
+        }
+        self.own.iter().for_each(|(name, value)| set(name, value.clone()));
+    }
+
     fn get(&self, name: &str) -> Option<&HeaderValue> {
         let find = |headers: &'_ [Header]| headers.iter().position(|(own, _)| own == name);
         match find(&self.own) {
@@ -137,6 +147,12 @@ mod tests {
         assert_eq!(headers.text("x-request-id"), Some(context.request_id()));
         assert_eq!((headers.number(header::ATTEMPT), headers.text("x-attempt")), (Some(2), None));
         let names: Vec<_> = headers.iter().map(|(name, _)| name.to_owned()).collect();
+        #[cfg(feature = "rabbitmq")]
+        for headers in [&headers, &Headers { written: OnceLock::new(), ..headers.clone() }] {
+            let mut written = Vec::new();
+            headers.write(|name, value| written.push((name.to_owned(), value)));
+            assert!(written.iter().map(|(name, value)| (name.as_str(), value)).eq(headers.iter()));
+        }
         headers.set("traceparent", "none".to_owned());
         assert!(headers.cause().is_none());
         assert_eq!(headers.text("traceparent"), Some("none"));

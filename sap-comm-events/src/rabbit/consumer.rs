@@ -1,6 +1,6 @@
 //! A subscription's consumer over all generations of the connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -28,6 +28,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// A difference in the topology does not heal by itself.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How many deliveries are handed on ahead of the handlers, so that the tasks do not take turns for each.
+const AHEAD: usize = 64;
 
 /// Deliveries as they come, whatever the connection does.
 pub(super) struct RabbitSource {
@@ -74,8 +77,8 @@ pub(super) async fn start(
             }
         }
     };
-    // A handler that is busy leaves deliveries with the client library, which holds no more than the prefetch.
-    let (sender, deliveries) = mpsc::channel(1);
+    // A handler that is busy leaves the rest with the client library, which holds no more than the prefetch.
+    let (sender, deliveries) = mpsc::channel(AHEAD);
     let (stop, settled) = (CancellationToken::new(), CancellationToken::new());
     let keeps_place = topology.single_active;
     let feed = Feed { link, vitals, topology, limits, held, sender, stop: stop.clone(), settled: settled.clone() };
@@ -109,6 +112,10 @@ pub(super) fn unsupported(feature: Feature, version: Version) -> SubscribeError 
 impl Source for RabbitSource {
     async fn next(&mut self) -> Option<Delivery> {
         self.deliveries.recv().await
+    }
+
+    fn ready(&mut self) -> Option<Delivery> {
+        self.deliveries.try_recv().ok()
     }
 
     async fn stop(&mut self) {
@@ -178,27 +185,25 @@ impl Feed {
 
     /// Hands deliveries on; one that nobody takes any more is left in `kept`.
     async fn feed(&self, open: &mut Open, kept: &mut Option<Delivery>) -> Stopped {
+        let mut stopped = pin!(self.stop.cancelled());
         loop {
-            tokio::select! {
+            let delivery = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Stopped::ByUs,
-                delivery = open.next() => match delivery {
-                    None => return Stopped::ByThem,
-                    Some(delivery) => tokio::select! {
-                        biased;
-                        () = self.stop.cancelled() => {
-                            *kept = Some(delivery);
-                            return Stopped::ByUs;
-                        }
-                        room = self.sender.reserve() => match room {
-                            Ok(room) => room.send(delivery),
-                            Err(_) => {
-                                *kept = Some(delivery);
-                                return Stopped::ByUs;
-                            }
-                        },
-                    },
-                },
+                () = &mut stopped => return Stopped::ByUs,
+                delivery = open.next() => delivery,
+            };
+            let Some(delivery) = delivery else { return Stopped::ByThem };
+            let room = tokio::select! {
+                biased;
+                () = &mut stopped => None,
+                room = self.sender.reserve() => room.ok(),
+            };
+            match room {
+                Some(room) => room.send(delivery),
+                None => {
+                    *kept = Some(delivery);
+                    return Stopped::ByUs;
+                }
             }
         }
     }

@@ -2,15 +2,17 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use sap_comm_core::Name;
+
 use crate::backend::Redelivered;
 
 /// The ids in hand, those of the channel before included, at most two prefetches of them, and those given back of late.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    current: HashSet<String>,
-    previous: HashSet<String>,
+    current: HashSet<Name>,
+    previous: HashSet<Name>,
     /// Given back, oldest first; each may come again, here or elsewhere.
-    returned: VecDeque<String>,
+    returned: VecDeque<Name>,
     /// Redeliveries in a row that nobody here knows.
     strangers: usize,
 }
@@ -33,7 +35,7 @@ impl Held {
         let own = !id.is_empty()
             && (self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id)));
         if !id.is_empty() {
-            self.current.insert(id.to_owned());
+            self.current.insert(id.into());
         }
         match count {
             Some(count) => Redelivered::Times(count),

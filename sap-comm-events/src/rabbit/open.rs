@@ -1,8 +1,12 @@
 //! A channel that consumes.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use futures_util::{StreamExt, stream::SelectAll};
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Channel, Consumer,
     message::Delivery as AmqpDelivery,
@@ -29,7 +33,10 @@ use crate::{
 pub(super) struct Open {
     pub(super) live: Arc<Live>,
     channel: Channel,
-    consumers: SelectAll<futures_util::stream::BoxStream<'static, Item>>,
+    /// Each with its queue.
+    consumers: Vec<(Arc<str>, Consumer)>,
+    /// Whose turn it is to be asked first.
+    turn: usize,
     tags: Vec<lapin::types::ShortString>,
     pub(super) acks: Acks,
     held: Arc<Mutex<Held>>,
@@ -37,7 +44,7 @@ pub(super) struct Open {
     stream: Option<(Arc<Reading>, CancellationToken)>,
 }
 
-/// What a consumer's stream yields: the queue and a delivery, or the consumer's end.
+/// A queue and what came from it; `None` once a consumer has ended.
 type Item = Option<(Arc<str>, AmqpDelivery)>;
 
 impl Open {
@@ -55,7 +62,7 @@ impl Open {
         live.answer(qos).await.map_err(DeclareError::Connection)?.map_err(failed)?;
         held.lock().renew();
         let acks = Acks::start(channel.clone(), Arc::clone(held));
-        let (mut consumers, mut tags) = (SelectAll::new(), Vec::new());
+        let (mut consumers, mut tags) = (Vec::new(), Vec::new());
         let (mut arguments, mut stream) = (FieldTable::default(), None);
         if let Some(reading) = &topology.stream {
             let (offset, given_back) = reading.begin();
@@ -67,27 +74,69 @@ impl Open {
             let consuming = channel.basic_consume(name, "".into(), options, arguments.clone());
             let consumer = live.answer(consuming).await.map_err(DeclareError::Connection)?.map_err(failed)?;
             tags.push(consumer.tag());
-            consumers.push(deliveries(consumer, Arc::clone(queue)));
+            consumers.push((Arc::clone(queue), consumer));
         }
         let (held, concurrency) = (Arc::clone(held), limits.concurrency);
-        Ok(Self { live, channel, consumers, tags, acks, held, concurrency, stream })
+        Ok(Self { live, channel, consumers, turn: 0, tags, acks, held, concurrency, stream })
     }
 
     /// The next delivery; `None` once any consumer has ended, or an event of a stream was given back. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Delivery> {
+        if self.is_over() {
+            return None;
+        }
+        // Most come in crowds, and then there is nothing to wait for.
+        let item = match poll_fn(|cx| self.poll_item(cx)).now_or_never() {
+            Some(item) => item,
+            None => self.wait().await,
+        };
+        item.map(|(queue, delivery)| self.delivery(queue, delivery))
+    }
+
+    fn is_over(&self) -> bool {
+        let given_back = self.stream.as_ref().is_some_and(|(_, given_back)| given_back.is_cancelled());
+        self.live.lost.is_cancelled() || given_back
+    }
+
+    async fn wait(&mut self) -> Item {
+        let (live, stream) = (Arc::clone(&self.live), self.stream.as_ref().map(|(_, given_back)| given_back.clone()));
         let given_back = async {
-            match &self.stream {
-                Some((_, given_back)) => given_back.cancelled().await,
+            match &stream {
+                Some(given_back) => given_back.cancelled().await,
                 None => std::future::pending().await,
             }
         };
-        let item = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.live.lost.cancelled() => None,
+            () = live.lost.cancelled() => None,
             () = given_back => None,
-            item = self.consumers.next() => item.flatten(),
-        };
-        item.map(|(queue, delivery)| self.delivery(queue, delivery))
+            item = poll_fn(|cx| self.poll_item(cx)) => item,
+        }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Item> {
+        let (first, count) = (self.turn, self.consumers.len());
+        for step in 0..count {
+            let at = (first + step) % count;
+            let Some((queue, consumer)) = self.consumers.get_mut(at) else { continue };
+            match consumer.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(delivery))) => {
+                    self.turn = at + 1;
+                    return Poll::Ready(Some((Arc::clone(queue), delivery)));
+                }
+                Poll::Ready(ended) => {
+                    let error = ended.and_then(Result::err);
+                    tracing::debug!(
+                        error = error.as_ref().map(tracing::field::display),
+                        queue = &**queue,
+                        "the consumer ended"
+                    );
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
     }
 
     /// Stops consuming; what was delivered and not taken goes back.
@@ -99,10 +148,9 @@ impl Open {
                 return;
             }
         }
-        use futures_util::FutureExt;
-        while let Some(Some(item)) = self.consumers.next().now_or_never() {
-            if let Some((queue, delivery)) = item {
-                drop(self.delivery(queue, delivery));
+        for (queue, mut consumer) in std::mem::take(&mut self.consumers) {
+            while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+                drop(self.delivery(Arc::clone(&queue), delivery));
             }
         }
     }
@@ -133,16 +181,4 @@ impl Open {
         }
         Delivery { message: Arc::new(message), queue, redelivered, settlement }
     }
-}
-
-/// The deliveries of one consumer, and then its end.
-fn deliveries(consumer: Consumer, queue: Arc<str>) -> futures_util::stream::BoxStream<'static, Item> {
-    let deliveries = consumer.map(move |item| match item {
-        Ok(delivery) => Some((Arc::clone(&queue), delivery)),
-        Err(error) => {
-            tracing::debug!(%error, queue = &*queue, "the consumer ended");
-            None
-        }
-    });
-    deliveries.chain(futures_util::stream::once(async { None })).boxed()
 }

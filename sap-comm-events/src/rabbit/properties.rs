@@ -17,17 +17,17 @@ const PERSISTENT: u8 = 2;
 /// The properties that a message is published with. What is too long for AMQP's short strings is left out.
 pub(super) fn of(message: &Message) -> BasicProperties {
     let mut table = BTreeMap::new();
-    for (name, value) in message.headers.iter() {
+    message.headers.write(|name, value| {
         let value = match value {
-            HeaderValue::Text(text) => AMQPValue::LongString(text.as_str().into()),
-            HeaderValue::Int(number) => AMQPValue::LongLongInt(*number),
-            HeaderValue::Bool(value) => AMQPValue::Boolean(*value),
-            HeaderValue::Float(number) => AMQPValue::Double(*number),
+            HeaderValue::Text(text) => AMQPValue::LongString(text.into()),
+            HeaderValue::Int(number) => AMQPValue::LongLongInt(number),
+            HeaderValue::Bool(value) => AMQPValue::Boolean(value),
+            HeaderValue::Float(number) => AMQPValue::Double(number),
         };
         if let Ok(name) = ShortString::try_new(name) {
             table.insert(name, value);
         }
-    }
+    });
     let mut properties =
         BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(FieldTable::from(table));
     let short = |text: &str| ShortString::try_new(text).ok().filter(|text| !text.as_str().is_empty());
