@@ -45,13 +45,14 @@ impl Crowd {
         Ok(Self { _tasks: tasks, open })
     }
 
-    /// Connections that send a header a byte at a time, and come back when they are cut off.
+    /// Connections that send a header a byte at a time, and come back when they are cut off. They gather within a second.
     pub(super) fn dripping(port: u16, count: u32, seed: u64) -> Self {
         let open = Arc::new(AtomicU32::new(0));
         let mut tasks = JoinSet::new();
         for number in 0..count {
-            let (open, random) = (Arc::clone(&open), fastrand::Rng::with_seed(seed ^ u64::from(number)));
+            let (open, mut random) = (Arc::clone(&open), fastrand::Rng::with_seed(seed ^ u64::from(number)));
             tasks.spawn(async move {
+                sleep(Duration::from_millis(random.u64(..1_000))).await;
                 open.fetch_add(1, Ordering::Relaxed);
                 drip(port, random).await;
             });
