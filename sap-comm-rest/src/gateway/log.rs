@@ -1,13 +1,16 @@
 //! The request log, written beside the requests.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use sap_comm_core::config::ConfigError;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 use super::record::Entry;
 use crate::options::check;
@@ -48,6 +51,8 @@ pub(super) struct Log {
 
 /// Lines written between two looks at what else there is to do.
 const BATCH: usize = 64;
+/// How long lines gather before they are written, so that not every request wakes the task.
+const GATHER: Duration = Duration::from_millis(5);
 
 impl Log {
     /// # Panics
@@ -79,12 +84,17 @@ async fn write(mut waiting: mpsc::Receiver<Entry>, dropped: Arc<AtomicU64>) {
     let mut reported = 0;
     let mut lines = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut lines, BATCH).await > 0 {
+        let are_all = lines.len() < BATCH;
         lines.drain(..).for_each(|line| line.write());
         let dropped = dropped.load(Ordering::Relaxed);
         if dropped > reported {
             tracing::warn!(lines = dropped - reported, "the request log could not keep up: lines were dropped");
             reported = dropped;
         }
-        tokio::task::yield_now().await;
+        if are_all && !waiting.is_closed() {
+            sleep(GATHER).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
     }
 }
