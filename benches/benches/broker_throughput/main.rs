@@ -15,6 +15,10 @@ use self::{
     subject::{Place, Subject},
 };
 
+/// What one thread makes and another frees has the system's allocator fight with itself, for ours and for every peer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PAYLOADS: [(&str, usize); 3] = [("100B", 100), ("1KiB", 1 << 10), ("64KiB", 64 << 10)];
 /// Publishes ahead of their confirms, and deliveries ahead of the handler.
 const WINDOWS: [u16; 3] = [1, 100, 1_000];

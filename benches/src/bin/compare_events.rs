@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sap_comm_benches::{BenchError, Setting, client::Client, compare};
 
+/// What one thread makes and another frees has the system's allocator fight with itself, for ours and for every peer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compares events of sap-comm with its peers, on a private RabbitMQ and in memory
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -38,28 +38,37 @@ pub(super) async fn run(setting: &Setting, arrivals: &Arc<Arrivals>) -> Result<F
     let subscription = broker.subscribe(subscription.group(GROUP), router).await;
     let subscription = subscription.map_err(BenchError::refused("subscribe"))?;
 
-    let mut publisher = Windowed { broker: broker.clone(), window: setting.window, sent: FuturesUnordered::new() };
+    let mut publisher =
+        Windowed { broker: broker.clone(), window: setting.window, sent: FuturesUnordered::new(), unconfirmed: 0 };
     let figures = setting.load.drive(&mut publisher, arrivals).await?;
     subscription.stop().await;
     broker.close(CLOSE_LIMIT).await;
     Ok(figures)
 }
 
-type Sent = BoxFuture<'static, Result<Confirmation, PublishError>>;
+/// How many events are published together, as many as the peers start together.
+const BATCH: usize = 64;
+
+type Sent = BoxFuture<'static, Vec<Result<Confirmation, PublishError>>>;
 
 /// Publishes ahead of the confirms, up to the window.
 struct Windowed {
     broker: Broker,
     window: usize,
     sent: FuturesUnordered<Sent>,
+    unconfirmed: usize,
 }
 
 impl Windowed {
+    /// Ready once at most `keep` events are not confirmed.
     fn poll_confirms(&mut self, cx: &mut Context<'_>, keep: usize) -> Poll<Result<(), PublishError>> {
-        while self.sent.len() > keep {
+        while self.unconfirmed > keep {
             match self.sent.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(_)) | None) => {}
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(outcomes)) => {
+                    self.unconfirmed -= outcomes.len();
+                    outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))?;
+                }
+                Poll::Ready(None) => break,
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -68,6 +77,19 @@ impl Windowed {
 
     async fn confirmed(&mut self, keep: usize) -> Result<(), BenchError> {
         poll_fn(|cx| self.poll_confirms(cx, keep)).await.map_err(BenchError::refused("publish"))
+    }
+
+    /// Starts a batch: its future begins when it is polled.
+    async fn start(&mut self, numbers: Vec<u32>) -> Result<(), BenchError> {
+        self.unconfirmed += numbers.len();
+        let broker = self.broker.clone();
+        let events = numbers.into_iter().map(UserCreated::numbered);
+        self.sent.push(Box::pin(async move { broker.publish_batch(EXCHANGE, events).await }));
+        let begun = poll_fn(|cx| match self.poll_confirms(cx, 0) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        });
+        begun.await.map_err(BenchError::refused("publish"))
     }
 }
 
@@ -80,20 +102,13 @@ impl Publisher for Windowed {
             }
             return Ok(());
         }
-        for number in numbers {
-            if self.sent.len() >= self.window {
-                self.confirmed(self.window - 1).await?;
-            }
-            let broker = self.broker.clone();
-            let publish = async move { broker.publish(EXCHANGE, UserCreated::numbered(number)).await };
-            self.sent.push(Box::pin(publish));
+        let mut rest = numbers;
+        while !rest.is_empty() {
+            let numbers: Vec<u32> = rest.by_ref().take(BATCH.min(self.window)).collect();
+            self.confirmed(self.window - numbers.len()).await?;
+            self.start(numbers).await?;
         }
-        // The futures begin when they are polled.
-        let begun = poll_fn(|cx| match self.poll_confirms(cx, 0) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
-        });
-        begun.await.map_err(BenchError::refused("publish"))
+        Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), BenchError> {

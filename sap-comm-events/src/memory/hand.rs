@@ -39,8 +39,7 @@ impl Hand for MemoryHand {
 
     async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError> {
         if self.held.remove(&number).is_some() {
-            self.load.remove();
-            self.shared.room.ring();
+            self.shared.gates.left(self.load.remove());
         }
         Ok(())
     }
