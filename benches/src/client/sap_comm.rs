@@ -14,7 +14,7 @@ use sap_comm::{
     events::{Broker, BrokerConfig, Confirmation, EventRouter, PublishError, Subscription},
 };
 
-use super::Publisher;
+use super::{IN_MEMORY, Publisher};
 use crate::{
     Arrivals, BenchError, Figures, Setting, UserCreated,
     event::{EXCHANGE, GROUP, SOURCE},
@@ -24,7 +24,7 @@ use crate::{
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(setting: &Setting, arrivals: &Arc<Arrivals>) -> Result<Figures, BenchError> {
-    let config = BrokerConfig::new(SOURCE).window(setting.window).prefetch(setting.prefetch);
+    let config = BrokerConfig::new(SOURCE).window(setting.window).prefetch(setting.prefetch).queue_capacity(IN_MEMORY);
     let broker = Broker::connect(&setting.url, config).await.map_err(BenchError::refused("connect"))?;
     let seen = Arc::clone(arrivals);
     let router = EventRouter::new().on(move |event: Event<UserCreated>| {

@@ -5,14 +5,11 @@ use std::{ops::Range, sync::Arc};
 use sap_comm::Event;
 use tokio::sync::mpsc;
 
-use super::Publisher;
+use super::{IN_MEMORY, Publisher};
 use crate::{Arrivals, BenchError, Figures, Setting, UserCreated, event::SOURCE};
 
-/// As many as a queue of the in-memory broker holds by default.
-const CAPACITY: usize = 10_000;
-
 pub(super) async fn run(setting: &Setting, arrivals: &Arc<Arrivals>) -> Result<Figures, BenchError> {
-    let (sender, mut receiver) = mpsc::channel::<Box<Event<UserCreated>>>(CAPACITY);
+    let (sender, mut receiver) = mpsc::channel::<Box<Event<UserCreated>>>(IN_MEMORY);
     let seen = Arc::clone(arrivals);
     let consuming = tokio::spawn(async move {
         while let Some(event) = receiver.recv().await {
