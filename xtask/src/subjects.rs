@@ -41,7 +41,7 @@ pub(crate) fn compare(options: &Compare) -> Result<(), TaskError> {
         None if known.is_empty() => return Err(unknown("subject to compare", "(any)", &known)),
         None => known.iter().map(String::as_str).collect(),
     };
-    setup::prepare_to_compare()?;
+    setup::prepare_to_compare(&chosen)?;
     let rounds = options.rounds.map(|rounds| ["--rounds".to_owned(), rounds.to_string()]);
     let mut all = Vec::new();
     for subject in chosen {

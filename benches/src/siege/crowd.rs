@@ -53,16 +53,19 @@ impl Crowd {
             let (open, mut random) = (Arc::clone(&open), fastrand::Rng::with_seed(seed ^ u64::from(number)));
             tasks.spawn(async move {
                 sleep(Duration::from_millis(random.u64(..1_000))).await;
-                open.fetch_add(1, Ordering::Relaxed);
-                drip(port, random).await;
+                drip(port, random, &open).await;
             });
         }
         Self { _tasks: tasks, open }
     }
 
-    /// How many there are now.
-    pub(super) fn count(&self) -> u32 {
-        self.open.load(Ordering::Relaxed)
+    /// How many of `all` are connected now: half of them at least, or it was no siege.
+    pub(super) fn stands(&self, all: u32) -> Result<u32, BenchError> {
+        let open = self.open.load(Ordering::Relaxed);
+        if open < all / 2 {
+            return Err(BenchError::refused("besiege")(format!("{open} of {all} are connected")));
+        }
+        Ok(open)
     }
 }
 
@@ -97,14 +100,16 @@ async fn ask_once(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn drip(port: u16, mut random: fastrand::Rng) {
+async fn drip(port: u16, mut random: fastrand::Rng, open: &AtomicU32) {
     loop {
         if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await
             && stream.write_all(BEGIN).await.is_ok()
         {
+            open.fetch_add(1, Ordering::Relaxed);
             while stream.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
                 sleep(Duration::from_millis(random.u64(200..2_000))).await;
             }
+            open.fetch_sub(1, Ordering::Relaxed);
         }
         sleep(Duration::from_millis(random.u64(100..1_000))).await;
     }

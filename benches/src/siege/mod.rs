@@ -71,13 +71,13 @@ pub async fn gateway(options: &SiegeOptions) -> Result<Report, BenchError> {
 
     let crowd = Crowd::resting(fortress.port, options.idle).await?;
     let measured = fortress.honest(spell).await?;
-    report.besieged("idle connections", crowd.count(), &measured);
+    report.besieged("idle connections", crowd.stands(options.idle)?, &measured);
     drop(crowd);
     report.quiet(&fortress.honest(spell).await?);
 
     let crowd = Crowd::dripping(fortress.port, options.dripping, options.seed);
     let measured = fortress.honest(spell).await?;
-    report.besieged("dripping connections", crowd.count(), &measured);
+    report.besieged("dripping connections", crowd.stands(options.dripping)?, &measured);
     drop(crowd);
     report.quiet(&fortress.honest(spell).await?);
 

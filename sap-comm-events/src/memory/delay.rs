@@ -13,7 +13,7 @@ use super::{Shared, state::IDLE};
 pub(super) async fn end(shared: Weak<Shared>, bell: Arc<Notify>, queue: String, to: String) {
     while let Some(shared) = shared.upgrade() {
         let next = shared.state.lock().end_delays(&queue, &to);
-        shared.gates.ring();
+        shared.room.ring();
         drop(shared);
         tokio::select! {
             () = bell.notified() => {}

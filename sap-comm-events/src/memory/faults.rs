@@ -83,7 +83,7 @@ impl MemoryBackend {
 
     /// Returns once nothing is under way.
     pub(crate) async fn idle(&self) {
-        self.shared.gates.calm.until(|| self.busy().is_none().then_some(())).await;
+        self.shared.room.until(|| self.busy().is_none().then_some(())).await;
     }
 
     /// What is under way, for people; `None` if nothing is.

@@ -32,35 +32,6 @@ impl Gate {
     }
 }
 
-/// The gates that settlements ring.
-#[derive(Debug, Default)]
-pub(super) struct Gates {
-    /// Where publishes wait for room.
-    pub(super) room: Gate,
-    /// Where it is awaited that nothing is under way.
-    pub(super) calm: Gate,
-}
-
-impl Gates {
-    /// Anything may have changed.
-    pub(super) fn ring(&self) {
-        self.room.ring();
-        self.calm.ring();
-    }
-
-    /// A message has left a queue that now holds `left`. Publishes that wait are let in by crowds: woken for each place, they
-    /// would fill it and sleep again.
-    pub(super) fn left(&self, left: usize) {
-        if left.is_multiple_of(CROWD) {
-            self.room.ring();
-        }
-        self.calm.ring();
-    }
-}
-
-/// How many places become free before waiting publishes hear of it.
-const CROWD: usize = 64;
-
 struct Waiting<'a>(&'a Gate);
 
 impl<'a> Waiting<'a> {

@@ -39,7 +39,8 @@ impl Hand for MemoryHand {
 
     async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError> {
         if self.held.remove(&number).is_some() {
-            self.shared.gates.left(self.load.remove());
+            self.load.remove();
+            self.shared.room.ring();
         }
         Ok(())
     }

@@ -18,8 +18,8 @@ impl Load {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Every message that leaves has come. Returns how many are left.
-    pub(super) fn remove(&self) -> usize {
-        self.0.fetch_sub(1, Ordering::SeqCst) - 1
+    /// Every message that leaves has come.
+    pub(super) fn remove(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

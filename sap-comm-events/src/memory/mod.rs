@@ -30,7 +30,7 @@ use tokio::{task::JoinSet, time::Instant};
 pub(crate) use self::pattern::matches;
 
 use self::{
-    gate::{Gate, Gates},
+    gate::Gate,
     hand::MemoryHand,
     schedule::Schedule,
     source::MemorySource,
@@ -42,9 +42,6 @@ use crate::{
     message::Message,
     topology::{ExchangeKind, Role, Target, Topology, TopologyDifference, TopologySpec},
 };
-
-/// How long a publish that waits for room stays away where nobody calls it: a few places are free before it is called.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Exchanges and queues in memory.
 pub(crate) struct MemoryBackend {
@@ -63,8 +60,8 @@ pub(crate) struct MemoryBackend {
 /// What consumers, settlements and delays share.
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Ring when a queue has room again, or less is under way.
-    gates: Arc<Gates>,
+    /// Rings when a queue has room again, or less is under way.
+    room: Arc<Gate>,
     /// Rings when nothing is pending.
     idle: Gate,
     closed: AtomicBool,
@@ -78,7 +75,7 @@ impl MemoryBackend {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(config.queue_capacity)),
-                gates: Arc::default(),
+                room: Arc::default(),
                 idle: Gate::default(),
                 closed: AtomicBool::new(false),
                 #[cfg(feature = "test-util")]
@@ -129,14 +126,8 @@ impl MemoryBackend {
 
     async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
         let Some(capacity) = self.take(target, message)? else { return Ok(()) };
-        let look = || self.take(target, message).map(|full| full.is_none().then_some(())).transpose();
-        let taken = async {
-            loop {
-                if let Ok(taken) = tokio::time::timeout(LOOK_AGAIN, self.shared.gates.room.until(look)).await {
-                    return taken;
-                }
-            }
-        };
+        let taken =
+            self.shared.room.until(|| self.take(target, message).map(|full| full.is_none().then_some(())).transpose());
         match tokio::time::timeout_at(deadline, taken).await {
             Ok(taken) => taken,
             Err(_) => Err(PublishError::QueueFull { capacity }),
@@ -151,7 +142,7 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if self.0.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.shared.idle.ring();
-            self.0.shared.gates.ring();
+            self.0.shared.room.ring();
         }
     }
 }
@@ -246,7 +237,7 @@ impl Backend for MemoryBackend {
 
     fn refuse(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
-        self.shared.gates.ring();
+        self.shared.room.ring();
     }
 
     async fn flush(&self) {

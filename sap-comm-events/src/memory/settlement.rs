@@ -5,27 +5,28 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Shared, gate::Gates, load::Load, state::Stored};
+use super::{Shared, gate::Gate, load::Load, state::Stored};
 use crate::backend::Settlement;
 
 /// What the settlements of one queue have in common.
 pub(super) struct Desk {
     pub(super) queue: Arc<str>,
     load: Load,
-    gates: Arc<Gates>,
+    room: Arc<Gate>,
     shared: Weak<Shared>,
 }
 
 impl Desk {
     pub(super) fn new(shared: &Arc<Shared>, queue: Arc<str>, load: Load) -> Arc<Self> {
-        Arc::new(Self { queue, load, gates: Arc::clone(&shared.gates), shared: Arc::downgrade(shared) })
+        Arc::new(Self { queue, load, room: Arc::clone(&shared.room), shared: Arc::downgrade(shared) })
     }
 
     /// A message in hand is dealt with, unless it was taken back meanwhile.
     fn forget(&self, stored: &Stored) {
         let ours = stored.is_ours() || self.shared.upgrade().is_some_and(|shared| shared.state.lock().release(stored));
         if ours {
-            self.gates.left(self.load.remove());
+            self.load.remove();
+            self.room.ring();
         }
     }
 

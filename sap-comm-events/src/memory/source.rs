@@ -123,6 +123,6 @@ impl Drop for MemorySource {
             state.leave(&desk.queue, &self.bell);
         }
         drop(state);
-        self.shared.gates.ring();
+        self.shared.room.ring();
     }
 }

@@ -29,9 +29,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A difference in the topology does not heal by itself.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How many deliveries are handed on ahead of the handlers, so that the tasks do not take turns for each.
-const AHEAD: usize = 64;
-
 /// Deliveries as they come, whatever the connection does.
 pub(super) struct RabbitSource {
     deliveries: mpsc::Receiver<Delivery>,
@@ -77,8 +74,9 @@ pub(super) async fn start(
             }
         }
     };
-    // A handler that is busy leaves the rest with the client library, which holds no more than the prefetch.
-    let (sender, deliveries) = mpsc::channel(AHEAD);
+    // A handler that is busy leaves deliveries with the client library, which holds no more than the prefetch, and drops
+    // them with a connection that is lost.
+    let (sender, deliveries) = mpsc::channel(1);
     let (stop, settled) = (CancellationToken::new(), CancellationToken::new());
     let keeps_place = topology.single_active;
     let feed = Feed { link, vitals, topology, limits, held, sender, stop: stop.clone(), settled: settled.clone() };

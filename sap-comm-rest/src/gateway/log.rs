@@ -10,7 +10,10 @@ use std::{
 
 use sap_comm_core::config::ConfigError;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::sleep,
+};
 
 use super::record::Entry;
 use crate::options::check;
@@ -44,9 +47,19 @@ impl RequestLog {
 /// Takes lines from requests, and has them written by a task of its own, which ends after the last.
 #[derive(Debug)]
 pub(super) struct Log {
-    lines: mpsc::Sender<Entry>,
+    orders: mpsc::Sender<Order>,
+    /// Rings when the next lines are to be written without delay.
+    hurry: Arc<Notify>,
     dropped: Arc<AtomicU64>,
     sample: f64,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are lines")]
+enum Order {
+    Line(Entry),
+    /// Answered once everything before is written.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Lines written between two looks at what else there is to do.
@@ -58,10 +71,10 @@ impl Log {
     /// # Panics
     /// Outside a tokio runtime, whose task writes.
     pub(super) fn new(config: RequestLog) -> Self {
-        let (lines, waiting) = mpsc::channel(config.max_waiting);
-        let dropped = Arc::new(AtomicU64::new(0));
-        tokio::spawn(write(waiting, Arc::clone(&dropped)));
-        Self { lines, dropped, sample: config.sample }
+        let (orders, waiting) = mpsc::channel(config.max_waiting);
+        let (hurry, dropped) = (Arc::default(), Arc::default());
+        tokio::spawn(write(waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
+        Self { orders, hurry, dropped, sample: config.sample }
     }
 
     pub(super) fn sample(&self) -> f64 {
@@ -69,8 +82,21 @@ impl Log {
     }
 
     pub(super) fn put(&self, entry: Entry) {
-        if self.lines.try_send(entry).is_err() {
+        if self.orders.try_send(Order::Line(entry)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.orders.capacity() <= self.orders.max_capacity() / 2 {
+            self.hurry.notify_one();
+        }
+    }
+
+    /// Returns once every line so far is written.
+    pub(super) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            self.hurry.notify_one();
+            // An error means that the runtime ends, and nobody writes any more.
+            let _ = written.await;
         }
     }
 
@@ -80,19 +106,28 @@ impl Log {
     }
 }
 
-async fn write(mut waiting: mpsc::Receiver<Entry>, dropped: Arc<AtomicU64>) {
+async fn write(mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: Arc<AtomicU64>) {
     let mut reported = 0;
-    let mut lines = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut lines, BATCH).await > 0 {
-        let are_all = lines.len() < BATCH;
-        lines.drain(..).for_each(|line| line.write());
+    let mut orders = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut orders, BATCH).await > 0 {
+        let are_all = orders.len() < BATCH;
+        for order in orders.drain(..) {
+            match order {
+                Order::Line(entry) => entry.write(),
+                // Whoever asked may have stopped waiting.
+                Order::Flush(done) => drop(done.send(())),
+            }
+        }
         let dropped = dropped.load(Ordering::Relaxed);
         if dropped > reported {
             tracing::warn!(lines = dropped - reported, "the request log could not keep up: lines were dropped");
             reported = dropped;
         }
-        if are_all && !waiting.is_closed() {
-            sleep(GATHER).await;
+        if are_all {
+            tokio::select! {
+                () = sleep(GATHER) => {}
+                () = hurry.notified() => {}
+            }
         } else {
             tokio::task::yield_now().await;
         }

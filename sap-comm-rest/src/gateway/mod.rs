@@ -136,7 +136,7 @@ impl Gateway {
         // Within a larger service the context stands already.
         let context = Context::try_current()
             .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
-        // The line of the log says the same: the span is for whoever looks closer.
+        // The line of the log says the same: the span is for whoever looks closer. A router of our own has one beside it.
         let span = tracing::debug_span!(
             "gateway",
             { telemetry::SERVICE_NAME } = &*self.0.service,
@@ -176,18 +176,20 @@ impl Gateway {
     /// plain HTTP to other machines.
     pub async fn serve(self, server: Server, shutdown: CancellationToken) -> Result<(), ServerError> {
         self.0.live.load().check_exposed(server.local_addr(), server.tls().is_some())?;
-        let tunnels = self.clone();
+        let gateway = self.clone();
         let tunnels_end = async {
             shutdown.cancelled().await;
-            tunnels.close_tunnels().await;
+            gateway.close_tunnels().await;
         };
         let serving =
             server.serve_each(move |peer| Edge { gateway: self.clone(), peer: Peer::new(peer) }, shutdown.clone());
         let mut serving = pin!(serving);
-        tokio::select! {
+        let served = tokio::select! {
             served = &mut serving => served,
             () = tunnels_end => serving.await,
-        }
+        };
+        gateway.0.log.flush().await;
+        served
     }
 
     /// Serves by another configuration from now on; requests in flight end by the one they came under.

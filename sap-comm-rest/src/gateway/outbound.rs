@@ -49,12 +49,21 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     }
 }
 
+/// An id as the owner of a header's value.
+struct Id(Name);
+
+impl AsRef<[u8]> for Id {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 /// The id of the request as the value of a header, that of the client's own where it was taken over.
 pub(super) fn request_id(headers: &HeaderMap, context: &Context) -> HeaderValue {
     match headers.get(REQUEST_ID) {
         Some(own) if own.as_bytes() == context.request_id().as_bytes() => own.clone(),
         // An id of ours is visible ASCII. It goes into several headers, so its owner is shared from the beginning.
-        _ => HeaderValue::from_maybe_shared(Bytes::from_owner(Name::from(context.request_id())))
+        _ => HeaderValue::from_maybe_shared(Bytes::from_owner(Id(context.request_id().into())))
             .unwrap_or(HeaderValue::from_static("unknown")),
     }
 }

@@ -10,9 +10,10 @@ use axum::Router;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
 use parking_lot::Mutex;
-use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError};
+use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
 use tokio::{sync::watch, task::AbortHandle};
 use tower_service::Service;
+use tracing::Instrument;
 
 use super::{
     Access, GatewayConfig, Refusal, RequestBody, ResponseBody, RouteConfig, RoutesStatus, Scheme, Target,
@@ -198,7 +199,15 @@ impl Inner {
         }
         write_context(&mut parts.headers, &context, request_id, None);
         let request = Request::from_parts(parts, body.into_axum());
-        let answer = AssertUnwindSafe(context.scope(router.clone().call(request))).catch_unwind().await;
+        let span = tracing::info_span!(
+            "local",
+            { telemetry::SERVICE_NAME } = &*self.service,
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::CORRELATION_ID } = context.correlation_id(),
+        );
+        let answer = context.scope(router.clone().call(request)).instrument(span);
+        let answer = AssertUnwindSafe(answer).catch_unwind().await;
         match answer {
             Ok(Ok(response)) => Ok(response.map(ResponseBody::from)),
             Ok(Err(never)) => match never {},

@@ -15,9 +15,10 @@ pub(crate) fn prepare() -> Result<(), TaskError> {
     bring(REQUIREMENTS)
 }
 
-/// The same for comparisons, whose peers need more.
-pub(crate) fn prepare_to_compare() -> Result<(), TaskError> {
-    bring(&[REQUIREMENTS, COMPARISONS].concat())
+/// The same for the comparison of these subjects; the peers of the gateway need more.
+pub(crate) fn prepare_to_compare(subjects: &[&str]) -> Result<(), TaskError> {
+    let more = if subjects.contains(&"gateway") { COMPARISONS } else { &[] };
+    bring(&[REQUIREMENTS, more].concat())
 }
 
 fn bring(requirements: &[Requirement]) -> Result<(), TaskError> {

@@ -11,8 +11,8 @@ pub(super) struct Head {
     pub(super) body: u64,
 }
 
-/// Reads the head of an answer; `None` while it is not whole. Whatever is not 200 with a length is an error, unless refusals
-/// are allowed.
+/// Reads the head of an answer; `None` while it is not whole. Whatever is not 200 with a length is an error; where refusals
+/// are asked for, whatever is not one for want of the upstream.
 pub(super) fn head(bytes: &[u8], refusals: bool) -> Result<Option<Head>, BenchError> {
     let Some(end) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(None) };
     let length = end + END.len();
@@ -23,7 +23,8 @@ pub(super) fn head(bytes: &[u8], refusals: bool) -> Result<Option<Head>, BenchEr
     let body =
         lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     match (status, body.and_then(|(_, value)| value.trim().parse().ok())) {
-        (Some(status), Some(body)) if refusals || status == "200" => Ok(Some(Head { length, body })),
+        (Some("503" | "504"), Some(body)) if refusals => Ok(Some(Head { length, body })),
+        (Some("200"), Some(body)) if !refusals => Ok(Some(Head { length, body })),
         _ => Err(unexpected()),
     }
 }
@@ -49,7 +50,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_ends_the_load() {
+    fn only_what_was_asked_for_is_taken() {
+        let refusal = b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(whole(refusal, true).unwrap(), Some(refusal.len()));
+        assert!(whole(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true).is_err());
         for answer in ["HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
             assert!(whole(answer.as_bytes(), false).unwrap_err().to_string().contains("it answered"), "{answer}");
         }

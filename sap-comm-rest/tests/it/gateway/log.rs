@@ -1,6 +1,14 @@
 use std::sync::{Arc, Mutex};
 
-use sap_comm_rest::gateway::{RequestLog, Route};
+use sap_comm_rest::{
+    gateway::{RequestLog, Route},
+    server::{Server, ServerConfig},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -127,4 +135,29 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         tokio::task::yield_now().await;
     }
     assert_eq!(written(), ["200", "503", "404"]);
+}
+
+#[tokio::test]
+async fn the_last_lines_are_written_before_serving_ends() {
+    let lines = Lines::default();
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap();
+    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    let (address, shutdown) = (server.local_addr(), CancellationToken::new());
+    let serving = gateway.serve(server, shutdown.clone());
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /users HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        shutdown.cancel();
+        answer
+    };
+    let (served, answer) = tokio::join!(serving, asking);
+    served.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let written = lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).count();
+    assert_eq!(written, 1);
 }
