@@ -13,6 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -52,6 +53,7 @@ pub(super) struct Desk {
     progress: PathBuf,
     pub(super) counts: Arc<Counts>,
     pub(super) orders: watch::Receiver<Orders>,
+    clerk: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -69,7 +71,7 @@ impl Desk {
         let counts = Arc::new(Counts::default());
         let (sender, receiver) = watch::channel(Orders::read(&orders).unwrap_or_default());
         let (file, counted) = (progress.clone(), Arc::clone(&counts));
-        tokio::spawn(async move {
+        let clerk = tokio::spawn(async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut last = Progress::default();
@@ -82,12 +84,9 @@ impl Desk {
                 if now != last && write(&file, &now).is_ok() {
                     last = now;
                 }
-                if sender.is_closed() {
-                    return;
-                }
             }
         });
-        Ok(Self { progress, counts, orders: receiver })
+        Ok(Self { progress, counts, orders: receiver, clerk })
     }
 
     /// Waits until the run says stop.
@@ -96,10 +95,11 @@ impl Desk {
         let _ = self.orders.clone().wait_for(|orders| orders.stop).await;
     }
 
-    /// Writes the last word.
-    pub(super) fn end(self) -> Result<(), BenchError> {
+    /// Writes the last word, after which nobody writes another.
+    pub(super) async fn end(self) -> Result<(), BenchError> {
+        self.clerk.abort();
+        let _ = self.clerk.await;
         let last = Progress { ended: true, ..self.counts.progress() };
-        drop(self.orders);
         write(&self.progress, &last).map_err(BenchError::refused("write the progress"))
     }
 }

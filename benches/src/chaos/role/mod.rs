@@ -57,7 +57,7 @@ impl Role {
             Work::Outbox { partitions } => outbox::run(self, partitions, &desk).await?,
             Work::Consume { partition, quorum } => consumer::run(self, partition, quorum, &desk).await?,
         }
-        desk.end()
+        desk.end().await
     }
 
     async fn connect(&self, config: BrokerConfig) -> Result<Broker, BenchError> {
