@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use sap_comm_benches::{BenchError, compare, gateway::Role};
+use clap::Parser;
+use sap_comm_benches::{BenchError, compare, gateway::Part};
 
 /// Compares our gateway with other proxies in front of the same origin
 #[derive(Debug, Parser)]
@@ -13,17 +13,6 @@ struct Arguments {
     options: compare::GatewayOptions,
     #[command(subcommand)]
     part: Option<Part>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Part {
-    /// Plays one role in this process
-    #[command(hide = true)]
-    Play {
-        /// A role as JSON
-        #[arg(value_parser = |json: &str| serde_json::from_str::<Box<Role>>(json))]
-        role: Box<Role>,
-    },
 }
 
 fn main() -> ExitCode {

@@ -42,6 +42,18 @@ pub enum Role {
     Load(Load),
 }
 
+/// How a program is started again to play a role.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Part {
+    /// Plays one role in this process
+    #[command(hide = true)]
+    Play {
+        /// A role as JSON
+        #[arg(value_parser = |json: &str| serde_json::from_str::<Box<Role>>(json))]
+        role: Box<Role>,
+    },
+}
+
 impl Role {
     /// Plays the role until the process is ended, or the load is over.
     ///

@@ -22,10 +22,7 @@ pub(super) fn write_context(
     } else {
         insert(headers, CORRELATION_ID, context.correlation_id().as_bytes());
     }
-    match HeaderValue::try_from(context.trace().traceparent()) {
-        Ok(value) => drop(headers.insert(TRACEPARENT, value)),
-        Err(_) => drop(headers.remove(TRACEPARENT)),
-    }
+    insert(headers, TRACEPARENT, context.trace().traceparent());
     match context.trace().tracestate() {
         Some(state) => insert(headers, TRACESTATE, state.as_bytes()),
         None => drop(headers.remove(TRACESTATE)),
@@ -42,8 +39,8 @@ pub(super) fn write_context(
 }
 
 /// Ids are visible ASCII, and what is not was never taken over.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
-    match HeaderValue::from_bytes(value) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl TryInto<HeaderValue>) {
+    match value.try_into() {
         Ok(value) => drop(headers.insert(name, value)),
         Err(_) => drop(headers.remove(name)),
     }
