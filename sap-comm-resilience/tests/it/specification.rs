@@ -60,7 +60,11 @@ async fn the_example_gets_two_of_its_four_attempts_and_says_so() {
         .unwrap();
     let expected = Lint::ScheduleExceeds { bound: Bound::Timeout, limit: 3 * SECOND, attempts: 4, reachable: 2 };
     assert_eq!(pipeline.lints(), [expected]);
-    assert!(pipeline.lints()[0].to_string().contains("2 of 4 attempts"), "{}", pipeline.lints()[0]);
+    assert!(
+        pipeline.lints()[0].to_string().contains("without jitter, 2 of 4 attempts start at most"),
+        "{}",
+        pipeline.lints()[0]
+    );
 
     let (started, calls) = (Instant::now(), Cell::new(0));
     let result: Result<(), _> = pipeline
