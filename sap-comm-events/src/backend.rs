@@ -1,9 +1,20 @@
 //! What a broker must do; everything above it is the same for all of them.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use tokio::time::Instant;
+use sap_comm_core::Name;
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     BrokerHealth, DeadLetterError, PublishError, SubscribeError,
@@ -17,6 +28,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Hands a message over if there is nothing to wait for.
     fn publish_now(&self, _target: &Target, message: Arc<Message>) -> Handed {
         Handed::Back(message)
+    }
+
+    /// What it means that the answer to message `id` did not come, which was sent or not.
+    fn late(&self, id: Name, sent: bool) -> PublishError {
+        if sent { PublishError::Unknown { id } } else { PublishError::Closed }
     }
 
     /// Hands a message over; returns once the broker has it, or by `deadline`.
@@ -64,8 +80,32 @@ pub(crate) trait Backend: Debug + Send + Sync {
 pub(crate) enum Handed {
     /// The broker has it, or will not take it.
     Done(Result<(), PublishError>),
-    /// There is something to wait for.
+    /// The broker is about to answer.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory there is nobody who answers"))]
+    Pending(Answer),
+    /// There is something to wait for before.
     Back(Arc<Message>),
+}
+
+/// An answer of the broker that is awaited.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) answer: oneshot::Receiver<Result<(), PublishError>>,
+    /// Whether the broker may have the message.
+    pub(crate) sent: Arc<AtomicBool>,
+}
+
+impl Answer {
+    /// Waits for the answer until `deadline`; the error is that it did not come, and whether the message was sent.
+    pub(crate) async fn until(mut self, deadline: Instant) -> Result<Result<(), PublishError>, bool> {
+        // Of many that are awaited one after the other, most are there already, and need no timer.
+        let answered = match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Closed) => None,
+            Err(TryRecvError::Empty) => timeout_at(deadline, &mut self.answer).await.ok().and_then(Result::ok),
+        };
+        answered.ok_or_else(|| self.sent.load(Ordering::Acquire))
+    }
 }
 
 /// The deliveries of one subscription, over all reconnections.

@@ -1,6 +1,5 @@
 //! The decoder as a fuzzer feeds it: `fuzz/`, and a bounded run of the same here.
 
-use lapin::{message::Delivery, protocol::basic::parse_properties};
 use sap_comm_core::{Context, EventKind, RawEvent};
 
 use crate::{
@@ -18,10 +17,7 @@ use crate::{
 pub fn delivery(input: &[u8]) -> bool {
     let Some((length, rest)) = input.split_first_chunk() else { return false };
     let (properties, body) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
-    let Ok((_, properties)) = parse_properties(properties) else { return false };
-    let mut delivery = Delivery::mock(1, "user.events".into(), "user.created".into(), false, body.to_vec());
-    delivery.properties = properties;
-    let (message, again) = wire_message(delivery);
+    let (message, again) = wire_message("user.created", properties, body);
     // A dead letter keeps what a copy keeps.
     assert_eq!((&again.id, &again.event_type, &again.body), (&message.id, &message.event_type, &message.body));
     assert_eq!((&again.content, &again.correlation_id), (&message.content, &message.correlation_id));
@@ -72,18 +68,19 @@ mod tests {
 
     use lapin::{
         BasicProperties,
+        protocol::basic::gen_properties,
         types::{AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, ShortString},
     };
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rabbit::properties_bytes;
 
     const ENVELOPE: &str = r#"{"id":"evt_1","type":"user.created","source":"auth-service","timestamp":"2025-05-19T18:30:00.000Z","correlationId":"req_1","data":{"a":[1,2.5,"x",null]},"metadata":{"version":"1.2","userId":"usr_1"},"tenant":"acme"}"#;
     const CLOUD_EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/a","type":"b","time":"2025-05-19T18:30:00Z","correlationid":"req_1","data_base64":"eyJhIjoxfQ==","tenant":true}"#;
 
     fn input(properties: &BasicProperties, body: &[u8]) -> Vec<u8> {
-        let properties = properties_bytes(properties);
+        let written = gen_properties(properties)(Vec::new().into());
+        let properties = written.expect("a vector takes everything").into_inner().0;
         let length = u16::try_from(properties.len()).unwrap().to_be_bytes();
         [&length[..], &properties, body].concat()
     }

@@ -43,6 +43,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "rabbitmq")]
+mod amqp;
 #[cfg(feature = "asyncapi")]
 pub mod async_api;
 mod backend;
@@ -71,6 +73,8 @@ mod tail;
 mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+#[cfg(any(feature = "rabbitmq", feature = "management"))]
+mod tls;
 mod topology;
 
 pub use broker::{

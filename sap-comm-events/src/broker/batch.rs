@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use sap_comm_core::EventPayload;
 
-use super::{Broker, Confirmation, PublishError, PublishOptions};
+use super::{Broker, Confirmation, PublishError, PublishOptions, publish::Started};
 
 impl Broker {
     /// Publishes payloads as new events of this service, as [`Broker::publish`] does each; returns what became of each, in
@@ -41,7 +41,8 @@ impl Broker {
         exchange: &str,
         payloads: impl IntoIterator<Item = T>,
     ) -> Vec<Result<Confirmation, PublishError>> {
-        join_all(payloads.into_iter().map(|payload| self.publish(exchange, payload))).await
+        let events = payloads.into_iter().map(|payload| (payload, PublishOptions::new()));
+        self.publish_batch_with(exchange, events).await
     }
 
     /// Like [`Broker::publish_batch`], each with options of its own. Returns by the latest of their deadlines.
@@ -53,6 +54,16 @@ impl Broker {
         exchange: &str,
         events: impl IntoIterator<Item = (T, PublishOptions)>,
     ) -> Vec<Result<Confirmation, PublishError>> {
-        join_all(events.into_iter().map(|(payload, options)| self.publish_with(exchange, payload, options))).await
+        let events = events.into_iter().map(|(payload, options)| self.start_new(exchange, payload, options));
+        let started: Vec<_> = events.collect();
+        let finish = async |started: Result<Started<'_>, PublishError>| self.finish(started?).await;
+        if started.iter().flatten().any(Started::is_waiting) {
+            return join_all(started.into_iter().map(finish)).await;
+        }
+        let mut outcomes = Vec::with_capacity(started.len());
+        for started in started {
+            outcomes.push(finish(started).await);
+        }
+        outcomes
     }
 }

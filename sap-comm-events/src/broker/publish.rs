@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::{Broker, PublishError};
 use crate::{
     EventFormat,
-    backend::Handed,
+    backend::{Answer, Handed},
     message::{Message, header},
     request::ReturnAddress,
     telemetry::Sending,
@@ -48,6 +48,42 @@ struct Prepared {
     message: Message,
     context: Context,
     sending: Sending,
+}
+
+/// An event on its way.
+pub(super) struct Started<'a> {
+    id: Name,
+    sending: Sending,
+    span: tracing::Span,
+    stage: Stage,
+    recorded: Recorded<'a>,
+}
+
+/// What tells the test of a service.
+#[cfg(feature = "test-util")]
+type Recorded<'a> = Option<crate::test_util::Publishing<'a>>;
+#[cfg(not(feature = "test-util"))]
+type Recorded<'a> = std::marker::PhantomData<&'a ()>;
+
+/// How far an event is.
+enum Stage {
+    Done(Result<(), PublishError>),
+    /// The broker is about to answer, by then.
+    Pending(Answer, Instant),
+    /// There is something to wait for before.
+    Waiting {
+        target: Target,
+        message: Arc<Message>,
+        delay: Option<Duration>,
+        deadline: Instant,
+    },
+}
+
+impl Started<'_> {
+    /// Whether others may go first.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting { .. })
+    }
 }
 
 impl PublishOptions {
@@ -146,12 +182,8 @@ impl Broker {
         payload: T,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        let context = of_publish();
-        let prepared = {
-            let event = Event::caused_by(&context, self.service(), payload);
-            self.prepare(exchange, &event, T::KIND, context, &options)?
-        };
-        self.send(exchange, T::KIND, prepared, options).await
+        let started = self.start_new(exchange, payload, options)?;
+        self.finish(started).await
     }
 
     /// Like [`Broker::publish`], `delay` later: see [`PublishOptions::after`].
@@ -291,6 +323,25 @@ impl Broker {
         prepared: Prepared,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
+        let started = self.start(exchange, kind, prepared, options);
+        self.finish(started).await
+    }
+
+    /// Begins to publish a new event; what is left to do waits for something.
+    pub(super) fn start_new<T: EventPayload>(
+        &self,
+        exchange: &str,
+        payload: T,
+        options: PublishOptions,
+    ) -> Result<Started<'_>, PublishError> {
+        let context = of_publish();
+        let event = Event::caused_by(&context, self.service(), payload);
+        let prepared = self.prepare(exchange, &event, T::KIND, context, &options)?;
+        drop(event);
+        Ok(self.start(exchange, T::KIND, prepared, options))
+    }
+
+    fn start(&self, exchange: &str, kind: EventKind, prepared: Prepared, options: PublishOptions) -> Started<'_> {
         let Prepared { mut message, context, sending } = prepared;
         let span = tracing::debug_span!(
             "publish",
@@ -307,15 +358,31 @@ impl Broker {
         let message = Arc::new(message);
         #[cfg(feature = "test-util")]
         let recorded = self.recorder().map(|recorder| recorder.publishing(exchange, &message));
+        #[cfg(not(feature = "test-util"))]
+        let recorded = Recorded::default();
         let target = Target::of(exchange, kind);
         let handed = match delay {
             None => span.in_scope(|| self.backend().publish_now(&target, message)),
             Some(_) => Handed::Back(message),
         };
-        let outcome = match handed {
-            Handed::Done(published) => published,
-            Handed::Back(message) => {
-                let deadline = deadline(until, within);
+        let stage = match handed {
+            Handed::Done(outcome) => Stage::Done(outcome),
+            Handed::Pending(answer) => Stage::Pending(answer, deadline(until, within)),
+            Handed::Back(message) => Stage::Waiting { target, message, delay, deadline: deadline(until, within) },
+        };
+        Started { id, sending, span, stage, recorded }
+    }
+
+    /// Waits until it is known what became of an event.
+    pub(super) async fn finish(&self, started: Started<'_>) -> Result<Confirmation, PublishError> {
+        let Started { id, sending, span, stage, recorded: _recorded } = started;
+        let outcome = match stage {
+            Stage::Done(outcome) => outcome,
+            Stage::Pending(answer, deadline) => {
+                let answered = answer.until(deadline).await;
+                answered.unwrap_or_else(|sent| Err(self.backend().late(id.clone(), sent)))
+            }
+            Stage::Waiting { target, message, delay, deadline } => {
                 let message = Arc::unwrap_or_clone(message);
                 self.hand_over(target, message, delay, deadline).instrument(span).await
             }
@@ -323,7 +390,7 @@ impl Broker {
         sending.end(outcome.as_ref().map(drop));
         outcome?;
         #[cfg(feature = "test-util")]
-        if let Some(recorded) = recorded {
+        if let Some(recorded) = _recorded {
             recorded.confirmed();
         }
         // One that never has to wait would keep other tasks waiting.

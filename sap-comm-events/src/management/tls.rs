@@ -1,55 +1,13 @@
 //! Connections to the management API, encrypted where its URL says so.
 
-use std::{fmt, path::Path, sync::Arc};
-
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
 use sap_comm_core::config::ConfigError;
 
-use crate::TlsConfig;
+use crate::{TlsConfig, tls::client_config};
 
-/// Verifies the API against the machine's authorities and those of `tls`, and shows its identity if it has one.
 pub(super) fn connector(tls: &TlsConfig) -> Result<HttpsConnector<HttpConnector>, ConfigError> {
-    tls.validate()?;
-    let mut roots = RootCertStore::empty();
-    // One that cannot be read is one authority less, and a connection that needs it says so.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = &tls.ca_file {
-        for certificate in certificates("tls.ca_file", file)? {
-            roots.add(certificate).map_err(|error| invalid("tls.ca_file", file, error))?;
-        }
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ConfigError::new("tls", error))?
-        .with_root_certificates(roots);
-    let config = match (&tls.cert_file, &tls.key_file) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates("tls.cert_file", certificate)?;
-            let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| invalid("tls.key_file", key, error))?;
-            builder.with_client_auth_cert(chain, secret).map_err(|error| invalid("tls.key_file", key, error))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build())
-}
-
-fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| invalid(option, file, error))?;
-    if certificates.is_empty() {
-        return Err(invalid(option, file, "holds no certificate"));
-    }
-    Ok(certificates)
-}
-
-fn invalid(option: &str, file: &Path, reason: impl fmt::Display) -> ConfigError {
-    ConfigError::new(option, format_args!("{}: {reason}", file.display()))
+    Ok(HttpsConnectorBuilder::new().with_tls_config(client_config(tls)?).https_or_http().enable_http1().build())
 }
 
 /// What the TLS library said, if it is the cause.

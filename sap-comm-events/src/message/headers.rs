@@ -44,6 +44,27 @@ impl Headers {
         Self { cause: Some(Cause { context, kind }), ..Self::default() }
     }
 
+    /// Those that came over a wire, of which there may be many; of a name that occurs twice, the last.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn of_wire(headers: Vec<(String, HeaderValue)>) -> Self {
+        const FEW: usize = 32;
+        let mut all = Self::default();
+        if headers.len() <= FEW {
+            headers.into_iter().for_each(|(name, value)| all.set(name, value));
+            return all;
+        }
+        all.own = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        all.own.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all.own.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        all
+    }
+
     /// The context that caused the message, as long as no header of it was changed.
     pub(super) fn cause(&self) -> Option<&Context> {
         self.cause.as_ref().map(|cause| &cause.context)
@@ -135,6 +156,18 @@ mod tests {
         assert_eq!((headers.number("a"), headers.iter().count()), (Some(2), 1));
         headers.remove("a");
         assert_eq!(headers.number("a"), None);
+    }
+
+    #[cfg(feature = "rabbitmq")]
+    #[test]
+    fn of_a_name_that_occurs_twice_on_a_wire_the_last_counts() {
+        for others in [0, 30, 40_000] {
+            let mut wire = vec![("a".to_owned(), 1.into())];
+            wire.extend((0..others).map(|number| (format!("b{number}"), HeaderValue::Bool(true))));
+            wire.extend([("a".to_owned(), 2.into()), ("a".to_owned(), HeaderValue::from(3))]);
+            let headers = Headers::of_wire(wire);
+            assert_eq!((headers.number("a"), headers.iter().count()), (Some(3), others + 1));
+        }
     }
 
     #[test]

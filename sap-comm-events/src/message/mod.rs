@@ -62,13 +62,17 @@ impl Message {
 
     /// The context of the delivery: that of the cause or the headers', with the event's own correlation id if it is known.
     pub(crate) fn context(&self, correlation_id: Option<&str>) -> Context {
+        let correlation_id = correlation_id.or(self.correlation_id.as_deref());
         let context = match self.headers.cause() {
             Some(cause) => cause.handed_on(),
-            None => Context::extract_trusted(|name| {
-                if header::NOT_CARRIED.contains(&name) { None } else { self.headers.text(name) }
+            None => Context::extract_trusted(|name| match self.headers.text(name) {
+                _ if header::NOT_CARRIED.contains(&name) => None,
+                // Whoever says no more has one id for both.
+                None if name == sap_comm_core::header::REQUEST_ID => correlation_id,
+                text => text,
             }),
         };
-        let context = match correlation_id.or(self.correlation_id.as_deref()) {
+        let context = match correlation_id {
             Some(id) => context.with_correlation_id(id),
             None => context,
         };

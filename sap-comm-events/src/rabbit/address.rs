@@ -1,28 +1,28 @@
 //! Where a broker is, and who enters it.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use lapin::{
-    tcp::{OwnedIdentity, OwnedTLSConfig},
-    uri::{AMQPScheme, AMQPUri},
-};
-use sap_comm_core::config::ConfigError;
-use tokio::sync::OnceCell;
+use percent_encoding::percent_decode_str;
+use rustls::ClientConfig;
 use url::Url;
 
-use super::version::Version;
-use crate::{ConnectError, TlsConfig};
+use crate::{
+    ConnectError, TlsConfig,
+    amqp::{Login, Mechanism},
+    tls::client_config,
+};
 
 /// Two missed heartbeats, 20 s, and a silent peer is taken for dead.
 const HEARTBEAT: u16 = 10;
 
 /// A broker's URL, read; nothing of it shows but what may.
 pub(super) struct Address {
-    pub(super) uri: AMQPUri,
-    identity: Option<(Vec<u8>, Vec<u8>)>,
-    authorities: Option<String>,
-    /// What the broker said it is, once somebody asked.
-    pub(super) version: OnceCell<Version>,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Without the connection's name.
+    pub(super) login: Login,
+    /// For `amqps://`.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 /// The nodes of one broker, tried in turn.
@@ -82,77 +82,82 @@ fn urls(text: &str) -> Vec<&str> {
 
 /// `url` with the host and port of `node`.
 fn at_node(url: &str, node: &str) -> Result<String, ConnectError> {
-    let invalid = |reason: String| ConnectError::Url { reason };
-    let mut url = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
-    let node = Url::parse(&format!("amqp://{node}")).map_err(|error| invalid(format!("node {node:?}: {error}")))?;
+    let mut url = Url::parse(url).map_err(invalid)?;
+    let node =
+        Url::parse(&format!("amqp://{node}")).map_err(|error| invalid(format_args!("node {node:?}: {error}")))?;
     let moved = url.set_host(node.host_str()).is_ok() && url.set_port(node.port()).is_ok();
-    if moved { Ok(url.into()) } else { Err(invalid("it has no host that a node could stand for".to_owned())) }
+    if moved { Ok(url.into()) } else { Err(invalid("it has no host that a node could stand for")) }
 }
 
 impl Address {
     /// Reads a URL and the certificates that go with it.
     pub(super) fn parse(text: &str, tls: &TlsConfig) -> Result<Self, ConnectError> {
-        let invalid = |reason: String| ConnectError::Url { reason };
-        let url = Url::parse(text).map_err(|error| invalid(error.to_string()))?;
-        // Also keeps the whole text out of the next parser's errors.
+        let url = Url::parse(text).map_err(invalid)?;
         let Some(host) = url.host_str().filter(|_| !url.cannot_be_a_base()) else {
-            return Err(invalid("it names no host: write amqp://user:password@host:5672/vhost".to_owned()));
+            return Err(invalid("it names no host: write amqp://user:password@host:5672/vhost"));
         };
-        let mut uri: AMQPUri = text.parse().map_err(invalid)?;
-        uri.authority.host = host.trim_matches(['[', ']']).to_owned();
-        if uri.vhost.is_empty() {
-            uri.vhost = "/".to_owned();
-        }
-        for (what, length) in [("virtual host", uri.vhost.len()), ("user", uri.authority.userinfo.username.len())] {
-            if length > 255 {
-                return Err(invalid(format!("its {what} is over 255 bytes")));
-            }
-        }
-        uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        let identity = match (&tls.cert_file, &tls.key_file) {
-            (Some(cert), Some(key)) => Some((read("tls.cert_file", cert)?, read("tls.key_file", key)?)),
-            _ => None,
+        let (is_encrypted, port) = match url.scheme() {
+            "amqp" => (false, 5672),
+            "amqps" => (true, 5671),
+            other => return Err(invalid(format_args!("{other:?} is neither amqp nor amqps"))),
         };
-        let authorities = match &tls.ca_file {
-            Some(file) => Some(pem_text("tls.ca_file", file)?),
-            None => None,
-        };
-        Ok(Self { uri, identity, authorities, version: OnceCell::new() })
+        // Certificates are looked at in any case, so that a missing one shows before it is needed.
+        let config = if is_encrypted || *tls != TlsConfig::default() { Some(client_config(tls)?) } else { None };
+        Ok(Self {
+            host: decoded("host", host.trim_matches(['[', ']']))?,
+            port: url.port().unwrap_or(port),
+            login: login(&url)?,
+            tls: config.filter(|_| is_encrypted).map(Arc::new),
+        })
     }
 
     /// Host and port.
     pub(super) fn shown(&self) -> String {
-        let (host, port) = (&self.uri.authority.host, self.uri.authority.port);
+        let (host, port) = (&self.host, self.port);
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
+}
 
-    pub(super) fn user(&self) -> String {
-        self.uri.authority.userinfo.username.clone()
-    }
-
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.uri.scheme == AMQPScheme::AMQPS
-    }
-
-    pub(super) fn tls(&self) -> OwnedTLSConfig {
-        OwnedTLSConfig {
-            identity: self.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key }),
-            cert_chain: self.authorities.clone(),
+fn login(url: &Url) -> Result<Login, ConnectError> {
+    let vhost = match url.path().strip_prefix('/').unwrap_or_default() {
+        "" => "/".to_owned(),
+        path if path.contains('/') => return Err(invalid("a slash in the name of a virtual host is written %2f")),
+        path => decoded("virtual host", path)?,
+    };
+    let user = if url.username().is_empty() { "guest".to_owned() } else { decoded("user", url.username())? };
+    let password = url.password().map_or_else(|| Ok("guest".to_owned()), |password| decoded("password", password))?;
+    for (what, length) in [("virtual host", vhost.len()), ("user", user.len())] {
+        if length > 255 {
+            return Err(invalid(format_args!("its {what} is over 255 bytes")));
         }
     }
-}
-
-fn read(option: &str, file: &Path) -> Result<Vec<u8>, ConnectError> {
-    fs::read(file).map_err(|error| ConfigError::new(option, format_args!("{}: {error}", file.display())).into())
-}
-
-fn pem_text(option: &str, file: &Path) -> Result<String, ConnectError> {
-    let invalid = |reason: &str| ConfigError::new(option, format_args!("{}: {reason}", file.display()));
-    let text = String::from_utf8(read(option, file)?).map_err(|_| invalid("not a PEM file"))?;
-    if !text.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(invalid("holds no certificate").into());
+    let (mut heartbeat, mut mechanism) = (HEARTBEAT, Mechanism::default());
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "heartbeat" => {
+                let seconds = value.parse();
+                heartbeat =
+                    seconds.map_err(|_| invalid(format_args!("heartbeat={value:?} is no number of seconds")))?;
+            }
+            "auth_mechanism" if value.eq_ignore_ascii_case("plain") => mechanism = Mechanism::Plain,
+            "auth_mechanism" if value.eq_ignore_ascii_case("external") => mechanism = Mechanism::External,
+            "auth_mechanism" => {
+                return Err(invalid(format_args!("auth_mechanism={value:?} is neither plain nor external")));
+            }
+            // Other clients have options of their own.
+            _ => tracing::debug!(option = &*name, "an option of the broker's URL means nothing here"),
+        }
     }
-    Ok(text)
+    Ok(Login { mechanism, user, password, vhost, name: String::new(), heartbeat })
+}
+
+fn decoded(what: &str, text: &str) -> Result<String, ConnectError> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| invalid(format_args!("its {what} is not UTF-8")))
+}
+
+fn invalid(reason: impl fmt::Display) -> ConnectError {
+    ConnectError::Url { reason: reason.to_string() }
 }
 
 #[cfg(test)]
@@ -166,11 +171,11 @@ mod tests {
     #[test]
     fn a_url_is_read_with_its_defaults() {
         let address = parse("amqp://guest:secret@[::1]").unwrap();
-        assert_eq!((address.shown().as_str(), address.uri.vhost.as_str()), ("[::1]:5672", "/"));
-        assert_eq!(address.uri.query.heartbeat, Some(HEARTBEAT));
+        assert_eq!((address.shown().as_str(), address.login.vhost.as_str()), ("[::1]:5672", "/"));
+        assert_eq!(address.login.heartbeat, HEARTBEAT);
         let address = parse("amqps://u:p@rabbit/%2fteam?heartbeat=3").unwrap();
-        assert_eq!((address.shown().as_str(), address.uri.vhost.as_str()), ("rabbit:5671", "/team"));
-        assert_eq!((address.uri.query.heartbeat, address.is_encrypted()), (Some(3), true));
+        assert_eq!((address.shown().as_str(), address.login.vhost.as_str()), ("rabbit:5671", "/team"));
+        assert_eq!((address.login.heartbeat, address.tls.is_some()), (3, true));
     }
 
     #[test]
@@ -195,8 +200,8 @@ mod tests {
         let shown: Vec<_> = addresses.nodes.iter().map(|node| node.shown()).collect();
         assert_eq!(shown, ["a:9", "b:5671", "c:1", "[::1]:2"]);
         for node in &addresses.nodes {
-            assert_eq!((node.user().as_str(), node.uri.vhost.as_str()), ("u", "v"));
-            assert!(node.is_encrypted() && node.uri.query.heartbeat == Some(3));
+            assert_eq!((node.login.user.as_str(), node.login.vhost.as_str()), ("u", "v"));
+            assert!(node.tls.is_some() && node.login.heartbeat == 3);
         }
     }
 

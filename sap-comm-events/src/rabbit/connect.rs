@@ -1,101 +1,86 @@
 //! One attempt to connect, and what its failure means.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::io;
 
-use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind, runtime};
+use rustls::pki_types::ServerName;
 use tokio::{
-    net::lookup_host,
+    net::{TcpStream, lookup_host},
     time::{Instant, timeout_at},
 };
+use tokio_rustls::TlsConnector;
 
-use super::{
-    address::Address,
-    refusal::Refusal,
-    version::{Version, introduction},
-    wire::Wire,
+use super::{address::Address, refusal::Refusal};
+use crate::{
+    ConnectError,
+    amqp::{self, Connection, Error, Login},
 };
-use crate::ConnectError;
 
-/// Connects by `deadline`; a later answer finds nobody.
-pub(super) async fn connect(
-    address: &Arc<Address>,
-    name: &str,
-    deadline: Instant,
-) -> Result<(Connection, Wire), ConnectError> {
+/// Connects by `deadline`.
+pub(super) async fn connect(address: &Address, name: &str, deadline: Instant) -> Result<Connection, ConnectError> {
     let started = Instant::now();
-    let wire = Wire::default();
-    match timeout_at(deadline, attempt(address, name, wire.clone(), None)).await {
-        Ok(Ok(connection)) => Ok((connection, wire)),
-        Ok(Err(error)) => Err(explain(address, &error)),
-        Err(_) => {
-            wire.cut();
-            Err(ConnectError::Timeout { address: address.shown(), waited: started.elapsed() })
-        }
+    match timeout_at(deadline, attempt(address, name)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(Failure::Tls(reason))) => Err(ConnectError::Tls { address: address.shown(), reason }),
+        Ok(Err(Failure::Amqp(error))) => Err(explain(address, &error)),
+        Err(_) => Err(ConnectError::Timeout { address: address.shown(), waited: started.elapsed() }),
     }
 }
 
-/// Asks the broker for its version, which it tells whoever connects and the client library keeps to itself.
-pub(super) async fn version(address: &Arc<Address>) -> Result<Version, String> {
-    let told = Arc::new(OnceLock::new());
-    let attempted = attempt(address, "version", Wire::default(), Some(Arc::clone(&told))).await;
-    match (told.get(), attempted) {
-        (Some(version), _) => Ok(*version),
-        (None, Err(error)) => Err(format!("the broker's version is not known: {error}")),
-        (None, Ok(_)) => Err("the broker does not say which version it is".to_owned()),
+enum Failure {
+    Tls(String),
+    Amqp(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Amqp(error.into())
     }
 }
 
-/// Connects, or only notes the version and hangs up.
-async fn attempt(
-    address: &Arc<Address>,
-    name: &str,
-    wire: Wire,
-    asked: Option<Arc<OnceLock<Version>>>,
-) -> lapin::Result<Connection> {
-    let properties = ConnectionProperties::default()
-        .with_connection_name(name.into())
-        .with_client_property("product".into(), "sap-comm".into());
-    let target = Arc::clone(address);
-    let runtime = runtime::default_runtime()?;
-    let reactor = runtime.clone();
-    let open = async move |uri: lapin::uri::AMQPUri, _| {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        let candidates: Vec<SocketAddr> =
-            lookup_host((uri.authority.host.as_str(), uri.authority.port)).await?.collect();
-        for candidate in candidates {
-            match AsyncTcpStream::connect(&reactor, candidate).await {
-                Ok(stream) => {
-                    if let AsyncTcpStream::Plain(socket) = &stream {
-                        wire.attach(socket.get_ref())?;
-                    }
-                    let mut stream = match target.is_encrypted() {
-                        true => stream.into_tls(&uri.authority.host, target.tls().as_ref()).await?,
-                        false => stream,
-                    };
-                    if let Some(asked) = &asked {
-                        let version = introduction(&mut stream).await?;
-                        asked.get_or_init(|| version);
-                        return Err(io::Error::other("it was only asked for its version").into());
-                    }
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last.into())
+async fn attempt(address: &Address, name: &str) -> Result<Connection, Failure> {
+    let login = Login { name: name.to_owned(), ..address.login.clone() };
+    let socket = socket(address).await?;
+    let Some(config) = &address.tls else {
+        let (reader, writer) = socket.into_split();
+        return Ok(amqp::connect(reader, writer, &login).await?);
     };
-    Connection::connector(address.uri.clone(), runtime, open, properties).await
+    let host = ServerName::try_from(address.host.clone()).map_err(|error| Failure::Tls(error.to_string()))?;
+    let encrypted =
+        TlsConnector::from(config.clone()).connect(host, socket).await.map_err(|error| tls(error.into()))?;
+    let (reader, writer) = tokio::io::split(encrypted);
+    // A certificate of ours that is refused shows only now.
+    amqp::connect(reader, writer, &login).await.map_err(tls)
+}
+
+/// Tells what the TLS library objects to from a connection that broke.
+fn tls(error: Error) -> Failure {
+    match error {
+        Error::Io(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+            Failure::Tls(error.to_string())
+        }
+        error => Failure::Amqp(error),
+    }
+}
+
+/// The first of the host's addresses that answers.
+async fn socket(address: &Address) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for candidate in lookup_host((address.host.as_str(), address.port)).await? {
+        match TcpStream::connect(candidate).await {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                return Ok(socket);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Says what is wrong in words that somebody can act on.
-fn explain(address: &Address, error: &lapin::Error) -> ConnectError {
-    let (user, shown) = (address.user(), address.shown());
-    let vhost = address.uri.vhost.clone();
-    match (Refusal::of(error), error.kind()) {
+fn explain(address: &Address, error: &Error) -> ConnectError {
+    let (shown, user, vhost) = (address.shown(), address.login.user.clone(), address.login.vhost.clone());
+    match (Refusal::of(error), error) {
         (Some(Refusal { code: 403, text }), _)
             if text.contains("Login was refused") || text.contains("ACCESS_REFUSED - Login") =>
         {
@@ -104,15 +89,50 @@ fn explain(address: &Address, error: &lapin::Error) -> ConnectError {
         (Some(Refusal { code: 403 | 402 | 530, text: reason }), _) => {
             ConnectError::Vhost { address: shown, user, vhost, reason }
         }
-        (Some(Refusal { text: reason, .. }), _) => ConnectError::Refused { address: shown, reason },
-        (None, ErrorKind::IOError(cause)) => {
-            let reason = cause.to_string();
-            let is_tls = matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
-            match address.is_encrypted() && is_tls {
-                true => ConnectError::Tls { address: shown, reason },
-                false => ConnectError::Unreachable { address: shown, reason },
-            }
+        (None, Error::Io(cause)) => ConnectError::Unreachable { address: shown, reason: cause.to_string() },
+        (_, error) => ConnectError::Refused { address: shown, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::TlsConfig;
+
+    /// What connecting comes to, where every connection is answered with these bytes and closed.
+    async fn connecting(scheme: &str, answer: &'static [u8]) -> ConnectError {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{scheme}://127.0.0.1:{}", listener.local_addr().unwrap().port());
+        let closing = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.unwrap();
+        });
+        let address = Address::parse(&url, &TlsConfig::default()).unwrap();
+        let error = connect(&address, "test", Instant::now() + Duration::from_secs(30)).await.unwrap_err();
+        closing.await.unwrap();
+        error
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_off_may_be_tried_again() {
+        for scheme in ["amqp", "amqps"] {
+            let error = connecting(scheme, b"").await;
+            assert!(error.is_transient(), "{scheme}: {error}");
         }
-        (None, _) => ConnectError::Refused { address: shown, reason: error.to_string() },
+    }
+
+    #[tokio::test]
+    async fn who_speaks_something_else_is_not_tried_again() {
+        let error = connecting("amqps", b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert!(matches!(error, ConnectError::Tls { .. }) && !error.is_transient(), "{error}");
+        let error = connecting("amqp", b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert!(
+            matches!(&error, ConnectError::Refused { reason, .. } if reason.contains("another protocol")),
+            "{error}"
+        );
     }
 }

@@ -1,14 +1,11 @@
 //! A subscription's consumer over all generations of the connection.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep},
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::time::{Instant, sleep};
 
 use super::{
     declare::DeclareError,
@@ -30,15 +27,28 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Deliveries as they come, whatever the connection does.
+///
+/// What no handler has taken stays with the channel, which holds no more than the prefetch of each queue, and is dropped with it.
 pub(super) struct RabbitSource {
-    deliveries: mpsc::Receiver<Delivery>,
-    stop: CancellationToken,
-    /// Cancelled when every handler has settled.
-    settled: CancellationToken,
-    feed: AbortOnDropHandle<()>,
-    /// Whether nobody may take over before everything is settled, and what is not goes back at once and in order: with the
-    /// end of the channel.
-    keeps_place: bool,
+    consumer: Consumer,
+    stage: Stage,
+}
+
+enum Stage {
+    Open(Box<Open>),
+    /// Consuming ended, and begins again as soon as it can; not, when the connection is closed for good.
+    Reopening(BoxFuture<'static, Option<Open>>),
+    Closed,
+}
+
+/// What is consumed, over whichever connection.
+#[derive(Clone)]
+struct Consumer {
+    link: Watcher,
+    vitals: Arc<Vitals>,
+    topology: Arc<Topology>,
+    limits: Limits,
+    held: Arc<Mutex<Held>>,
 }
 
 /// Starts consuming within `limit`, and keeps on.
@@ -74,14 +84,8 @@ pub(super) async fn start(
             }
         }
     };
-    // A handler that is busy leaves deliveries with the client library, which holds no more than the prefetch, and drops
-    // them with a connection that is lost.
-    let (sender, deliveries) = mpsc::channel(1);
-    let (stop, settled) = (CancellationToken::new(), CancellationToken::new());
-    let keeps_place = topology.single_active;
-    let feed = Feed { link, vitals, topology, limits, held, sender, stop: stop.clone(), settled: settled.clone() };
-    let feed = AbortOnDropHandle::new(tokio::spawn(feed.run(open)));
-    Ok(RabbitSource { deliveries, stop, settled, feed, keeps_place })
+    let consumer = Consumer { link, vitals, topology: Arc::new(topology), limits, held };
+    Ok(RabbitSource { consumer, stage: Stage::Open(Box::new(open)) })
 }
 
 /// Declares what a consumer needs, within `limit`.
@@ -106,108 +110,85 @@ pub(super) fn unsupported(feature: Feature, version: Version) -> SubscribeError 
     SubscribeError::Unsupported { feature: name, needs: since.to_string(), version: version.to_string() }
 }
 
+impl RabbitSource {
+    /// Whether nobody may take over before everything is settled, and what is not goes back at once and in order: with the
+    /// end of the channel.
+    fn keeps_place(&self) -> bool {
+        self.consumer.topology.single_active
+    }
+
+    fn reopen(&mut self) {
+        let consumer = self.consumer.clone();
+        let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
+        self.stage = Stage::Reopening(Box::pin(async move {
+            if consumer.topology.stream.is_some() {
+                // The channel may be well: an event was given back, which only a new consumer is given again.
+                open.close().await;
+            } else {
+                // Handlers may keep the channel for long: meanwhile it is to consume nothing.
+                open.cancel().await;
+                let is_lost = open.live.lost.is_cancelled();
+                drop(open);
+                if !is_lost {
+                    sleep(PAUSE).await;
+                }
+            }
+            consumer.reopen().await
+        }));
+    }
+}
+
 #[async_trait]
 impl Source for RabbitSource {
     async fn next(&mut self) -> Option<Delivery> {
-        self.deliveries.recv().await
+        loop {
+            match &mut self.stage {
+                Stage::Open(open) => match open.next().await {
+                    Some(delivery) => return Some(delivery),
+                    None => self.reopen(),
+                },
+                Stage::Reopening(reopening) => {
+                    self.stage = reopening.await.map_or(Stage::Closed, |open| Stage::Open(Box::new(open)));
+                }
+                Stage::Closed => return None,
+            }
+        }
     }
 
     fn ready(&mut self) -> Option<Delivery> {
-        self.deliveries.try_recv().ok()
+        match &mut self.stage {
+            Stage::Open(open) => open.ready(),
+            Stage::Reopening(_) | Stage::Closed => None,
+        }
     }
 
     async fn stop(&mut self) {
-        self.stop.cancel();
-        self.deliveries.close();
-        // Each goes back as it is dropped.
-        while !self.keeps_place && self.deliveries.recv().await.is_some() {}
+        let keeps_place = self.keeps_place();
+        match &mut self.stage {
+            Stage::Open(open) if !keeps_place => open.cancel().await,
+            Stage::Open(_) | Stage::Closed => {}
+            Stage::Reopening(_) => self.stage = Stage::Closed,
+        }
     }
 
     async fn flush(self: Box<Self>, left: Vec<Delivery>) {
-        let Self { deliveries, stop, settled, feed, keeps_place } = *self;
         // Given back one by one, they would come to us again, behind those that the channel holds.
-        let kept = if keeps_place {
-            Some((left, deliveries))
+        let kept = if self.keeps_place() {
+            left
         } else {
-            drop((left, deliveries));
-            None
+            drop(left);
+            Vec::new()
         };
-        stop.cancel();
-        settled.cancel();
-        if let Err(error) = feed.await {
-            tracing::error!(%error, "a consumer task failed");
+        if let Stage::Open(open) = self.stage {
+            open.close().await;
         }
         drop(kept);
     }
 }
 
-/// The task that feeds a source.
-struct Feed {
-    link: Watcher,
-    vitals: Arc<Vitals>,
-    topology: Topology,
-    limits: Limits,
-    held: Arc<Mutex<Held>>,
-    sender: mpsc::Sender<Delivery>,
-    stop: CancellationToken,
-    settled: CancellationToken,
-}
-
-impl Feed {
-    async fn run(mut self, mut open: Open) {
-        loop {
-            let mut kept = None;
-            if self.feed(&mut open, &mut kept).await == Stopped::ByUs {
-                if !self.topology.single_active {
-                    drop(kept.take());
-                    open.cancel().await;
-                }
-                // The source waits for the last sender.
-                let Self { sender, settled, .. } = self;
-                drop(sender);
-                settled.cancelled().await;
-                open.finish().await;
-                return;
-            }
-            if self.topology.stream.is_some() {
-                // The channel may be well: an event was given back, which only a new consumer is given again.
-                open.close().await;
-            }
-            let stop = self.stop.clone();
-            match stop.run_until_cancelled(self.reopen()).await {
-                Some(Some(again)) => open = again,
-                Some(None) | None => return,
-            }
-        }
-    }
-
-    /// Hands deliveries on; one that nobody takes any more is left in `kept`.
-    async fn feed(&self, open: &mut Open, kept: &mut Option<Delivery>) -> Stopped {
-        let mut stopped = pin!(self.stop.cancelled());
-        loop {
-            let delivery = tokio::select! {
-                biased;
-                () = &mut stopped => return Stopped::ByUs,
-                delivery = open.next() => delivery,
-            };
-            let Some(delivery) = delivery else { return Stopped::ByThem };
-            let room = tokio::select! {
-                biased;
-                () = &mut stopped => None,
-                room = self.sender.reserve() => room.ok(),
-            };
-            match room {
-                Some(room) => room.send(delivery),
-                None => {
-                    *kept = Some(delivery);
-                    return Stopped::ByUs;
-                }
-            }
-        }
-    }
-
+impl Consumer {
     /// Consumes again, as soon as it can; `None` when the connection is closed for good.
-    async fn reopen(&mut self) -> Option<Open> {
+    async fn reopen(mut self) -> Option<Open> {
         let mut pause = PAUSE;
         loop {
             let live = self.link.live().await?;
@@ -227,11 +208,4 @@ impl Feed {
             pause = (pause * 2).min(MAX_PAUSE);
         }
     }
-}
-
-/// Who stopped a consumer.
-#[derive(PartialEq, Eq)]
-enum Stopped {
-    ByUs,
-    ByThem,
 }

@@ -1,11 +1,5 @@
 //! Declaring exchanges and queues.
 
-use lapin::{
-    Channel,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable},
-};
-
 use super::{
     link::Live,
     refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
@@ -13,6 +7,7 @@ use super::{
 };
 use crate::{
     TopologyError,
+    amqp::{Channel, Error, ExchangeOptions, QueueOptions, Value},
     topology::{Argument, ExchangeKind, ExchangeSpec, QueueSpec, Topology},
 };
 
@@ -30,11 +25,11 @@ pub(super) enum DeclareError {
 
 impl DeclareError {
     /// A failure to consume what is declared.
-    pub(super) fn of_consuming(error: &lapin::Error) -> Self {
+    pub(super) fn of_consuming(error: &Error) -> Self {
         Self::of(error, || "a queue".to_owned())
     }
 
-    pub(super) fn of(error: &lapin::Error, object: impl FnOnce() -> String) -> Self {
+    pub(super) fn of(error: &Error, object: impl FnOnce() -> String) -> Self {
         match Refusal::of(error) {
             Some(refusal) if [PRECONDITION_FAILED, RESOURCE_LOCKED].contains(&refusal.code) => {
                 Self::Difference(refusal.difference(object()))
@@ -50,7 +45,7 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
     if topology.quorum {
         let feature = if topology.stream.is_some() { STREAMS } else { QUORUM_QUEUES };
         // An older one would declare classic queues and not say so.
-        let version = live.version().await.map_err(DeclareError::Connection)?;
+        let version = live.version().map_err(DeclareError::Connection)?;
         if version < feature.since {
             return Err(DeclareError::Unsupported { feature, version });
         }
@@ -64,10 +59,8 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
         }
         for binding in &topology.bindings {
             let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
-            channel
-                .queue_bind(name.into(), from.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
-                .await
-                .map_err(|error| DeclareError::of(&error, || format!("binding of queue {name:?}")))?;
+            let bound = channel.bind_queue(name, from, key, &[]).await;
+            bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {name:?}")))?;
         }
         Ok(())
     };
@@ -86,40 +79,28 @@ pub(super) async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) 
 
 /// Declares an exchange.
 pub(super) async fn declare_as(channel: &Channel, spec: &ExchangeSpec) -> Result<(), DeclareError> {
-    let options = ExchangeDeclareOptions { durable: spec.durable, ..ExchangeDeclareOptions::default() };
-    let declared =
-        channel.exchange_declare(spec.name.as_str().into(), kind(spec), options, FieldTable::default()).await;
+    let options = ExchangeOptions { durable: spec.durable, ..ExchangeOptions::default() };
+    let declared = channel.declare_exchange(&spec.name, &spec.kind, options, &[]).await;
     declared.map_err(|error| DeclareError::of(&error, || spec.object()))
-}
-
-/// The type of an exchange in the client library's words.
-pub(super) fn kind(spec: &ExchangeSpec) -> lapin::ExchangeKind {
-    match spec.kind.as_str() {
-        "topic" => lapin::ExchangeKind::Topic,
-        "direct" => lapin::ExchangeKind::Direct,
-        "fanout" => lapin::ExchangeKind::Fanout,
-        "headers" => lapin::ExchangeKind::Headers,
-        other => lapin::ExchangeKind::Custom(other.to_owned()),
-    }
 }
 
 /// Declares a queue.
 pub(super) async fn queue(channel: &Channel, spec: &QueueSpec) -> Result<(), DeclareError> {
-    let mut arguments = FieldTable::default();
-    for (name, value) in &spec.arguments {
+    let arguments = spec.arguments.iter().map(|(name, value)| {
         let value = match value {
-            Argument::Flag(flag) => AMQPValue::Boolean(*flag),
-            Argument::Number(number) => AMQPValue::LongLongInt(*number),
-            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Flag(flag) => Value::Bool(*flag),
+            Argument::Number(number) => Value::Int(*number),
+            Argument::Text(text) => Value::text(text),
         };
-        arguments.insert(name.as_str().into(), value);
-    }
-    let options = QueueDeclareOptions {
+        (name.as_str(), value)
+    });
+    let arguments: Vec<_> = arguments.collect();
+    let options = QueueOptions {
         durable: spec.durable,
         exclusive: spec.exclusive,
         auto_delete: spec.auto_delete,
-        ..QueueDeclareOptions::default()
+        ..QueueOptions::default()
     };
-    let declared = channel.queue_declare(spec.name.as_str().into(), options, arguments).await;
+    let declared = channel.declare_queue(&spec.name, options, &arguments).await;
     declared.map(drop).map_err(|error| DeclareError::of(&error, || spec.object()))
 }

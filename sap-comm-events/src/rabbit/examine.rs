@@ -2,12 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lapin::{
-    Channel,
-    options::{ExchangeDeclareOptions, QueueDeclareOptions},
-    types::FieldTable,
-};
-
 use super::{
     consumer::unsupported,
     declare::{self, DeclareError},
@@ -16,6 +10,7 @@ use super::{
 };
 use crate::{
     SubscribeError,
+    amqp::{Channel, Error, ExchangeOptions, QueueOptions},
     topology::{ExchangeSpec, QueueSpec, TopologyDifference, TopologySpec},
 };
 
@@ -55,9 +50,8 @@ struct Examiner {
 impl Examiner {
     async fn exchange(&mut self, spec: &ExchangeSpec) -> Result<Option<TopologyDifference>, SubscribeError> {
         let (channel, live) = (self.channel().await?, Arc::clone(&self.live));
-        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        let name = spec.name.as_str().into();
-        let there = channel.exchange_declare(name, declare::kind(spec), passive, FieldTable::default());
+        let passive = ExchangeOptions { passive: true, ..ExchangeOptions::default() };
+        let there = channel.declare_exchange(&spec.name, &spec.kind, passive, &[]);
         let there = live.answer(there).await.map_err(unavailable)?;
         if let Some(difference) = self.absent(there, spec.object())? {
             return Ok(Some(difference));
@@ -68,8 +62,8 @@ impl Examiner {
 
     async fn queue(&mut self, spec: &QueueSpec) -> Result<Option<TopologyDifference>, SubscribeError> {
         let (channel, live) = (self.channel().await?, Arc::clone(&self.live));
-        let passive = QueueDeclareOptions::default().passive();
-        let there = channel.queue_declare(spec.name.as_str().into(), passive, FieldTable::default());
+        let passive = QueueOptions { passive: true, ..QueueOptions::default() };
+        let there = channel.declare_queue(&spec.name, passive, &[]);
         let there = live.answer(there).await.map_err(unavailable)?;
         if let Some(difference) = self.absent(there.map(drop), spec.object())? {
             return Ok(Some(difference));
@@ -87,7 +81,7 @@ impl Examiner {
 
     fn absent(
         &mut self,
-        there: lapin::Result<()>,
+        there: Result<(), Error>,
         object: String,
     ) -> Result<Option<TopologyDifference>, SubscribeError> {
         let Err(error) = there else { return Ok(None) };

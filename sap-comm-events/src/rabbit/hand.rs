@@ -1,15 +1,9 @@
 //! Messages taken from a queue one by one, to look at or to move.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use lapin::{
-    Channel,
-    message::BasicGetMessage,
-    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
-    types::{FieldTable, ShortString},
-};
+use futures_util::future::BoxFuture;
 
 use super::{
     link::{Absence, Live, Watcher},
@@ -18,6 +12,7 @@ use super::{
 };
 use crate::{
     DeadLetterError,
+    amqp::{Channel, Error, Got, QueueOptions},
     backend::{Hand, Held},
 };
 
@@ -28,76 +23,66 @@ const AHEAD: usize = 32;
 pub(super) struct RabbitHand {
     live: Arc<Live>,
     channel: Channel,
-    queue: ShortString,
-    asked: FuturesOrdered<BoxFuture<'static, lapin::Result<Option<BasicGetMessage>>>>,
+    queue: String,
+    asked: VecDeque<BoxFuture<'static, Result<Option<Got>, Error>>>,
 }
 
 impl RabbitHand {
     pub(super) async fn open(link: &Watcher, queue: &str, wait: Duration) -> Result<Self, DeadLetterError> {
-        let (live, channel, queue) = open(link, queue, wait).await?;
-        Ok(Self { live, channel, queue, asked: FuturesOrdered::new() })
+        let (live, channel) = open(link, wait).await?;
+        Ok(Self { live, channel, queue: queue.to_owned(), asked: VecDeque::new() })
     }
 }
 
 /// How many messages are ready in the queue.
 pub(super) async fn depth(link: &Watcher, queue: &str, wait: Duration) -> Result<u64, DeadLetterError> {
-    let (live, channel, name) = open(link, queue, wait).await?;
-    let passive = QueueDeclareOptions::default().passive();
-    let declared = live.answer(channel.queue_declare(name, passive, FieldTable::default())).await;
-    let declared = declared.map_err(unavailable)?.map_err(|error| explain(&error, queue))?;
-    Ok(declared.message_count().into())
+    let (live, channel) = open(link, wait).await?;
+    let passive = QueueOptions { passive: true, ..QueueOptions::default() };
+    let declared = live.answer(channel.declare_queue(queue, passive, &[])).await;
+    Ok(declared.map_err(unavailable)?.map_err(|error| explain(&error, queue))?.into())
 }
 
-async fn open(
-    link: &Watcher,
-    queue: &str,
-    wait: Duration,
-) -> Result<(Arc<Live>, Channel, ShortString), DeadLetterError> {
-    let Ok(name) = ShortString::try_new(queue) else {
-        return Err(DeadLetterError::NoQueue { queue: queue.to_owned() });
-    };
+async fn open(link: &Watcher, wait: Duration) -> Result<(Arc<Live>, Channel), DeadLetterError> {
     let live = match link.clone().live_within(wait).await {
         Ok(live) => live,
         Err(Absence::Closed) => return Err(unavailable("it is closed".to_owned())),
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {wait:?}"))),
     };
     let channel = live.channel().await.map_err(unavailable)?;
-    Ok((live, channel, name))
+    Ok((live, channel))
 }
 
 #[async_trait]
 impl Hand for RabbitHand {
     async fn next(&mut self) -> Result<Option<Held>, DeadLetterError> {
         if self.asked.is_empty() {
-            for _ in 0..AHEAD {
-                let (channel, queue) = (self.channel.clone(), self.queue.clone());
-                self.asked
-                    .push_back(Box::pin(async move { channel.basic_get(queue, BasicGetOptions::default()).await }));
-            }
+            let ask = || Box::pin(self.channel.get(&self.queue)) as BoxFuture<'static, _>;
+            self.asked.extend(std::iter::repeat_with(ask).take(AHEAD));
         }
-        let taken = self.live.answer(self.asked.next()).await.map_err(unavailable)?;
-        let taken = taken.transpose().map_err(|error| explain(&error, self.queue.as_str()))?.flatten();
-        Ok(taken.map(|taken| {
-            let left = taken.message_count.into();
-            let (number, message) = (taken.delivery.delivery_tag, properties::message(taken.delivery));
-            Held { number, message: Arc::new(message), left }
+        let Some(answer) = self.asked.front_mut() else { return Ok(None) };
+        let taken = self.live.answer(answer).await.map_err(unavailable)?;
+        // Not before it is there: whoever waits for it may turn away and come back.
+        drop(self.asked.pop_front());
+        let taken = taken.map_err(|error| explain(&error, &self.queue))?;
+        Ok(taken.map(|Got { tag, messages, content }| {
+            let message = Arc::new(properties::read(&content).message);
+            Held { number: tag, message, left: messages.into() }
         }))
     }
 
     async fn remove(&mut self, number: u64) -> Result<(), DeadLetterError> {
-        let acked = self.live.answer(self.channel.basic_ack(number, BasicAckOptions::default())).await;
-        acked.map_err(unavailable)?.map_err(|error| explain(&error, self.queue.as_str()))
+        if self.channel.has_ended() {
+            return Err(unavailable("its channel is gone".to_owned()));
+        }
+        self.channel.ack(number);
+        Ok(())
     }
 
     async fn end(self: Box<Self>) {
-        let ending = async {
-            // Closing the channel gives everything back too, and does not wait until the queue was told.
-            let all = BasicNackOptions { multiple: true, requeue: true };
-            self.channel.basic_nack(0, all).await?;
-            self.channel.close(200, "done".into()).await
-        };
+        // Closing the channel gives everything back too, and does not wait until the queue was told.
+        self.channel.give_all_back();
         // An error means that the connection is lost, and everything went back with it.
-        let ended = self.live.answer(ending).await;
+        let ended = self.live.answer(self.channel.close()).await;
         tracing::trace!(?ended, "hand closed");
     }
 }
@@ -106,8 +91,9 @@ fn unavailable(reason: String) -> DeadLetterError {
     DeadLetterError::Unavailable { reason }
 }
 
-fn explain(error: &lapin::Error, queue: &str) -> DeadLetterError {
+fn explain(error: &Error, queue: &str) -> DeadLetterError {
     match Refusal::of(error) {
+        _ if matches!(error, Error::TooLong(_)) => DeadLetterError::NoQueue { queue: queue.to_owned() },
         Some(refusal) if refusal.code == NOT_FOUND => DeadLetterError::NoQueue { queue: queue.to_owned() },
         Some(refusal) if refusal.code == ACCESS_REFUSED => DeadLetterError::Forbidden { reason: refusal.text },
         _ => unavailable(error.to_string()),

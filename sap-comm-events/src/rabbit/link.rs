@@ -2,23 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
-use lapin::{Channel, Connection, Event};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     address::{Address, Addresses},
-    connect::{self, connect},
+    connect::connect,
     version::Version,
     vitals::{Side, Vitals},
-    wire::Wire,
 };
-use crate::ConnectError;
+use crate::{
+    ConnectError,
+    amqp::{Channel, Connection, Sink},
+};
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -28,19 +28,16 @@ const ATTEMPT_OF_SEVERAL: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 /// An answer within a second or so of the broker's return costs one refused attempt a second.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How often a connection is looked at that says nothing.
-const LOOK: Duration = Duration::from_millis(250);
 /// How long a broker may take to answer a channel or a farewell.
 const ANSWER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One generation of a connection.
 pub(super) struct Live {
-    pub(super) connection: Connection,
+    connection: Connection,
     /// Cancelled once it is lost.
     pub(super) lost: CancellationToken,
     address: Arc<Address>,
-    wire: Wire,
 }
 
 /// A supervised connection; dropping it ends the connection.
@@ -106,13 +103,14 @@ impl Link {
     /// Ends supervision, then the connection, in good order if the broker answers.
     pub(super) async fn close(&self) {
         let supervisor = self.supervisor.lock().take();
-        drop(supervisor);
+        if let Some(supervisor) = supervisor {
+            supervisor.abort();
+            // An error means that it was ended, as it should.
+            drop(supervisor.await);
+        }
         let live = self.watcher.0.borrow().clone();
         if let Some(live) = live {
-            let farewell = timeout(FAREWELL, live.connection.close(200, "the service ends".into())).await;
-            tracing::debug!(?farewell, "connection closed");
-            live.lost.cancel();
-            live.wire.cut();
+            live.connection.close(FAREWELL).await;
         }
     }
 }
@@ -141,15 +139,26 @@ pub(super) enum Absence {
 }
 
 impl Live {
-    /// Opens a channel; the error is one of the connection.
+    /// Opens a channel that only asks; the error is one of the connection.
     pub(super) async fn channel(&self) -> Result<Channel, String> {
-        self.answer(self.connection.create_channel()).await?.map_err(|error| error.to_string())
+        self.channel_heard_by(Arc::new(())).await
     }
 
-    /// The version of the broker; the error is one of the connection.
-    pub(super) async fn version(&self) -> Result<Version, String> {
-        let asking = self.address.version.get_or_try_init(|| connect::version(&self.address));
-        self.answer(asking).await?.copied()
+    /// Opens a channel; the error is one of the connection.
+    pub(super) async fn channel_heard_by(&self, sink: Arc<dyn Sink>) -> Result<Channel, String> {
+        self.answer(self.connection.channel(sink)).await?.map_err(|error| error.to_string())
+    }
+
+    /// Waits while the broker reads nothing from the connection.
+    pub(super) async fn unblocked(&self) {
+        // An error means that the connection is gone.
+        drop(self.connection.blocked().wait_for(Option::is_none).await);
+    }
+
+    /// The version of the broker.
+    pub(super) fn version(&self) -> Result<Version, String> {
+        let said = self.connection.version().unwrap_or_default();
+        Version::parse(said).ok_or_else(|| format!("the broker says that its version is {said:?}"))
     }
 
     /// Waits for an answer of the broker, unless the connection is lost or the broker silent.
@@ -171,49 +180,36 @@ struct Supervisor {
 impl Supervisor {
     async fn run(mut self, mut live: Arc<Live>, generations: watch::Sender<Option<Arc<Live>>>) {
         loop {
-            let error = self.watch(&live.connection).await;
+            self.watch(&live).await;
+            let error = live.connection.error().to_string();
             tracing::warn!(broker = live.address.shown(), connection = self.side.name(), error, "connection lost");
             self.vitals.down(self.side, error);
             generations.send_replace(None);
-            live.lost.cancel();
-            live.wire.cut();
             live = self.reconnect().await;
             generations.send_replace(Some(Arc::clone(&live)));
         }
     }
 
-    async fn connect(&self, deadline: Instant) -> Result<(Connection, Wire), ConnectError> {
+    async fn connect(&self, deadline: Instant) -> Result<Connection, ConnectError> {
         connect(self.addresses.current(), &self.name, deadline).await
     }
 
-    fn live(&mut self, (connection, wire): (Connection, Wire)) -> Arc<Live> {
+    fn live(&mut self, connection: Connection) -> Arc<Live> {
         self.vitals.up(self.side);
-        let address = Arc::clone(self.addresses.current());
-        Arc::new(Live { connection, lost: CancellationToken::new(), address, wire })
+        let (lost, address) = (connection.lost().clone(), Arc::clone(self.addresses.current()));
+        Arc::new(Live { connection, lost, address })
     }
 
-    /// Follows a connection until it is lost; says why.
-    async fn watch(&self, connection: &Connection) -> String {
-        let mut events = std::pin::pin!(connection.events_listener());
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = None;
-        loop {
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(reason)) => {
-                        tracing::warn!(connection = self.side.name(), reason, "the broker blocks the connection");
-                        self.vitals.block(self.side, reason);
-                    }
-                    Some(Event::ConnectionUnblocked) => self.vitals.unblock(self.side),
-                    Some(Event::Error(error)) => last = Some(error.to_string()),
-                    Some(_) => {}
-                    None => return last.unwrap_or_else(|| "it ended".to_owned()),
-                },
-                _ = look.tick() => {}
-            }
-            if !connection.status().connected() {
-                return last.unwrap_or_else(|| "it ended without a word".to_owned());
+    /// Follows a connection until it is lost.
+    async fn watch(&self, live: &Live) {
+        let mut blocked = live.connection.blocked();
+        while let Some(Ok(())) = live.lost.run_until_cancelled(blocked.changed()).await {
+            match blocked.borrow_and_update().clone() {
+                Some(reason) => {
+                    tracing::warn!(connection = self.side.name(), reason, "the broker blocks the connection");
+                    self.vitals.block(self.side, reason);
+                }
+                None => self.vitals.unblock(self.side),
             }
         }
     }

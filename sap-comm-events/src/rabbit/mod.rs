@@ -13,23 +13,21 @@ mod examine;
 mod hand;
 mod held;
 mod ladder;
-mod ledger;
 mod link;
 mod open;
 mod properties;
 mod publisher;
 mod refusal;
-mod returns;
 mod rungs;
 mod stream;
 mod version;
 mod vitals;
 mod window;
-mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use sap_comm_core::Name;
 use tokio::time::Instant;
 
 use self::{
@@ -42,7 +40,7 @@ use self::{
 };
 use crate::{
     BrokerConfig, BrokerHealth, ConnectError, DeadLetterError, PublishError, SubscribeError,
-    backend::{Backend, Hand, Limits, Source},
+    backend::{Backend, Hand, Handed, Limits, Source},
     message::Message,
     topology::{ExchangeKind, Target, Topology, TopologyDifference, TopologySpec},
 };
@@ -72,6 +70,14 @@ impl RabbitBackend {
 
 #[async_trait]
 impl Backend for RabbitBackend {
+    fn publish_now(&self, target: &Target, message: Arc<Message>) -> Handed {
+        self.publisher.publish_now(target, message)
+    }
+
+    fn late(&self, id: Name, sent: bool) -> PublishError {
+        self.publisher.late(id, sent)
+    }
+
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
         self.publisher.publish(target, message, deadline).await
     }
@@ -136,19 +142,13 @@ impl Backend for RabbitBackend {
 
 /// The message of a delivery, and the message that a copy of it would arrive as.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn wire_message(delivery: lapin::message::Delivery) -> (Message, Message) {
-    let (routing_key, body) = (delivery.routing_key.clone(), delivery.data.clone());
-    let message = properties::message(delivery);
-    let mut copy = lapin::message::Delivery::mock(2, "".into(), routing_key, false, body);
-    copy.properties = properties::of(&message);
-    (message, properties::message(copy))
-}
+pub(crate) fn wire_message(routing_key: &str, properties: &[u8], body: &[u8]) -> (Message, Message) {
+    use crate::amqp::{Content, properties_bytes};
 
-/// Properties as they are on the wire.
-#[cfg(test)]
-pub(crate) fn properties_bytes(properties: &lapin::BasicProperties) -> Vec<u8> {
-    let written = lapin::protocol::basic::gen_properties(properties)(Vec::new().into());
-    written.expect("a vector takes everything").into_inner().0
+    let message = properties::read(&Content::of(routing_key, properties, body)).message;
+    let copy = properties_bytes(|to| properties::write(&message, to));
+    let copy = properties::read(&Content::of(routing_key, &copy, body)).message;
+    (message, copy)
 }
 
 impl fmt::Debug for RabbitBackend {

@@ -1,144 +1,128 @@
 //! Messages as AMQP properties, headers and bytes.
 
-use std::collections::BTreeMap;
+use sap_comm_core::{Name, header};
 
-use lapin::{
-    BasicProperties,
-    message::Delivery,
-    types::{AMQPValue, FieldTable, ShortString},
+use crate::{
+    amqp::{self, PropertiesWriter, Value},
+    message::{Content, HeaderValue, Headers, Message},
 };
-use sap_comm_core::Name;
-
-use crate::message::{Content, HeaderValue, Headers, Message};
-
-/// Persistent, in AMQP's numbers.
-const PERSISTENT: u8 = 2;
 
 /// The properties that a message is published with. What is too long for AMQP's short strings is left out.
-pub(super) fn of(message: &Message) -> BasicProperties {
-    let mut table = BTreeMap::new();
-    message.headers.write(|name, value| {
-        let value = match value {
-            HeaderValue::Text(text) => AMQPValue::LongString(text.into()),
-            HeaderValue::Int(number) => AMQPValue::LongLongInt(number),
-            HeaderValue::Bool(value) => AMQPValue::Boolean(value),
-            HeaderValue::Float(number) => AMQPValue::Double(number),
-        };
-        if let Ok(name) = ShortString::try_new(name) {
-            table.insert(name, value);
-        }
-    });
-    let mut properties =
-        BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(FieldTable::from(table));
-    let short = |text: &str| ShortString::try_new(text).ok().filter(|text| !text.as_str().is_empty());
+pub(super) fn write(message: &Message, properties: &mut PropertiesWriter<'_, '_>) {
     let (content_type, content_encoding) = message.content.properties();
-    if let Some(content_type) = content_type.and_then(short) {
-        properties = properties.with_content_type(content_type);
-    }
-    if let Some(content_encoding) = content_encoding.and_then(short) {
-        properties = properties.with_content_encoding(content_encoding);
-    }
-    if let Some(id) = short(&message.id) {
-        properties = properties.with_message_id(id);
-    }
-    if let Some(event_type) = short(&message.event_type) {
-        properties = properties.with_type(event_type);
-    }
-    if let Some(id) = message.correlation_id.as_deref().and_then(short) {
-        properties = properties.with_correlation_id(id);
-    }
-    if let Some(queue) = message.reply_to.as_deref().and_then(short) {
-        properties = properties.with_reply_to(queue);
-    }
-    if let Some(source) = message.source.as_deref().and_then(short) {
-        properties = properties.with_app_id(source);
-    }
-    match message.timestamp {
-        Some(timestamp) => properties.with_timestamp(timestamp),
-        None => properties,
-    }
+    properties.content_type(content_type);
+    properties.content_encoding(content_encoding);
+    properties.headers(|set| {
+        message.headers.write(|name, value| match &value {
+            HeaderValue::Text(text) if IDS.contains(&name) && message.correlation_id.as_deref() == Some(text) => {}
+            HeaderValue::Text(text) => set(name, Value::text(text)),
+            HeaderValue::Int(number) => set(name, Value::Int(*number)),
+            HeaderValue::Bool(value) => set(name, Value::Bool(*value)),
+            HeaderValue::Float(number) => set(name, Value::Float(*number)),
+        });
+    });
+    properties.persistent();
+    properties.correlation_id(message.correlation_id.as_deref());
+    properties.reply_to(message.reply_to.as_deref());
+    properties.message_id(Some(&message.id));
+    properties.timestamp(message.timestamp);
+    properties.event_type(Some(&message.event_type));
+    properties.app_id(message.source.as_deref());
 }
 
-/// The message that was delivered, from us or from anybody.
-pub(super) fn message(delivery: Delivery) -> Message {
-    let Delivery { routing_key, properties, data, .. } = delivery;
-    let text = |field: &Option<ShortString>| said(field).map(Name::from);
-    let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
-    let content = Content::of(said(properties.content_type()), said(properties.content_encoding()), &headers);
-    Message {
-        body: data.into(),
-        id: text(properties.message_id()).unwrap_or_default(),
+/// A message that was delivered, and what the broker says about it.
+pub(super) struct Arrived {
+    pub(super) message: Message,
+    /// How often a quorum queue delivered it before.
+    pub(super) delivery_count: Option<u32>,
+    /// Which event of its stream it is.
+    pub(super) offset: Option<u64>,
+}
+
+/// Reads what was delivered, from us or from anybody.
+pub(super) fn read(content: &amqp::Content) -> Arrived {
+    let properties = content.properties();
+    let mut headers = Vec::new();
+    let (mut delivery_count, mut offset) = (None, None);
+    for (name, value) in properties.headers.iter() {
+        match (name, value) {
+            (DELIVERY_COUNT, Value::Int(count)) => delivery_count = u32::try_from(count).ok(),
+            (super::stream::OFFSET, Value::Int(number)) => offset = u64::try_from(number).ok(),
+            _ if OF_THE_BROKER.iter().any(|prefix| name.starts_with(prefix)) => {}
+            _ => headers.extend(value_of(value).map(|value| (name.to_owned(), value))),
+        }
+    }
+    let headers = Headers::of_wire(headers);
+    let text = |property: Option<&str>| said(property).map(Name::from);
+    let content_of = Content::of(said(properties.content_type), said(properties.content_encoding), &headers);
+    let message = Message {
+        body: content.body(),
+        id: text(properties.message_id).unwrap_or_default(),
         // A retry comes back under its queue's name, so the property goes first.
-        event_type: text(properties.kind()).unwrap_or_else(|| routing_key.as_str().into()),
-        correlation_id: text(properties.correlation_id()),
-        reply_to: said(properties.reply_to()).map(str::to_owned),
-        source: text(properties.app_id()),
-        timestamp: *properties.timestamp(),
-        content,
+        event_type: text(properties.event_type).unwrap_or_else(|| Name::from(&*content.routing_key())),
+        correlation_id: text(properties.correlation_id),
+        reply_to: said(properties.reply_to).map(str::to_owned),
+        source: text(properties.app_id),
+        timestamp: properties.timestamp,
+        content: content_of,
         headers,
-    }
+    };
+    Arrived { message, delivery_count, offset }
 }
 
-/// The text of a property. An empty one says nothing, and a copy would not have it.
-fn said(field: &Option<ShortString>) -> Option<&str> {
-    field.as_ref().map(ShortString::as_str).filter(|text| !text.is_empty())
-}
-
-/// The headers that a copy keeps. The broker's own records of deaths and deliveries would mislead about the copy.
-fn headers(table: &FieldTable) -> Headers {
-    const OF_THE_BROKER: [&str; 6] =
-        ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT, super::rungs::HEADERS, super::stream::OFFSET];
-    let mut headers = Headers::default();
-    for (name, value) in table {
-        if OF_THE_BROKER.iter().any(|prefix| name.as_str().starts_with(prefix)) {
-            continue;
-        }
-        if let Some(value) = value_of(value) {
-            headers.set(name.to_string(), value);
-        }
-    }
-    headers
-}
-
-fn value_of(value: &AMQPValue) -> Option<HeaderValue> {
-    Some(match value {
-        AMQPValue::LongString(text) => HeaderValue::Text(String::from_utf8(text.as_bytes().to_vec()).ok()?),
-        AMQPValue::ShortString(text) => HeaderValue::Text(text.to_string()),
-        AMQPValue::Boolean(value) => HeaderValue::Bool(*value),
-        AMQPValue::ShortShortInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::ShortShortUInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::ShortInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::ShortUInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::LongInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::LongUInt(number) => HeaderValue::Int((*number).into()),
-        AMQPValue::LongLongInt(number) => HeaderValue::Int(*number),
-        AMQPValue::Float(number) => HeaderValue::Float((*number).into()),
-        AMQPValue::Double(number) => HeaderValue::Float(*number),
-        _ => return None,
-    })
-}
+/// Headers that are not written where they say what the property `correlation_id` says: a broker's work on a message grows
+/// with each.
+const IDS: [&str; 2] = [header::REQUEST_ID, header::CORRELATION_ID];
 
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// How often a quorum queue says that the message was delivered before.
-pub(super) fn delivery_count(properties: &BasicProperties) -> Option<u32> {
-    let count = properties.headers().as_ref()?.inner().get(DELIVERY_COUNT).and_then(value_of)?;
-    match count {
-        HeaderValue::Int(count) => u32::try_from(count).ok(),
-        _ => None,
-    }
+/// Headers that a copy does not keep: the broker's own records of deaths and deliveries would mislead about the copy.
+const OF_THE_BROKER: [&str; 6] =
+    ["x-death", "x-first-death", "x-last-death", DELIVERY_COUNT, super::rungs::HEADERS, super::stream::OFFSET];
+
+/// The text of a property. An empty one says nothing, and a copy would not have it.
+fn said(property: Option<&str>) -> Option<&str> {
+    property.filter(|text| !text.is_empty())
+}
+
+fn value_of(value: Value<'_>) -> Option<HeaderValue> {
+    Some(match value {
+        Value::Text(text) => HeaderValue::Text(str::from_utf8(text).ok()?.to_owned()),
+        Value::Bool(value) => HeaderValue::Bool(value),
+        Value::Int(number) => HeaderValue::Int(number),
+        Value::Float(number) => HeaderValue::Float(number),
+        Value::Timestamp(_) | Value::Other => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::FieldArray;
+    use lapin::{
+        BasicProperties,
+        protocol::basic::gen_properties,
+        types::{AMQPValue, FieldArray, FieldTable},
+    };
+
+    use bytes::Bytes;
+    use sap_comm_core::{Context, Event, EventKind, EventPayload};
 
     use super::*;
+    use crate::{EventFormat, amqp::properties_bytes};
 
-    fn delivered(properties: BasicProperties) -> Message {
-        let mut delivery = Delivery::mock(1, "user.events".into(), "user.created".into(), false, b"{}".to_vec());
-        delivery.properties = properties;
-        message(delivery)
+    #[derive(serde::Serialize, serde::Deserialize, EventPayload)]
+    #[event(type = "user.created")]
+    struct UserCreated {
+        number: u32,
+    }
+
+    fn arrived(properties: &[u8]) -> Arrived {
+        read(&amqp::Content::of("user.created", properties, b"{}"))
+    }
+
+    /// As another client writes them.
+    fn delivered(properties: &BasicProperties) -> Arrived {
+        let written = gen_properties(properties)(Vec::new().into());
+        arrived(&written.expect("a vector takes everything").into_inner().0)
     }
 
     #[test]
@@ -156,11 +140,28 @@ mod tests {
         };
         sent.headers.set("a", "text".to_owned());
         sent.headers.set("b", 7);
-        let arrived = delivered(of(&sent));
+        let arrived = arrived(&properties_bytes(|to| write(&sent, to))).message;
         assert_eq!((arrived.id, arrived.event_type, arrived.timestamp), (sent.id, sent.event_type, Some(7)));
         assert_eq!((arrived.correlation_id, arrived.source), (sent.correlation_id, sent.source));
-        assert_eq!(arrived.reply_to, sent.reply_to);
+        assert_eq!((arrived.reply_to, arrived.body), (sent.reply_to, sent.body));
         assert_eq!((arrived.headers.text("a"), arrived.headers.number("b")), (Some("text"), Some(7)));
+    }
+
+    #[test]
+    fn an_id_that_is_both_is_written_once() {
+        for (request, correlation, written) in
+            [("a", "a", vec!["kind", "traceparent"]), ("a", "b", vec!["kind", "x-request-id", "traceparent"])]
+        {
+            let root = Context::extract(|name| (name == header::REQUEST_ID).then_some(request));
+            let context = root.with_correlation_id(correlation);
+            let event = context.clone().sync_scope(|| Event::new("auth-service", UserCreated { number: 1 }));
+            let kind = EventKind::Domain;
+            let sent = Message::of_event(&event, EventFormat::Envelope, Bytes::new(), kind, context.clone());
+            let arrived = arrived(&properties_bytes(|to| write(&sent, to))).message;
+            assert_eq!(arrived.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), written);
+            let read = arrived.context(None);
+            assert_eq!((read.request_id(), read.correlation_id()), (request, correlation));
+        }
     }
 
     #[test]
@@ -172,16 +173,25 @@ mod tests {
         table.insert("bytes".into(), AMQPValue::LongString([0xff_u8].to_vec().into()));
         table.insert("void".into(), AMQPValue::Void);
         table.insert("kept".into(), AMQPValue::Boolean(true));
-        let message = delivered(BasicProperties::default().with_headers(table));
+        let message = delivered(&BasicProperties::default().with_headers(table)).message;
         assert_eq!(message.headers.iter().collect::<Vec<_>>(), [("kept", &HeaderValue::Bool(true))]);
         assert_eq!((message.event_type.as_str(), message.id.as_str()), ("user.created", ""));
     }
 
     #[test]
+    fn what_the_broker_counts_is_read() {
+        let mut table = FieldTable::default();
+        table.insert(DELIVERY_COUNT.into(), AMQPValue::LongLongInt(3));
+        table.insert("x-stream-offset".into(), AMQPValue::LongLongInt(7));
+        let arrived = delivered(&BasicProperties::default().with_headers(table));
+        assert_eq!((arrived.delivery_count, arrived.offset), (Some(3), Some(7)));
+        assert_eq!(arrived.message.headers.iter().count(), 0);
+    }
+
+    #[test]
     fn an_empty_property_is_none() {
-        let empty = || ShortString::from("");
-        let properties = BasicProperties::default().with_type(empty()).with_content_type(empty());
-        let message = delivered(properties.with_correlation_id(empty()).with_reply_to(empty()));
+        let properties = BasicProperties::default().with_type("".into()).with_content_type("".into());
+        let message = delivered(&properties.with_correlation_id("".into()).with_reply_to("".into())).message;
         assert_eq!((message.event_type.as_str(), message.content), ("user.created", Content::default()));
         assert_eq!((message.correlation_id, message.reply_to), (None, None));
     }
@@ -190,7 +200,7 @@ mod tests {
     fn what_is_too_long_is_left_out() {
         let message =
             Message { id: "x".repeat(256).into(), source: Some("y".repeat(256).into()), ..Message::default() };
-        let properties = of(&message);
-        assert_eq!((properties.message_id(), properties.app_id()), (&None, &None));
+        let arrived = arrived(&properties_bytes(|to| write(&message, to))).message;
+        assert_eq!((arrived.id.as_str(), arrived.source), ("", None));
     }
 }

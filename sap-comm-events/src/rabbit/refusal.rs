@@ -1,8 +1,6 @@
 //! What the broker says when it closes a channel or a connection.
 
-use lapin::ErrorKind;
-
-use crate::TopologyError;
+use crate::{TopologyError, amqp};
 
 /// A reply code and text, as AMQP defines them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +20,8 @@ pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 impl Refusal {
     /// The broker's words, if the error is its own.
-    pub(super) fn of(error: &lapin::Error) -> Option<Self> {
-        match error.kind() {
-            ErrorKind::ProtocolError(error) => {
-                Some(Self { code: error.get_id(), text: error.get_message().to_string() })
-            }
-            _ => None,
-        }
+    pub(super) fn of(error: &amqp::Error) -> Option<Self> {
+        error.refusal().map(|(code, text)| Self { code, text: text.to_owned() })
     }
 
     /// The difference between what was declared as `object` and what exists.

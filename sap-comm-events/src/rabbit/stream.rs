@@ -2,39 +2,22 @@
 
 use std::sync::Arc;
 
+use crate::{StreamOffset, amqp::Value, backend::Settlement, subscription::Reading};
 use async_trait::async_trait;
-use lapin::{
-    BasicProperties,
-    types::{AMQPValue, FieldTable},
-};
-
-use crate::{StreamOffset, backend::Settlement, subscription::Reading};
 
 /// The argument of a consumer and the header of a delivery.
 pub(super) const OFFSET: &str = "x-stream-offset";
 
-/// What a consumer says to begin at `offset`.
-pub(super) fn arguments(offset: StreamOffset) -> FieldTable {
-    let text = |text: &str| AMQPValue::LongString(text.into());
+/// The argument with which a consumer begins at `offset`.
+pub(super) fn argument(offset: StreamOffset) -> (&'static str, Value<'static>) {
     let value = match offset {
-        StreamOffset::First => text("first"),
-        StreamOffset::Last => text("last"),
-        StreamOffset::Next => text("next"),
-        StreamOffset::Timestamp(at) => AMQPValue::Timestamp(u64::try_from(at.as_secs()).unwrap_or(0)),
-        StreamOffset::Number(number) => AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX)),
+        StreamOffset::First => Value::text("first"),
+        StreamOffset::Last => Value::text("last"),
+        StreamOffset::Next => Value::text("next"),
+        StreamOffset::Timestamp(at) => Value::Timestamp(u64::try_from(at.as_secs()).unwrap_or(0)),
+        StreamOffset::Number(number) => Value::Int(i64::try_from(number).unwrap_or(i64::MAX)),
     };
-    let mut arguments = FieldTable::default();
-    arguments.insert(OFFSET.into(), value);
-    arguments
-}
-
-/// Which event of its stream a delivery is.
-pub(super) fn offset(properties: &BasicProperties) -> Option<u64> {
-    match properties.headers().as_ref()?.inner().get(OFFSET)? {
-        AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),
-        AMQPValue::LongInt(offset) => u64::try_from(*offset).ok(),
-        _ => None,
-    }
+    (OFFSET, value)
 }
 
 /// A delivery of a stream: acknowledged, it moves the position on.

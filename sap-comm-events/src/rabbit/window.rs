@@ -12,20 +12,16 @@ pub(super) struct Window<T> {
 
 impl<T> Default for Window<T> {
     fn default() -> Self {
-        Self { first: 0, entries: VecDeque::new(), filled: 0 }
+        Self { first: 1, entries: VecDeque::new(), filled: 0 }
     }
 }
 
 impl<T> Window<T> {
-    /// Adds an entry and returns its number.
+    /// Adds an entry and returns its number, which is 1 for the first.
     pub(super) fn push(&mut self, entry: T) -> u64 {
         self.entries.push_back(Some(entry));
         self.filled += 1;
         self.first + (self.entries.len() as u64 - 1)
-    }
-
-    pub(super) fn get(&self, number: u64) -> Option<&T> {
-        self.index(number).and_then(|index| self.entries.get(index)).and_then(Option::as_ref)
     }
 
     pub(super) fn take(&mut self, number: u64) -> Option<T> {
@@ -37,6 +33,12 @@ impl<T> Window<T> {
             self.first += 1;
         }
         Some(taken)
+    }
+
+    /// Takes the oldest entry, if its number is not above `number`.
+    pub(super) fn take_up_to(&mut self, number: u64) -> Option<T> {
+        // The front is never an entry that was taken.
+        if self.first <= number { self.take(self.first) } else { None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,6 +53,11 @@ impl<T> Window<T> {
     /// What is left, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().flatten()
+    }
+
+    /// What is left, oldest first.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().flatten()
     }
 
     /// What is left, oldest first.
@@ -73,9 +80,11 @@ mod tests {
         let numbers: Vec<u64> = (0..5).map(|entry| window.push(entry)).collect();
         assert_eq!((window.take(numbers[1]), window.take(numbers[1])), (Some(1), None));
         assert_eq!((window.take(numbers[0]), window.take(numbers[0])), (Some(0), None));
-        assert_eq!((window.len(), window.get(numbers[2])), (3, Some(&2)));
-        assert_eq!(window.take(99), None);
-        assert_eq!(window.push(5), 5);
-        assert_eq!(window.into_rest().collect::<Vec<_>>(), [2, 3, 4, 5]);
+        assert_eq!((window.len(), window.take(99)), (3, None));
+        assert_eq!((window.push(5), window.push(6)), (6, 7));
+        assert_eq!(window.take(5), Some(4));
+        let taken: Vec<_> = std::iter::from_fn(|| window.take_up_to(6)).collect();
+        assert_eq!((taken.as_slice(), window.take_up_to(0)), ([2, 3, 5].as_slice(), None));
+        assert_eq!(window.into_rest().collect::<Vec<_>>(), [6]);
     }
 }

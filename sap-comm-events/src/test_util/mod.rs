@@ -15,4 +15,4 @@ pub(crate) use faults::{Dice, Failure};
 pub use faults::{FaultCounts, Faults};
 pub use ledger::{Finding, FindingKind, Ledger, LedgerFull, Report};
 pub use memory_broker::{DeadLettered, MemoryBroker, MemoryBrokerBuilder, NotIdle};
-pub(crate) use recorder::{Recorder, What};
+pub(crate) use recorder::{Publishing, Recorder, What};

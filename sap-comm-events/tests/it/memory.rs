@@ -5,7 +5,7 @@ use std::time::Duration;
 use sap_comm_core::Event;
 use sap_comm_events::{
     Broker, BrokerConfig, EventProcessingFailed, EventRouter, Filter, HandlerError, Outcome, OverflowPolicy,
-    PublishError, Round,
+    PublishError, PublishOptions, Round, Subscription,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -228,4 +228,43 @@ async fn a_redrive_that_takes_an_hour_takes_what_it_holds_anew() {
     assert_eq!((progress.total, progress.done), (6, 5));
     assert!(start.elapsed() >= Duration::from_secs(4_000), "{:?}", start.elapsed());
     assert_eq!(letters.count().await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_comes_to_its_deadline_takes_what_room_there_is() {
+    let config = BrokerConfig::new("user-service").queue_capacity(64).publish_deadline(Duration::from_secs(1));
+    let broker = Broker::memory(config).unwrap();
+    let router = EventRouter::new().on(|event: Event<UserCreated>| async move {
+        match event.data.number {
+            0..3 => Ok(()),
+            _ => std::future::pending().await,
+        }
+    });
+    let subscription = Subscription::new("user.events").concurrency(1);
+    let _handle = broker.subscribe(subscription, router).await.unwrap();
+    let begun = Instant::now();
+    let outcomes = broker.publish_batch("user.events", (0..100).map(UserCreated::numbered)).await;
+    let waited = begun.elapsed();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 67, "64 wait, 3 are done");
+    assert!(outcomes.iter().skip(67).all(|outcome| matches!(outcome, Err(PublishError::QueueFull { capacity: 64 }))));
+    assert!(waited < Duration::from_millis(1_100), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_later_events_waits_for_nothing() {
+    let broker = Broker::memory(BrokerConfig::new("user-service").queue_capacity(64)).unwrap();
+    let (sender, mut arrived) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let sent = sender.send(event.data.number);
+        async move { Ok(sent?) }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let begun = Instant::now();
+    let later =
+        (0..3).map(|number| (UserCreated::numbered(number), PublishOptions::new().after(Duration::from_secs(5))));
+    let outcomes = broker.publish_batch_with("user.events", later).await;
+    assert!(outcomes.iter().all(Result::is_ok) && begun.elapsed() < Duration::from_secs(1));
+    for number in 0..3 {
+        assert_eq!(arrived.recv().await, Some(number));
+    }
 }

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         // What it reports, our errors say in one line.
-        .with_env_filter(tracing_subscriber::EnvFilter::new("warn,lapin=off"))
+        .with_env_filter(tracing_subscriber::EnvFilter::new("warn"))
         .init();
     let outcome = match &cli.command {
         Command::DeadLetters(command) => dead_letters::run(&cli.connection, cli.json, command).await,

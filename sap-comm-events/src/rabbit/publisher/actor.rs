@@ -1,16 +1,25 @@
-//! The task that owns the queue of jobs, over all generations of the connection.
+//! The task that opens channels, declares what is published to, and sends what had to wait.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 
 use super::{
-    channel::{End, PublishChannel},
+    desk::{Desk, Left, Step},
     job::Job,
+    line::Line,
 };
-use crate::rabbit::{
-    link::{Live, Watcher},
-    vitals::Vitals,
+use crate::{
+    PublishError,
+    amqp::Error,
+    rabbit::{
+        declare::{DeclareError, declare_exchange},
+        ladder::declare_ladder,
+        link::{Live, Watcher},
+        refusal::{ACCESS_REFUSED, NOT_FOUND, Refusal},
+        vitals::Vitals,
+    },
+    topology::Target,
 };
 
 /// How often abandoned jobs are forgotten while the broker is away.
@@ -19,42 +28,45 @@ const SWEEP: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Actor {
-    pub(super) queue: mpsc::UnboundedReceiver<Job>,
-    /// Jobs taken from the queue and not sent, or to be sent again; oldest first.
-    pub(super) backlog: VecDeque<Job>,
-    pub(super) window: usize,
+    desk: Arc<Desk>,
+    window: usize,
     link: Watcher,
     vitals: Arc<Vitals>,
 }
 
+/// Why a channel is no longer used.
+enum End {
+    /// The connection is lost.
+    Lost,
+    /// The broker closed the channel.
+    Closed(Error),
+}
+
 impl Actor {
-    pub(super) fn new(queue: mpsc::UnboundedReceiver<Job>, window: usize, link: Watcher, vitals: Arc<Vitals>) -> Self {
-        Self { queue, backlog: VecDeque::new(), window, link, vitals }
+    pub(super) fn new(desk: Arc<Desk>, window: usize, link: Watcher, vitals: Arc<Vitals>) -> Self {
+        Self { desk, window, link, vitals }
     }
 
-    /// Publishes until the connection is closed for good or every caller is gone.
+    /// Publishes until the connection is closed for good.
     pub(super) async fn run(mut self) {
-        // How many jobs were in flight when a channel was closed on us: one of them may be the reason, so they are sent
-        // one at a time.
         let mut suspects = 0;
         while let Some(live) = self.live().await {
-            let channel = match PublishChannel::open(&live).await {
-                Ok(channel) => channel,
-                Err(error) => {
-                    self.vitals.error(format!("cannot open a channel: {error}"));
-                    sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            match channel.run(&mut self, &live, suspects).await {
-                End::Finished => return,
-                End::Lost => suspects = 0,
-                End::Closed { error, in_flight } => {
-                    tracing::warn!(error, in_flight, "the broker closed the publishing channel");
-                    self.vitals.error(error);
-                    suspects = in_flight;
+            if let Err(error) = self.open(&live, suspects).await {
+                self.vitals.error(format!("cannot open a channel: {error}"));
+                sleep(PAUSE).await;
+                continue;
+            }
+            let end = self.serve(&live).await;
+            let left = self.desk.leave(|left, job| blame(&end, left, job));
+            suspects = 0;
+            match end {
+                End::Closed(error) if !live.lost.is_cancelled() => {
+                    suspects = left.in_flight;
+                    tracing::warn!(%error, in_flight = left.in_flight, "the broker closed the publishing channel");
+                    self.vitals.error(error.to_string());
                     sleep(PAUSE).await;
                 }
+                End::Closed(_) | End::Lost => {}
             }
         }
     }
@@ -65,9 +77,73 @@ impl Actor {
             tokio::select! {
                 biased;
                 live = self.link.live() => return live,
-                job = self.queue.recv() => self.backlog.push_back(job?),
-                () = sleep(SWEEP) => self.backlog.retain(|job| !job.is_abandoned()),
+                () = sleep(SWEEP) => self.desk.sweep(),
             }
         }
+    }
+
+    async fn open(&self, live: &Live, suspects: usize) -> Result<(), String> {
+        let channel = live.channel_heard_by(Arc::new(self.desk.ear())).await?;
+        live.answer(channel.confirm()).await?.map_err(|error| error.to_string())?;
+        self.desk.open(Line::new(channel, self.window, suspects));
+        Ok(())
+    }
+
+    /// Does what callers cannot do themselves, as long as the channel lasts.
+    async fn serve(&self, live: &Live) -> End {
+        loop {
+            match self.desk.step() {
+                Step::Wait => tokio::select! {
+                    biased;
+                    () = self.desk.work() => {}
+                    () = live.lost.cancelled() => return End::Lost,
+                },
+                Step::Drain(channel) => channel.room().await,
+                Step::Declare(target, rungs) => {
+                    // Nobody would answer.
+                    live.lost.run_until_cancelled(live.unblocked()).await;
+                    match declare(live, &target, rungs).await {
+                        Ok(()) => self.desk.learn(target),
+                        Err(Some(error)) => self.desk.refuse_first(error),
+                        Err(None) if live.lost.is_cancelled() => return End::Lost,
+                        Err(None) => sleep(PAUSE).await,
+                    }
+                }
+                Step::Leave(error) => return End::Closed(error),
+            }
+        }
+    }
+}
+
+/// Sees that a target exists; the error is that of the job, if it cannot, and none if nobody knows.
+async fn declare(live: &Live, target: &Target, rungs: u32) -> Result<(), Option<PublishError>> {
+    let declared = match target {
+        Target::Queue(_) => Ok(()),
+        Target::Exchange { name, kind } => declare_exchange(live, name, *kind).await,
+        Target::Later { rung, name, kind, .. } => declare_ladder(live, rungs..=*rung, name, *kind).await,
+    };
+    declared.map_err(|error| match error {
+        DeclareError::Difference(error) => Some(PublishError::Topology(error)),
+        DeclareError::Forbidden(reason) => Some(PublishError::Forbidden { reason }),
+        DeclareError::Unsupported { feature, version } => {
+            let reason = format!("{} need RabbitMQ {}; the broker is {version}", feature.name, feature.since);
+            Some(PublishError::Forbidden { reason })
+        }
+        DeclareError::Connection(error) => {
+            tracing::debug!(error, ?target, "an exchange could not be declared");
+            None
+        }
+    })
+}
+
+/// What a job alone in flight is told that the broker closed the channel for, if it is to blame.
+fn blame(end: &End, left: &Left, job: &Job) -> Option<PublishError> {
+    let End::Closed(error @ Error::Channel { .. }) = end else { return None };
+    let refusal = Refusal::of(error)?;
+    match refusal.code {
+        // An exchange that was deleted beneath us is declared again by the next channel.
+        NOT_FOUND if left.is_fresh => None,
+        ACCESS_REFUSED => Some(PublishError::Forbidden { reason: refusal.text }),
+        _ => Some(job.nacked(refusal.text)),
     }
 }

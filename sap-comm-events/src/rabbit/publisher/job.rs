@@ -5,7 +5,7 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{PublishError, message::Message, rabbit::returns::Mark, topology::Target};
+use crate::{PublishError, amqp::Content, message::Message, topology::Target};
 
 /// A message on its way, and who waits for it.
 pub(super) struct Job {
@@ -16,6 +16,8 @@ pub(super) struct Job {
     pub(super) sent: Arc<AtomicBool>,
     /// Whether it was sent before over a channel that is gone.
     pub(super) resent: bool,
+    /// Whether the broker returned it.
+    pub(super) returned: bool,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -38,12 +40,14 @@ impl Job {
         }
     }
 
-    /// What the broker would return it as.
-    pub(super) fn mark(&self) -> Mark {
+    /// Whether the broker could return it like this.
+    pub(super) fn is(&self, returned: &Content) -> bool {
         let (exchange, key) = self.route();
         // An id that is too long for the property travels without.
-        let id = if self.message.id.len() > 255 { "" } else { &self.message.id };
-        (exchange.to_owned(), key.to_owned(), id.to_owned())
+        let id = if self.message.id.len() > 255 { "" } else { &*self.message.id };
+        returned.exchange() == exchange
+            && returned.routing_key() == key
+            && returned.properties().message_id.unwrap_or_default() == id
     }
 
     pub(super) fn answer(self, result: Result<(), PublishError>) {
@@ -51,25 +55,15 @@ impl Job {
         drop(self.reply.send(result));
     }
 
-    pub(super) fn confirmed(self) {
-        self.answer(Ok(()));
-    }
-
-    pub(super) fn unroutable(self) {
+    pub(super) fn unroutable(&self) -> PublishError {
         let exchange = match &self.target {
             Target::Exchange { name, .. } | Target::Queue(name) | Target::Later { name, .. } => name.clone(),
         };
         let event_type = self.message.event_type.clone();
-        self.answer(Err(PublishError::Unroutable { exchange, event_type }));
+        PublishError::Unroutable { exchange, event_type }
     }
 
-    pub(super) fn unknown(self) {
-        let id = self.message.id.clone();
-        self.answer(Err(PublishError::Unknown { id }));
-    }
-
-    pub(super) fn nacked(self, reason: String) {
-        let id = self.message.id.clone();
-        self.answer(Err(PublishError::Nacked { id, reason }));
+    pub(super) fn nacked(&self, reason: String) -> PublishError {
+        PublishError::Nacked { id: self.message.id.clone(), reason }
     }
 }

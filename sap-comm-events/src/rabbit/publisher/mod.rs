@@ -1,8 +1,9 @@
 //! Publishing: callers hand jobs to actors, each of which owns a confirm channel.
 
 mod actor;
-mod channel;
+mod desk;
 mod job;
+mod line;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,18 +15,19 @@ use std::{
 
 use sap_comm_core::Name;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{actor::Actor, job::Job};
+use self::{actor::Actor, desk::Desk, job::Job};
 use super::{
     link::Watcher,
     vitals::{Obstacle, Vitals},
 };
 use crate::{
     BrokerConfig, OverflowPolicy, PublishError,
+    backend::{Answer, Handed},
     message::{Message, header},
     topology::Target,
 };
@@ -47,15 +49,15 @@ pub(super) struct Publisher {
 
 /// An actor, and what it is to publish.
 struct Channel {
-    jobs: mpsc::UnboundedSender<Job>,
+    desk: Arc<Desk>,
     actor: AbortOnDropHandle<()>,
 }
 
 impl Channel {
     fn start(config: &BrokerConfig, link: Watcher, vitals: Arc<Vitals>) -> Self {
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let actor = Actor::new(queue, config.window, link, vitals);
-        Self { jobs, actor: AbortOnDropHandle::new(tokio::spawn(actor.run())) }
+        let desk = Arc::new(Desk::default());
+        let actor = Actor::new(Arc::clone(&desk), config.window, link, vitals);
+        Self { desk, actor: AbortOnDropHandle::new(tokio::spawn(actor.run())) }
     }
 }
 
@@ -86,6 +88,21 @@ impl Publisher {
         self.channels.get(number)
     }
 
+    /// Hands a message over if there is room for it: its answer is on its way.
+    pub(super) fn publish_now(&self, target: &Target, message: Arc<Message>) -> Handed {
+        if let Err(error) = self.accepts() {
+            return Handed::Done(Err(error));
+        }
+        match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(permit) => match self.submit(target.clone(), Arc::unwrap_or_clone(message), permit) {
+                Ok(answer) => Handed::Pending(answer),
+                Err(error) => Handed::Done(Err(error)),
+            },
+            Err(TryAcquireError::Closed) => Handed::Done(Err(PublishError::Closed)),
+            Err(TryAcquireError::NoPermits) => Handed::Back(message),
+        }
+    }
+
     /// Publishes and waits for the broker's answer until `deadline`.
     pub(super) async fn publish(
         &self,
@@ -93,6 +110,14 @@ impl Publisher {
         message: Message,
         deadline: Instant,
     ) -> Result<(), PublishError> {
+        self.accepts()?;
+        let permit = self.room(deadline).await?;
+        let id = message.id.clone();
+        let answer = self.submit(target, message, permit)?;
+        answer.until(deadline).await.unwrap_or_else(|sent| Err(self.late(id, sent)))
+    }
+
+    fn accepts(&self) -> Result<(), PublishError> {
         if self.refusing.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
@@ -103,20 +128,16 @@ impl Publisher {
                 Some(Obstacle::Blocked(reason)) => return Err(PublishError::Blocked { reason }),
             }
         }
-        let permit = self.room(deadline).await?;
+        Ok(())
+    }
+
+    fn submit(&self, target: Target, message: Message, permit: OwnedSemaphorePermit) -> Result<Answer, PublishError> {
+        let channel = self.channel(&message).ok_or(PublishError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
-        let id = message.id.clone();
-        let channel = self.channel(&message).ok_or(PublishError::Closed)?;
-        let job = Job { target, message, reply, sent: Arc::clone(&sent), resent: false, _room: permit };
-        channel.jobs.send(job).map_err(|_| PublishError::Closed)?;
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(result)) => result,
-            // The actor ended with the job in hand.
-            Ok(Err(_)) if sent.load(Ordering::Acquire) => Err(PublishError::Unknown { id }),
-            Ok(Err(_)) => Err(PublishError::Closed),
-            Err(_) => Err(self.late(id, sent.load(Ordering::Acquire))),
-        }
+        let job =
+            Job { target, message, reply, sent: Arc::clone(&sent), resent: false, returned: false, _room: permit };
+        if channel.desk.submit(job) { Ok(Answer { answer, sent }) } else { Err(PublishError::Closed) }
     }
 
     /// Room for one job. Where there is some, it is taken in the order that publishes were first polled in.
@@ -136,8 +157,11 @@ impl Publisher {
         }
     }
 
-    /// What it means that no answer came in time.
-    fn late(&self, id: Name, sent: bool) -> PublishError {
+    /// What it means that no answer came in time, or ever.
+    pub(super) fn late(&self, id: Name, sent: bool) -> PublishError {
+        if self.room.is_closed() {
+            return if sent { PublishError::Unknown { id } } else { PublishError::Closed };
+        }
         match (self.vitals.obstacle(), sent) {
             (Some(obstacle @ Obstacle::Blocked(_)), _) => unsent(obstacle, None),
             (_, true) => PublishError::Unknown { id },
@@ -165,7 +189,10 @@ impl Publisher {
     /// Ends the actors; whoever still waits learns that the outcome is unknown.
     pub(super) fn end(&self) {
         self.room.close();
-        self.channels.iter().for_each(|channel| channel.actor.abort());
+        for Channel { desk, actor } in &self.channels {
+            actor.abort();
+            desk.close();
+        }
     }
 }
 

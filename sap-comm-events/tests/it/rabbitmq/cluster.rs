@@ -22,7 +22,9 @@ async fn cluster() -> MutexGuard<'static, RabbitCluster> {
 async fn what_is_confirmed_across_a_leader_change_arrives() {
     let cluster = cluster().await;
     let uris = cluster.new_vhost().await.unwrap();
-    let broker = Broker::connect(&uris.join(","), config()).await.unwrap();
+    // A cluster may forget what it was about to confirm: then the next event is published.
+    let config = config().publish_deadline(Duration::from_secs(5));
+    let broker = Broker::connect(&uris.join(","), config).await.unwrap();
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
     let stream = Stream::start(&broker, 50);

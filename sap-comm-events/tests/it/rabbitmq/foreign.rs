@@ -20,7 +20,7 @@ async fn amqplib_consumes_our_events() {
         NodeScript::new("amqplib_consume.mjs").arg(&uri).arg("node.queue").arg("user.events").spawn().unwrap();
     node.next_event("ready").await.unwrap();
     let broker = Broker::connect(&uri, config()).await.unwrap();
-    let context = Context::root();
+    let context = Context::root().with_correlation_id("order-7");
     let event = context.clone().sync_scope(|| Event::new("auth-service", UserCreated::numbered(7)));
     context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
     let message = node.next_event("message").await.unwrap();

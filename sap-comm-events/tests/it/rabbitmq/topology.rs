@@ -63,7 +63,7 @@ async fn an_event_carries_the_documented_properties_and_headers() {
         .await
         .unwrap();
     let broker = Broker::connect(&uri, config()).await.unwrap();
-    let context = Context::root();
+    let context = Context::root().with_correlation_id("order-7");
     let event = context.clone().sync_scope(|| Event::new("auth-service", UserCreated::numbered(1)));
     context.clone().scope(broker.publish_event("user.events", &event)).await.unwrap();
     let got = channel.basic_get("mine".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lapin::{
-    Channel,
-    options::{BasicAckOptions, BasicNackOptions},
-};
+use super::{frame, method::basic};
 
 /// A frame to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +12,17 @@ pub(super) enum Frame {
 }
 
 impl Frame {
-    pub(super) async fn send(self, channel: &Channel) -> lapin::Result<()> {
-        match self {
-            Self::Ack { tag, multiple } => channel.basic_ack(tag, BasicAckOptions { multiple }).await,
-            Self::Nack { tag } => channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await,
-        }
+    pub(super) fn write(self, out: &mut Vec<u8>, channel: u16) {
+        let (method, tag, bits) = match self {
+            Self::Ack { tag, multiple } => (basic::ACK, tag, [multiple, false]),
+            Self::Nack { tag } => (basic::NACK, tag, [false, true]),
+        };
+        let written = frame::method(out, channel, method, |out| {
+            out.u64(tag);
+            out.bits(bits);
+            Ok(())
+        });
+        debug_assert!(written.is_ok(), "numbers always fit");
     }
 }
 

@@ -1,0 +1,234 @@
+//! Where callers leave their jobs, and where the answers come in.
+//!
+//! As long as there is a channel and nothing waits, a caller writes its job to the channel itself, and the task that reads
+//! the connection answers it: no other task is woken. Everything else is left to the [`Actor`](super::actor::Actor).
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{
+    job::Job,
+    line::{Hindrance, Line, Settled},
+};
+use crate::{
+    PublishError,
+    amqp::{Channel, Error, Event, Sink},
+    topology::Target,
+};
+
+#[derive(Default)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    /// There is something to do for the actor.
+    work: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Jobs that are not sent, or to be sent again; oldest first.
+    backlog: VecDeque<Job>,
+    line: Option<Line>,
+    /// How many lines there were.
+    lines: u64,
+    closed: bool,
+}
+
+/// What the actor is to do next.
+pub(super) enum Step {
+    /// Nothing, until there is work.
+    Wait,
+    /// Wait until the socket has taken what is written.
+    Drain(Channel),
+    /// See that it exists where the oldest job goes; so many rungs are known.
+    Declare(Target, u32),
+    /// Leave the channel, which has ended.
+    Leave(Error),
+}
+
+/// What is left of a line.
+pub(super) struct Left {
+    /// How many jobs were in flight.
+    pub(super) in_flight: usize,
+    /// Whether a lone job of them was sent for the first time.
+    pub(super) is_fresh: bool,
+}
+
+impl Desk {
+    /// Takes a job, unless there is nobody any more who would send it.
+    pub(super) fn submit(&self, job: Job) -> bool {
+        let (mut settled, mut waits) = (Settled::new(), false);
+        let mut state = self.state.lock();
+        if state.closed {
+            return false;
+        }
+        let State { backlog, line, .. } = &mut *state;
+        let job = match line {
+            Some(line) if backlog.is_empty() && line.hindrance(&job.target).is_none() => line.send(job, &mut settled),
+            _ => Some(job),
+        };
+        if let Some(job) = job {
+            waits = backlog.is_empty();
+            backlog.push_back(job);
+        }
+        drop(state);
+        if waits {
+            self.work.notify_one();
+        }
+        answer(settled);
+        true
+    }
+
+    /// Sends what can be sent; what is to be done before there can be more.
+    pub(super) fn step(&self) -> Step {
+        let (mut settled, mut forgotten) = (Settled::new(), Vec::new());
+        let mut state = self.state.lock();
+        let State { backlog, line, .. } = &mut *state;
+        let step = loop {
+            let Some(line) = line else { break Step::Wait };
+            if let Some(error) = &line.end {
+                break Step::Leave(error.clone());
+            }
+            let Some(job) = backlog.pop_front() else { break Step::Wait };
+            if job.is_abandoned() && !job.resent {
+                forgotten.push(job);
+                continue;
+            }
+            let step = match line.hindrance(&job.target) {
+                None => match line.send(job, &mut settled) {
+                    None => continue,
+                    Some(job) => {
+                        backlog.push_front(job);
+                        break Step::Wait;
+                    }
+                },
+                Some(Hindrance::Undeclared) => Step::Declare(job.target.clone(), line.rungs()),
+                Some(Hindrance::Socket) => Step::Drain(line.channel.clone()),
+                Some(Hindrance::Window | Hindrance::Ended) => Step::Wait,
+            };
+            backlog.push_front(job);
+            break step;
+        };
+        drop(state);
+        drop(forgotten);
+        answer(settled);
+        step
+    }
+
+    /// Waits until there is work.
+    pub(super) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// Goes on over a new channel.
+    pub(super) fn open(&self, mut line: Line) {
+        let mut state = self.state.lock();
+        // It may have ended before it was used, and said so to nobody.
+        line.end = line.channel.has_ended().then_some(Error::Closed);
+        state.line = Some(line);
+    }
+
+    /// Somebody who hears what happens on the next channel.
+    pub(super) fn ear(self: &Arc<Self>) -> Ear {
+        let mut state = self.state.lock();
+        state.lines += 1;
+        Ear { desk: Arc::clone(self), number: state.lines }
+    }
+
+    /// The target exists.
+    pub(super) fn learn(&self, target: Target) {
+        if let Some(line) = &mut self.state.lock().line {
+            line.learn(target);
+        }
+    }
+
+    /// Refuses the oldest job, whose target cannot exist.
+    pub(super) fn refuse_first(&self, error: PublishError) {
+        let job = self.state.lock().backlog.pop_front();
+        if let Some(job) = job {
+            job.answer(Err(error));
+        }
+    }
+
+    /// Leaves the channel: what was in flight is to be sent again, unless `blame` answers the only one that was.
+    pub(super) fn leave(&self, blame: impl Fn(&Left, &Job) -> Option<PublishError>) -> Left {
+        let mut state = self.state.lock();
+        let Some(mut line) = state.line.take() else { return Left { in_flight: 0, is_fresh: false } };
+        let window = line.take_window();
+        let mut left = Left { in_flight: window.len(), is_fresh: window.iter().all(|job| !job.resent) };
+        let mut blamed = None;
+        for mut job in window.into_rest().rev() {
+            if left.in_flight == 1
+                && let Some(error) = blame(&left, &job)
+            {
+                blamed = Some((job, error));
+                left.in_flight = 0;
+                break;
+            }
+            (job.resent, job.returned) = (true, false);
+            state.backlog.push_front(job);
+        }
+        drop(state);
+        drop(line);
+        if let Some((job, error)) = blamed {
+            job.answer(Err(error));
+        }
+        left
+    }
+
+    /// Forgets jobs that nobody waits for.
+    pub(super) fn sweep(&self) {
+        let mut state = self.state.lock();
+        let (kept, forgotten) = mem::take(&mut state.backlog).into_iter().partition(|job| !job.is_abandoned());
+        state.backlog = kept;
+        drop(state);
+        drop::<VecDeque<Job>>(forgotten);
+    }
+
+    /// Takes nothing any more; whoever waits learns that nobody knows.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let (backlog, line) = (mem::take(&mut state.backlog), state.line.take());
+        drop(state);
+        drop((backlog, line));
+    }
+}
+
+/// Hears what happens on one channel.
+pub(super) struct Ear {
+    desk: Arc<Desk>,
+    number: u64,
+}
+
+impl Sink for Ear {
+    fn happen(&self, event: Event) {
+        let mut settled = Settled::new();
+        let mut state = self.desk.state.lock();
+        if state.lines != self.number {
+            return;
+        }
+        let State { backlog, line: Some(line), .. } = &mut *state else { return };
+        let is_closed = matches!(event, Event::Closed(_));
+        match event {
+            Event::Confirmed { number, multiple, acked } => line.confirm(number, multiple, acked, &mut settled),
+            Event::Returned(content) => line.returned(&content),
+            Event::Closed(error) => line.end = Some(error),
+            Event::Delivery(_) | Event::Cancelled => {}
+        }
+        let has_work = is_closed || !backlog.is_empty();
+        drop(state);
+        if has_work {
+            self.desk.work.notify_one();
+        }
+        answer(settled);
+    }
+}
+
+fn answer(settled: Settled) {
+    for (job, outcome) in settled {
+        let outcome = outcome.map_err(|refused| refused.error(&job));
+        job.answer(outcome);
+    }
+}

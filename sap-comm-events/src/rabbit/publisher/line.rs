@@ -1,0 +1,159 @@
+//! A confirm channel in use: what is known to exist, and what was sent over it and is not confirmed.
+
+use std::collections::HashSet;
+
+use super::job::Job;
+use crate::{
+    PublishError,
+    amqp::{Channel, Content, Error},
+    rabbit::{properties, window::Window},
+    topology::Target,
+};
+
+/// Why a job cannot be sent now.
+pub(super) enum Hindrance {
+    /// It must be declared first where it goes.
+    Undeclared,
+    /// As much is in flight as may be; a confirm makes room.
+    Window,
+    /// The socket is slow.
+    Socket,
+    /// The channel has ended, and says why soon.
+    Ended,
+}
+
+pub(super) struct Line {
+    pub(super) channel: Channel,
+    /// How many jobs may be in flight.
+    limit: usize,
+    /// How many jobs were in flight when a channel was closed on us: one of them may be the reason, so they are sent one at a
+    /// time.
+    suspects: usize,
+    /// Exchanges that exist as far as this channel knows.
+    declared: HashSet<String>,
+    /// How many rungs of the ladder of delays exist as far as this channel knows, and the exchanges that it leads to.
+    rungs: u32,
+    delayed: HashSet<String>,
+    window: Window<Job>,
+    /// Why the channel is no more.
+    pub(super) end: Option<Error>,
+}
+
+/// What became of jobs.
+pub(super) type Settled = Vec<(Job, Result<(), Refused>)>;
+
+/// Why the broker has not got a job.
+pub(super) enum Refused {
+    Unroutable,
+    Nacked,
+    Unwritable(Error),
+}
+
+impl Line {
+    pub(super) fn new(channel: Channel, limit: usize, suspects: usize) -> Self {
+        Self {
+            channel,
+            limit,
+            suspects,
+            declared: HashSet::new(),
+            rungs: 0,
+            delayed: HashSet::new(),
+            window: Window::default(),
+            end: None,
+        }
+    }
+
+    pub(super) fn hindrance(&self, target: &Target) -> Option<Hindrance> {
+        let limit = if self.suspects > 0 { 1 } else { self.limit };
+        if self.channel.has_ended() {
+            Some(Hindrance::Ended)
+        } else if !self.window.has_room(limit) {
+            Some(Hindrance::Window)
+        } else if !self.knows(target) {
+            Some(Hindrance::Undeclared)
+        } else {
+            self.channel.is_full().then_some(Hindrance::Socket)
+        }
+    }
+
+    fn knows(&self, target: &Target) -> bool {
+        match target {
+            Target::Queue(_) => true,
+            Target::Exchange { name, .. } => self.declared.contains(name),
+            Target::Later { rung, name, .. } => *rung < self.rungs && self.delayed.contains(name),
+        }
+    }
+
+    /// The lowest rung that is not known to exist.
+    pub(super) fn rungs(&self) -> u32 {
+        self.rungs
+    }
+
+    pub(super) fn learn(&mut self, target: Target) {
+        match target {
+            Target::Exchange { name, .. } | Target::Queue(name) => self.declared.insert(name),
+            Target::Later { rung, name, .. } => {
+                self.rungs = self.rungs.max(rung + 1);
+                self.delayed.insert(name)
+            }
+        };
+    }
+
+    /// Publishes a job, which is in the window from then on; it comes back if the channel has ended.
+    pub(super) fn send(&mut self, job: Job, settled: &mut Settled) -> Option<Job> {
+        let (exchange, key) = job.route();
+        let message = &job.message;
+        match self.channel.publish(exchange, key, &message.body, |to| properties::write(message, to)) {
+            Ok(()) => {
+                job.mark_sent();
+                self.window.push(job);
+                None
+            }
+            Err(Error::Closed) => Some(job),
+            Err(error) => {
+                settled.push((job, Err(Refused::Unwritable(error))));
+                None
+            }
+        }
+    }
+
+    /// Takes the jobs that a confirm is about out of the window.
+    pub(super) fn confirm(&mut self, number: u64, multiple: bool, acked: bool, settled: &mut Settled) {
+        let before = settled.len();
+        let outcome = |job: &Job| match (acked, job.returned) {
+            (true, false) => Ok(()),
+            (true, true) => Err(Refused::Unroutable),
+            (false, _) => Err(Refused::Nacked),
+        };
+        let window = &mut self.window;
+        let jobs = std::iter::from_fn(|| if multiple { window.take_up_to(number) } else { window.take(number) });
+        settled.extend(jobs.map(|job| {
+            let outcome = outcome(&job);
+            (job, outcome)
+        }));
+        self.suspects = self.suspects.saturating_sub(settled.len() - before);
+    }
+
+    /// Notes a message that no queue wanted. The broker returns in the order of publishing, and before it confirms.
+    pub(super) fn returned(&mut self, content: &Content) {
+        match self.window.iter_mut().find(|job| !job.returned && job.is(content)) {
+            Some(job) => job.returned = true,
+            None => tracing::warn!(exchange = &*content.exchange(), "the broker returned a message that is not ours"),
+        }
+    }
+
+    /// What is in flight.
+    pub(super) fn take_window(&mut self) -> Window<Job> {
+        std::mem::take(&mut self.window)
+    }
+}
+
+impl Refused {
+    pub(super) fn error(self, job: &Job) -> PublishError {
+        match self {
+            Self::Unroutable => job.unroutable(),
+            Self::Nacked => job.nacked("basic.nack".to_owned()),
+            Self::Unwritable(error) => PublishError::Encode { reason: error.to_string() },
+        }
+    }
+}
