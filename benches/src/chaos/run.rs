@@ -19,6 +19,8 @@ use crate::BenchError;
 
 /// How long the workers may take to begin, and to finish what is under way at the end.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How long queues must be empty: a quorum queue counts what it holds every five seconds.
+const STILL: Duration = Duration::from_secs(7);
 /// A worker that takes longer to finish shows its last words.
 const LONG: Duration = Duration::from_secs(8);
 const SAMPLE: Duration = Duration::from_millis(500);
@@ -79,9 +81,12 @@ pub async fn events(options: &Options) -> Result<Report, BenchError> {
     println!("{} draining", Since(start));
     let (consumers, publishers): (Vec<_>, Vec<_>) = stage.workers.iter().partition(|worker| worker.consumes());
     finish(&publishers, start, &mut log).await?;
+    let mut empty_since = None;
     let dead = loop {
         let (waiting, dead) = stage.depth().await?;
-        if waiting == 0 {
+        if waiting > 0 {
+            empty_since = None;
+        } else if empty_since.get_or_insert_with(Instant::now).elapsed() >= STILL {
             break dead;
         }
         if draining.elapsed() >= PATIENCE {

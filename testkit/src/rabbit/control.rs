@@ -63,15 +63,25 @@ impl RabbitNode {
     ///
     /// `vhost` is a name, or a URI from [`new_vhost`](Self::new_vhost).
     pub async fn queue_depth(&self, vhost: &str, queue: &str) -> Result<Option<u64>, TestkitError> {
+        let queue_name = queue;
         let (vhost, queue) = (binary(vhost_name(vhost)), binary(queue));
         let value = self
             .eval(&format!(
                 "case rabbit_amqqueue:lookup(rabbit_misc:r({vhost}, queue, {queue})) of \
-                 {{ok, Q}} -> [{{messages, Messages}}] = rabbit_amqqueue:info(Q, [messages]), Messages; \
+                 {{ok, Q}} -> \
+                     Leader = case amqqueue:get_pid(Q) of {{_, Node}} -> Node; Pid -> node(Pid) end, \
+                     [{{messages, Messages}}] = rpc:call(Leader, rabbit_amqqueue, info, [Q, [messages]]), Messages; \
                  {{error, not_found}} -> none end"
             ))
             .await?;
-        Ok(value.parse().ok())
+        if value == "none" {
+            return Ok(None);
+        }
+        value.parse().map(Some).map_err(|_| TestkitError::Command {
+            command: format!("count the messages of {queue_name}"),
+            status: "no number".to_owned(),
+            output: value,
+        })
     }
 
     /// Raises or clears the memory alarm, which makes the node block every connection that publishes.

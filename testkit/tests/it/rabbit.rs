@@ -7,7 +7,7 @@ use lapin::{
     types::FieldTable,
 };
 use sap_comm_testkit::{RabbitCluster, RabbitNode, TestkitError};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::is_alive;
 
@@ -52,7 +52,7 @@ async fn connections_of_one_vhost_are_closed_and_no_others() {
     assert_eq!(node.close_connections_of(&one).await.unwrap(), 1);
     let channel = timeout(Duration::from_secs(10), async {
         while closed.status().connected() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     });
     channel.await.expect("the client learns of it");
@@ -82,7 +82,7 @@ async fn a_node_survives_kill_pause_and_restart_with_its_messages() {
     assert!(connect(&uri).await.is_err());
 
     node.restart().await.unwrap();
-    assert_eq!(node.queue_depth(&uri, "kept").await.unwrap(), Some(1));
+    recovered(&node, &uri).await;
     connect(&uri).await.unwrap();
 
     node.pause().await.unwrap();
@@ -94,7 +94,18 @@ async fn a_node_survives_kill_pause_and_restart_with_its_messages() {
     node.stop().await.unwrap();
     assert!(!node.is_running());
     node.restart().await.unwrap();
-    assert_eq!(node.queue_depth(&uri, "kept").await.unwrap(), Some(1));
+    recovered(&node, &uri).await;
+}
+
+/// Waits until the node has found its queue again, which may take it longer than to listen.
+async fn recovered(node: &RabbitNode, uri: &str) {
+    let found = async {
+        while node.queue_depth(uri, "kept").await.unwrap().is_none() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), found).await.expect("the queue is there again");
+    assert_eq!(node.queue_depth(uri, "kept").await.unwrap(), Some(1));
 }
 
 #[tokio::test]
