@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api_gateway::EdgeOptions,
     cluster::{BOUND, Cluster, ClusterConfig, Log, ServiceName, close},
     database::DatabaseUrl,
     demo,
@@ -91,6 +92,9 @@ struct Options {
     /// An origin whose pages may open Socket.IO connections, beside the gateway's own; may be given several times
     #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<String>,
+    /// Let the gateway take tokens in clear text from other machines, such as from a proxy that ends TLS
+    #[arg(long, env = "SAP_INSECURE_PLAIN_HTTP")]
+    insecure_plain_http: bool,
     /// The API key that this service calls others with
     #[arg(long, env = "SAP_SERVICE_KEY", hide_env_values = true, value_name = "KEY")]
     service_key: Option<String>,
@@ -202,7 +206,7 @@ fn new_key(owner: &str) -> Result<(), StartError> {
 
 async fn run_service(service: ServiceName, options: Options) -> Result<(), StartError> {
     Options::check_environment()?;
-    options.init_log("info,lapin=error")?;
+    options.init_log("info")?;
     let stop = options.stop()?;
     let missing = |key: &str, option: &str| format!("{key} is missing: give it, or {option}");
     let broker = options.broker.as_deref().ok_or_else(|| missing("SAP_BROKER", "--broker amqp://…"))?;
@@ -227,7 +231,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
     };
     let broker = deps.broker.clone();
     let running = tokio::select! {
-        running = service.start(deps, options.cors_origins.clone()) => running?,
+        running = service.start(deps, options.edge()) => running?,
         () = stop.cancelled() => return Ok(()),
     };
     stop.cancelled().await;
@@ -245,7 +249,7 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
     if smoke {
         log.install()?;
     } else {
-        options.init_log("warn,lapin=error,sap_comm::service=info,sap_comm_rest::gateway=info")?;
+        options.init_log("warn,sap_comm::service=info,sap_comm_rest::gateway=info")?;
     }
     if !smoke && !insecure_demo_users && !options.listen.ip().is_loopback() {
         let listen = options.listen;
@@ -277,7 +281,7 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
             None => DatabaseUrl::Sqlite(scratch.path().join("data")),
         },
         discovery: options.discovery.clone(),
-        cors_origins: options.cors_origins.clone(),
+        edge: options.edge(),
         tls,
         demo_users: true,
         program: if processes { Some(std::env::current_exe()?) } else { None },
@@ -348,6 +352,10 @@ impl Options {
             LogFormat::Json => logging::Format::Json,
         };
         logging::init(format, filter).map_err(Into::into)
+    }
+
+    fn edge(&self) -> EdgeOptions {
+        EdgeOptions { cors_origins: self.cors_origins.clone(), insecure_plain_http: self.insecure_plain_http }
     }
 
     /// Read here and not by clap, whose errors repeat what may hold a password.

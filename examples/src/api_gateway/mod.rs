@@ -4,12 +4,12 @@ mod console;
 mod realtime;
 mod routes;
 
-use std::time::Duration;
+use std::{num::NonZero, thread::available_parallelism, time::Duration};
 
 use sap_comm::{
     RunningService, Service,
     events::{EventRouter, Subscription},
-    rest::server::{KitConfig, kit},
+    rest::server::{KitConfig, ServerConfig, kit},
     ws::{RealtimeGateway, RealtimeOptions},
 };
 
@@ -26,16 +26,25 @@ pub const NAME: &str = "api-gateway";
 /// Notifications that may wait for their devices at once.
 const PUSHES: usize = 256;
 
+/// How the outside reaches the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct EdgeOptions {
+    /// Origins whose pages may open Socket.IO connections.
+    pub cors_origins: Vec<String>,
+    /// Whether tokens may come in clear text from other machines, such as from a proxy that ends TLS.
+    pub insecure_plain_http: bool,
+}
+
 /// Starts the service.
 ///
 /// # Errors
 /// When a part that it needs cannot be used.
-pub async fn start(deps: Deps, cors_origins: Vec<String>) -> Result<RunningService, StartError> {
+pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let authenticator = deps.authenticator()?;
     let realtime = RealtimeGateway::builder()
         .authenticate(Tokens(authenticator.clone()))
-        .options(RealtimeOptions { origins: cors_origins, ..RealtimeOptions::default() })
+        .options(RealtimeOptions { origins: edge.cors_origins, ..RealtimeOptions::default() })
         .same_origin()
         .sink(Commands(broker.clone()))
         .build()?;
@@ -43,12 +52,17 @@ pub async fn start(deps: Deps, cors_origins: Vec<String>) -> Result<RunningServi
     let pages = graphql::router(users, authenticator.clone())?.merge(console::router());
     // Socket.IO stays outside the kit, whose timeout is meant for requests that end; the fallback is the kit's.
     let local = realtime.router().merge(kit(pages, KitConfig::new(NAME)));
-    let gateway = routes::gateway(&deps, authenticator).fallback(local).build()?;
+    let gateway = routes::gateway(&deps, authenticator).fallback(local);
+    let gateway = if edge.insecure_plain_http { gateway.insecure_plain_http() } else { gateway };
+    let gateway = gateway.build()?;
+    let mut server = ServerConfig::default();
+    server.workers = available_parallelism().map_or(1, NonZero::get);
 
     let pusher = realtime.clone();
     let events = EventRouter::new().on(move |event| push(pusher.clone(), event));
     let service = Service::builder(NAME)
         .listen(deps.listen)
+        .server(server)
         .broker(&broker)
         // Every gateway holds its own sockets, so each gets every notification.
         .subscribe(Subscription::new(NOTIFICATION_EVENTS).ephemeral().concurrency(PUSHES), events)
@@ -58,6 +72,6 @@ pub async fn start(deps: Deps, cors_origins: Vec<String>) -> Result<RunningServi
             }
             Ok(())
         })
-        .edge(gateway.into_router());
+        .gateway(gateway);
     Ok(deps.registered(service).build()?.start().await?)
 }

@@ -26,7 +26,7 @@ pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo
 
 /// Makes an API key; it is shown once.
 ///
-/// auth-service trusts the key at once. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: for a
+/// This instance trusts the key at once, the others on its database a little later. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: for a
 /// key that calls those, an operator adds the `record` of the answer there and starts them again.
 pub(super) async fn create(
     State(auth): State<Auth>,
@@ -45,7 +45,7 @@ pub(super) async fn create(
 
 /// Takes an API key back.
 ///
-/// auth-service refuses the key at once. Services with its record in their `SAP_TRUSTED_KEYS` trust it until an
+/// This instance refuses the key at once, the others on its database a little later. Services with its record in their `SAP_TRUSTED_KEYS` trust it until an
 /// operator takes the record out there and starts them again.
 pub(super) async fn revoke(State(auth): State<Auth>, Path(prefix): Path<ResourceId>) -> Result<NoContent, ApiError> {
     match auth.api_keys.revoke(&prefix).await.map_err(ApiError::internal)? {

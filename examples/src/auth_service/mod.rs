@@ -7,7 +7,7 @@ mod login;
 mod password;
 mod store;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sap_comm::{
     RunningService, Service,
@@ -32,6 +32,9 @@ use crate::{
 /// The name of the service.
 pub const NAME: &str = AUTH_SERVICE.service();
 
+/// What other instances on the same database did to the API keys is seen within twice as long.
+const KEYS_FOLLOWED_EVERY: Duration = Duration::from_secs(2);
+
 #[derive(Clone)]
 struct State {
     store: Store,
@@ -54,6 +57,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         passwords: Passwords::new(),
         store: store.clone(),
     };
+    let followed = state.api_keys.follow(KEYS_FOLLOWED_EVERY)?;
 
     let routes = ContractRouter::new(&AUTH_SERVICE)
         .authenticate(authenticator)
@@ -75,6 +79,11 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let service = Service::builder(NAME).listen(deps.listen).broker(&broker).subscribe(USER_EVENTS, events);
     let service = deps.registered(with_database(service, &database));
+    // Before the database closes.
+    let service = service.on_drain(move || async move {
+        drop(followed);
+        Ok(())
+    });
     Ok(service.routes(routes).routes(docs(AUTH_SERVICE.openapi())).build()?.start().await?)
 }
 

@@ -80,7 +80,7 @@ impl Embedded {
             tls: self.config.tls.clone().filter(|_| service == ServiceName::ApiGateway),
             client_tls: ClientTls::default(),
         };
-        let running = service.start(deps, self.config.cors_origins.clone()).await?;
+        let running = service.start(deps, self.config.edge.clone()).await?;
         self.registry.set(service.as_str(), []);
         self.addresses.insert(service, running.local_addr());
         self.running.insert(service, running);

@@ -12,7 +12,7 @@ use sap_comm::{events::Broker, rest::tls::ServerTls};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::{embedded::Embedded, keys::Keys, log::Log, processes::Processes, service::ServiceName};
-use crate::{database::DatabaseUrl, demo, deps::StartError};
+use crate::{api_gateway::EdgeOptions, database::DatabaseUrl, demo, deps::StartError};
 
 /// How long a shutdown may take, so that the process has ended within five seconds.
 pub(crate) const BOUND: Duration = Duration::from_millis(4_300);
@@ -28,8 +28,8 @@ pub struct ClusterConfig {
     pub database: DatabaseUrl,
     /// How services find each other; `None` within the cluster itself.
     pub discovery: Option<String>,
-    /// Origins whose pages may open Socket.IO connections.
-    pub cors_origins: Vec<String>,
+    /// How the outside reaches the gateway.
+    pub edge: EdgeOptions,
     /// The certificates that the gateway serves with.
     pub tls: Option<ServerTls>,
     /// Whether to create the demo users.

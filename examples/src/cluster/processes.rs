@@ -143,8 +143,12 @@ impl Processes {
         if let Some(key) = self.keys.of(service) {
             command.env("SAP_SERVICE_KEY", key.expose());
         }
-        for origin in &self.config.cors_origins {
+        let edge = &self.config.edge;
+        for origin in &edge.cors_origins {
             command.args(["--cors-origin", origin]);
+        }
+        if edge.insecure_plain_http {
+            command.arg("--insecure-plain-http");
         }
         for (other, address) in &self.addresses {
             let variable = format!("{}_URL", other.as_str().replace('-', "_").to_ascii_uppercase());

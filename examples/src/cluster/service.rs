@@ -3,7 +3,8 @@ use std::{fmt, str::FromStr};
 use sap_comm::RunningService;
 
 use crate::{
-    api_gateway, auth_service, content_service,
+    api_gateway::{self, EdgeOptions},
+    auth_service, content_service,
     deps::{Deps, StartError},
     notification_service, user_service,
 };
@@ -53,13 +54,13 @@ impl ServiceName {
     ///
     /// # Errors
     /// When a part that it needs cannot be used.
-    pub async fn start(self, deps: Deps, cors_origins: Vec<String>) -> Result<RunningService, StartError> {
+    pub async fn start(self, deps: Deps, edge: EdgeOptions) -> Result<RunningService, StartError> {
         match self {
             Self::Auth => auth_service::start(deps).await,
             Self::User => user_service::start(deps).await,
             Self::Content => content_service::start(deps).await,
             Self::Notification => notification_service::start(deps).await,
-            Self::ApiGateway => api_gateway::start(deps, cors_origins).await,
+            Self::ApiGateway => api_gateway::start(deps, edge).await,
         }
     }
 }

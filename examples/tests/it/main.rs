@@ -1,5 +1,6 @@
 //! The topology from outside: its program started, used, stopped and killed.
 
+mod api_keys;
 mod bad_input;
 mod browser;
 mod contract;

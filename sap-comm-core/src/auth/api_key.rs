@@ -133,13 +133,19 @@ impl ApiKeySet {
         self.0.store(Arc::new(keys.collect()));
     }
 
-    /// Adds keys, or replaces those of the same prefix, for every clone.
+    /// Adds keys, or replaces those of the same prefix, for every clone. A key that was revoked stays so: whoever read its record
+    /// a little earlier does not bring it back.
     pub fn extend(&self, records: impl IntoIterator<Item = ApiKeyRecord>) {
         let added: Vec<(_, Accepted)> =
             records.into_iter().map(|record| (record.prefix.clone(), record.into())).collect();
         self.0.rcu(|keys| {
             let mut keys = HashMap::clone(keys);
-            keys.extend(added.iter().cloned());
+            for (prefix, accepted) in &added {
+                let gone = keys.get(prefix).is_some_and(|known| known.revoked && known.hash == accepted.hash);
+                if !gone {
+                    keys.insert(prefix.clone(), accepted.clone());
+                }
+            }
             keys
         });
     }
@@ -183,6 +189,18 @@ mod tests {
         set.replace([ApiKeyRecord { revoked_at: Some(Timestamp::now()), ..record(&old) }, record(&new)]);
         assert!(set.verify(old.expose().expose()).is_err());
         assert!(set.verify(new.expose().expose()).is_ok());
+    }
+
+    #[test]
+    fn a_revoked_key_is_not_brought_back_by_an_older_record() {
+        let key = ApiKey::generate().unwrap();
+        let record = key.record("user-service", ["users:read"]);
+        let set = ApiKeySet::new([record.clone()]);
+        set.extend([ApiKeyRecord { revoked_at: Some(Timestamp::now()), ..record.clone() }]);
+        set.extend([record.clone()]);
+        assert!(set.verify(key.expose().expose()).is_err());
+        set.replace([record]);
+        assert!(set.verify(key.expose().expose()).is_ok(), "whoever replaces all keys knows them all");
     }
 
     #[test]

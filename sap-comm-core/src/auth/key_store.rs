@@ -1,9 +1,9 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{ApiKey, ApiKeyRecord, ApiKeySet, KeyError};
-use crate::{BoxError, Timestamp};
+use super::{ApiKey, ApiKeyRecord, ApiKeySet, FollowedKeys, KeyError};
+use crate::{BoxError, Timestamp, config::ConfigError};
 
 /// Where the records of API keys are kept: a table with the prefix as its key.
 #[async_trait]
@@ -109,5 +109,22 @@ impl<S: ApiKeyStore> ApiKeys<S> {
     pub async fn refresh(&self) -> Result<(), ApiKeyError> {
         self.accepted.extend(self.store.list().await?);
         Ok(())
+    }
+
+    /// Takes over what others with the same store have made and revoked, again and again, until the result is dropped.
+    ///
+    /// The store is asked `every` so long, and gets as long to answer: what others did is seen within twice that. While the
+    /// store fails, what was accepted is accepted still, and a warning is logged each time.
+    ///
+    /// # Errors
+    /// When `every` is zero.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn follow(&self, every: Duration) -> Result<FollowedKeys, ConfigError>
+    where
+        S: Clone + 'static,
+    {
+        FollowedKeys::begin(self.clone(), every)
     }
 }

@@ -3,6 +3,7 @@
 mod api_key;
 mod claims;
 mod error;
+mod followed_keys;
 mod key_store;
 mod keys;
 mod opaque;
@@ -13,6 +14,7 @@ mod verifier;
 pub use api_key::{ApiKey, ApiKeyRecord, ApiKeySet};
 pub use claims::{Audience, Claims};
 pub use error::{AuthError, KeyError};
+pub use followed_keys::FollowedKeys;
 pub use key_store::{ApiKeyError, ApiKeyStore, ApiKeys};
 pub use keys::KeySet;
 pub use opaque::OpaqueToken;

@@ -41,6 +41,11 @@ use transport::Transport;
 /// breaker, to an endpoint of the balancer's choice. Further attempts follow when the last one failed, the call may be
 /// made twice, and budget and deadline allow. Cheap to clone; clones share connections, breaker and balancer.
 ///
+/// An attempt may have succeeded although its answer was lost; the next one then meets its work. The call ends with what the
+/// last attempt is answered: 404 for a DELETE that had succeeded, 409 or 412 for a change. Only an idempotency key
+/// ([`Call::idempotency_key`], [`Operation::idempotency_key`](crate::operation::Operation::idempotency_key)) makes the
+/// service give the first answer again.
+///
 /// ```no_run
 /// use std::sync::Arc;
 ///

@@ -11,6 +11,10 @@ pub struct EntityTag {
     weak: bool,
 }
 
+/// Content codings, and how the tag of a version in one ends.
+#[cfg(feature = "compression")]
+const CODINGS: [(&str, &str); 2] = [("gzip", "--gzip"), ("br", "--br")];
+
 /// A text is no entity tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an entity tag is a text in double quotes, such as \"v7\" or W/\"v7\"")]
@@ -69,6 +73,26 @@ impl EntityTag {
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         // Only visible ASCII can have been taken.
         HeaderValue::try_from(self.to_string()).ok()
+    }
+
+    /// The strong tag of this version in a content coding; `None` where the tag is weak, and so names it already.
+    #[cfg(feature = "compression")]
+    pub(crate) fn coded(&self, coding: &str) -> Option<Self> {
+        let known = CODINGS.iter().find(|(known, _)| *known == coding).filter(|_| !self.weak);
+        known.map(|(_, suffix)| Self { opaque: format!("{}{suffix}", self.opaque), weak: false })
+    }
+
+    /// The coding that such a tag names.
+    #[cfg(feature = "compression")]
+    pub(crate) fn coding(&self) -> Option<&'static str> {
+        CODINGS.iter().find(|(_, suffix)| self.opaque.ends_with(suffix)).map(|(coding, _)| *coding)
+    }
+
+    /// The tag that such a tag was made of.
+    #[cfg(feature = "compression")]
+    pub(crate) fn uncoded(&self) -> Option<Self> {
+        let opaque = CODINGS.iter().find_map(|(_, suffix)| self.opaque.strip_suffix(suffix))?;
+        Some(Self { opaque: opaque.to_owned(), weak: self.weak })
     }
 
     /// Takes a tag off the front of a text.

@@ -20,3 +20,5 @@ pub use preconditions::{Preconditions, RequiredPreconditions};
 pub use tagged::Tagged;
 
 pub(crate) use evaluate::evaluate;
+#[cfg(feature = "compression")]
+pub(crate) use preconditions::tags_of;

@@ -115,6 +115,13 @@ fn invalid(name: &HeaderName) -> ApiError {
     ApiError::new(ErrorCode::INVALID_ARGUMENT, message).detail("header", name.as_str())
 }
 
+/// The tags in such headers, as far as they can be read.
+#[cfg(feature = "compression")]
+pub(crate) fn tags_of(headers: &HeaderMap, name: &HeaderName) -> Vec<EntityTag> {
+    let lists = headers.get_all(name).iter().filter_map(|value| read_list(value.to_str().ok()?.trim()));
+    lists.flatten().collect()
+}
+
 /// Tags separated by commas; a tag may hold a comma itself, and elements may be empty.
 fn read_list(text: &str) -> Option<Vec<EntityTag>> {
     let mut tags = Vec::new();

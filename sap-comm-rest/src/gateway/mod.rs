@@ -20,6 +20,7 @@ mod body;
 mod builder;
 mod client;
 mod config;
+mod edge;
 mod entry;
 mod failure;
 mod forward;
@@ -73,11 +74,12 @@ pub use route::{Access, Route, RouteConfig, Target};
 pub use routes_file::RoutesStatus;
 
 use client::Peer;
+use edge::Edge;
 use record::Record;
 use refusal::Refusal;
 use service::Inner;
 
-use crate::server::{ConnectionHandler, Server, ServerError};
+use crate::server::{HealthRegistry, Server, ServerError};
 
 /// An API gateway. Cheap to clone; see [`Gateway::serve`].
 ///
@@ -172,24 +174,56 @@ impl Gateway {
     /// It costs less for each request than to serve the gateway as a service like any other.
     ///
     /// # Errors
-    /// Those of [`Server::serve`], and [`ServerError::Config`] where a route that demands credentials would be served over
-    /// plain HTTP to other machines.
+    /// Those of [`Server::serve`] and [`Gateway::check_exposed`].
     pub async fn serve(self, server: Server, shutdown: CancellationToken) -> Result<(), ServerError> {
-        self.0.live.load().check_exposed(server.local_addr(), server.tls().is_some())?;
-        let gateway = self.clone();
+        self.serve_edge(server, None, shutdown).await
+    }
+
+    /// As [`Gateway::serve`], and answers `/health/live` and `/health/ready` itself, whatever the routes say: nobody is
+    /// authenticated or counted for them.
+    ///
+    /// # Errors
+    /// Those of [`Gateway::serve`].
+    pub async fn serve_with_health(
+        self,
+        server: Server,
+        health: &HealthRegistry,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServerError> {
+        self.serve_edge(server, Some(health), shutdown).await
+    }
+
+    async fn serve_edge(
+        self,
+        server: Server,
+        health: Option<&HealthRegistry>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServerError> {
+        self.check_exposed(&server)?;
+        self.0.serves_at(server.local_addr(), server.tls().is_some());
+        let edge = Edge::new(self.clone(), health);
         let tunnels_end = async {
             shutdown.cancelled().await;
-            gateway.close_tunnels().await;
+            self.close_tunnels().await;
         };
-        let serving =
-            server.serve_each(move |peer| Edge { gateway: self.clone(), peer: Peer::new(peer) }, shutdown.clone());
+        let serving = server.serve_each(move |peer| edge.to(Peer::new(peer)), shutdown.clone());
         let mut serving = pin!(serving);
         let served = tokio::select! {
-            served = &mut serving => served,
+            biased;
             () = tunnels_end => serving.await,
+            served = &mut serving => served,
         };
-        gateway.0.log.flush().await;
+        self.0.log.flush().await;
         served
+    }
+
+    /// Refuses a server at which credentials would come in clear text from other machines; [`Gateway::serve`] begins with
+    /// it.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`] names a route that demands credentials, and what to do.
+    pub fn check_exposed(&self, server: &Server) -> Result<(), ServerError> {
+        Ok(self.0.live.load().check_exposed(server.local_addr(), server.tls().is_some())?)
     }
 
     /// Serves by another configuration from now on; requests in flight end by the one they came under.
@@ -233,22 +267,6 @@ impl Gateway {
     /// the last clone of the gateway in any case.
     pub async fn close_tunnels(&self) {
         self.0.tunnels.close().await;
-    }
-}
-
-/// A gateway, as one connection sees it.
-#[derive(Clone)]
-struct Edge {
-    gateway: Gateway,
-    peer: Peer,
-}
-
-impl ConnectionHandler for Edge {
-    type Body = ResponseBody;
-
-    async fn handle(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let Self { gateway, peer } = self;
-        gateway.handle_from(Some(peer), request.map(Into::into)).await
     }
 }
 

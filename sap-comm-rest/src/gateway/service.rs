@@ -1,5 +1,5 @@
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -46,6 +46,8 @@ pub(super) struct Inner {
     following: OnceLock<Following>,
     /// Held by whoever replaces `live`.
     reloading: Mutex<()>,
+    /// Where requests come in, and whether encrypted, once they do.
+    served: OnceLock<(SocketAddr, bool)>,
 }
 
 /// The task that follows a file of routes, and what it says of it.
@@ -71,6 +73,7 @@ impl Inner {
             own_routes,
             following: OnceLock::new(),
             reloading: Mutex::new(()),
+            served: OnceLock::new(),
         }
     }
 
@@ -102,11 +105,20 @@ impl Inner {
         self.following.get().map(|following| following.status.clone())
     }
 
+    /// Remembers where requests come in, so that no reload takes credentials in clear text there.
+    pub(super) fn serves_at(&self, address: SocketAddr, tls: bool) {
+        // The first place stays: a gateway is served once.
+        let _ = self.served.set((address, tls));
+    }
+
     fn replace(&self, config: impl FnOnce(&GatewayConfig) -> GatewayConfig) -> Result<(), ConfigError> {
         let _only_one = self.reloading.lock();
         let before = self.live.load_full();
         let config = config(&before.config);
         let live = Live::compile(config, &self.parts, Some(&before))?;
+        if let Some((address, tls)) = self.served.get() {
+            live.check_exposed(*address, *tls)?;
+        }
         self.live.store(Arc::new(live));
         Ok(())
     }

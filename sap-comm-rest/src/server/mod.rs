@@ -28,6 +28,7 @@ pub use deprecation::{Deprecation, deprecated};
 pub use docs::docs;
 pub(crate) use extract::parse_query;
 pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery};
+pub(crate) use health::is_probe;
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
 pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
 pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};

@@ -51,6 +51,17 @@ impl<S: Source> Live<S> {
 
     /// What serves a new connection. Looks at the files first, when that was not done for the interval.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<S::Made> {
+        self.look().await;
+        self.loaded()
+    }
+
+    /// What serves a new connection by the last look.
+    pub(super) fn loaded(&self) -> Arc<S::Made> {
+        self.current.load_full()
+    }
+
+    /// Looks at the files, when that was not done for the interval.
+    pub(super) async fn look(self: &Arc<Self>) {
         if self.is_due() {
             let live = Arc::clone(self);
             let looked = tokio::task::spawn_blocking(move || live.reload()).await;
@@ -61,7 +72,6 @@ impl<S: Source> Live<S> {
                 Err(error) => tracing::error!(%error, "certificates could not be looked at"),
             }
         }
-        self.current.load_full()
     }
 
     /// Whether it is this caller's turn to look.

@@ -2,7 +2,7 @@
 //!
 //! | side | options | in use |
 //! | --- | --- | --- |
-//! | [`Server`](crate::server::Server) | [`ServerTlsConfig`] | [`ServerTls`]: the server's certificate, and whose clients' it demands |
+//! | [`Server`](crate::server::Server) | [`ServerTlsConfig`] | [`ServerTls`]: the server's certificates, by the name asked for, and whose clients' it demands |
 //! | [`Client`](crate::client::Client), [`Gateway`](crate::gateway::Gateway) | [`ClientTlsConfig`] | [`ClientTls`]: whom to trust, and the certificate for mutual TLS |
 //!
 //! Files are looked at when a connection is made and that was not done for a while, or by `reload`. New ones serve the next
@@ -15,6 +15,7 @@ mod client;
 mod files;
 mod identity;
 mod live;
+mod named;
 mod server;
 mod transport;
 mod unverified;
@@ -25,6 +26,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client::{ClientTls, ClientTlsConfig};
 pub use identity::{CertificateName, PeerCertificate, TlsConnection};
+pub use named::NamedCertificate;
 pub use server::{ServerTls, ServerTlsConfig};
 
 pub(crate) use server::{HandshakeFailed, Handshaken};

@@ -2,19 +2,17 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, sync::Arc, time::Durati
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use rustls::{
-    server::{ServerConnection, WebPkiClientVerifier},
-    sign::SingleCertAndKey,
-};
+use rustls::server::{ServerConnection, WebPkiClientVerifier};
 use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, sync::oneshot, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    PeerCertificate, TlsConnection, Transport,
+    NamedCertificate, PeerCertificate, TlsConnection, Transport,
     files::{PemFile, certified},
     live::{Live, Source},
+    named::ByName,
     provider,
 };
 use crate::options::{check, check_duration};
@@ -28,6 +26,10 @@ pub struct ServerTlsConfig {
     pub cert: PathBuf,
     /// The PEM file of its private key.
     pub key: PathBuf,
+    /// Further certificates, shown to the clients that ask for a host name in them; everybody else sees the one above.
+    /// Default none.
+    #[serde(default)]
+    pub certificates: Vec<NamedCertificate>,
     /// The PEM file of the authorities whose clients may connect: mutual TLS. Default none: every client may.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
@@ -71,6 +73,7 @@ impl ServerTlsConfig {
         Self {
             cert: cert.into(),
             key: key.into(),
+            certificates: Vec::new(),
             client_ca: None,
             client_cert_optional: false,
             handshake_timeout: default_handshake_timeout(),
@@ -78,6 +81,13 @@ impl ServerTlsConfig {
             hsts: default_hsts(),
             reload_interval: default_reload_interval(),
         }
+    }
+
+    /// Adds a certificate for the clients that ask for one of its host names.
+    #[must_use]
+    pub fn certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.certificates.push(NamedCertificate::new(cert, key));
+        self
     }
 
     /// Demands a certificate of these authorities of every client.
@@ -107,6 +117,7 @@ pub struct ServerTls(Arc<Inner>);
 
 struct Inner {
     live: Arc<Live<Files>>,
+    further: Arc<[Arc<Live<NamedCertificate>>]>,
     handshakes: Handshakes,
     handshake_timeout: Duration,
     hsts: Option<HeaderValue>,
@@ -117,6 +128,7 @@ struct Inner {
 struct Files {
     cert: PathBuf,
     key: PathBuf,
+    further: Arc<[Arc<Live<NamedCertificate>>]>,
     client_ca: Option<PathBuf>,
     optional: bool,
 }
@@ -150,7 +162,8 @@ impl Source for Files {
             }
         };
         // Sessions are the configuration's: after a change of the authorities nobody resumes one of before.
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let shown = ByName { default: Arc::new(certified), further: Arc::clone(&self.further) };
+        let mut config = builder.with_cert_resolver(Arc::new(shown));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -164,10 +177,16 @@ impl ServerTls {
     /// certificate, expired.
     pub fn load(config: ServerTlsConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let ServerTlsConfig { cert, key, client_ca, client_cert_optional: optional, .. } = config;
-        let live = Live::new(Files { cert, key, client_ca, optional }, config.reload_interval)?;
+        let ServerTlsConfig { cert, key, certificates, client_ca, client_cert_optional: optional, .. } = config;
+        let further = certificates.into_iter().enumerate().map(|(number, certificate)| {
+            let live = Live::new(certificate, config.reload_interval);
+            live.map(Arc::new).map_err(|error| within_certificate(number, error))
+        });
+        let further: Arc<[_]> = further.collect::<Result<_, _>>()?;
+        let files = Files { cert, key, further: Arc::clone(&further), client_ca, optional };
         Ok(Self(Arc::new(Inner {
-            live: Arc::new(live),
+            live: Arc::new(Live::new(files, config.reload_interval)?),
+            further,
             handshakes: Handshakes { max: config.max_handshakes, open: Mutex::default() },
             handshake_timeout: config.handshake_timeout,
             hsts: (!config.hsts.is_zero())
@@ -181,9 +200,15 @@ impl ServerTls {
     /// It reads files, so that it may block for a moment.
     ///
     /// # Errors
-    /// As [`ServerTls::load`]; the old certificates stay.
+    /// As [`ServerTls::load`], the first of several; for each certificate that is refused its old one stays, and the others
+    /// are taken.
     pub fn reload(&self) -> Result<bool, ConfigError> {
-        self.0.live.reload()
+        let mut changed = self.0.live.reload();
+        for (number, live) in self.0.further.iter().enumerate() {
+            let further = live.reload().map_err(|error| within_certificate(number, error));
+            changed = changed.and_then(|before| further.map(|now| before || now));
+        }
+        changed
     }
 
     /// What every answer tells browsers.
@@ -210,11 +235,18 @@ impl ServerTls {
         if stream.peek(&mut first).await.map_err(broken)? == 1 && first[0].is_ascii_uppercase() {
             return Err(HandshakeFailed::PlainHttp(stream));
         }
+        for live in self.0.further.iter() {
+            live.look().await;
+        }
         let acceptor = TlsAcceptor::from(self.0.live.current().await);
         let stream = acceptor.accept(stream).await.map_err(broken)?;
         let connection = connection(stream.get_ref().1).map_err(HandshakeFailed::Broken)?;
         Ok(Handshaken { transport: Transport::Tls(Box::new(stream.into())), connection })
     }
+}
+
+fn within_certificate(number: usize, error: ConfigError) -> ConfigError {
+    error.within(&format!("certificates[{number}]"))
 }
 
 fn connection(session: &ServerConnection) -> Result<TlsConnection, String> {

@@ -96,64 +96,6 @@ async fn keys_serve_through_an_outage_up_to_a_bound() {
     assert_eq!(status(&authenticator, &token).await, 200);
 }
 
-/// The keys of several issuers in one document, as between two rotations.
-fn together(issuers: &[&Issuer]) -> KeySet {
-    let keys = issuers.iter().flat_map(|issuer| {
-        let document: serde_json::Value = serde_json::from_str(&issuer.jwks()).unwrap();
-        document["keys"].as_array().unwrap().clone()
-    });
-    let document = serde_json::json!({"keys": keys.collect::<Vec<_>>()});
-    KeySet::from_jwks(document.to_string().as_bytes()).unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_rotate_under_load_without_a_wrong_answer() {
-    let (source, mut current) = (Published::default(), Issuer::new());
-    source.publish(&current);
-    let authenticator = source.authenticator();
-    let good = Arc::new(Mutex::new(current.token("usr_1", &[])));
-    let answers = Arc::new(AtomicUsize::new(0));
-    let mut load = tokio::task::JoinSet::new();
-    for caller in 0..8 {
-        let (authenticator, good, answers) = (authenticator.clone(), Arc::clone(&good), Arc::clone(&answers));
-        load.spawn(async move {
-            loop {
-                let token = good.lock().clone();
-                assert_eq!(status(&authenticator, &token).await, 200);
-                // And somebody who makes keys up.
-                if caller == 0 {
-                    assert_eq!(status(&authenticator, &Issuer::new().token("usr_1", &[])).await, 401);
-                }
-                answers.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-    }
-    let interval = Duration::from_secs(301);
-    for turn in 0..10 {
-        let next = Issuer::new();
-        let (of_current, of_next) = (current.token("usr_1", &[]), next.token("usr_1", &[]));
-        *source.keys.lock() = Some(together(&[&current, &next]));
-        tokio::time::sleep(interval).await;
-        assert_eq!(status(&authenticator, &of_current).await, 200, "turn {turn}");
-        assert_eq!(status(&authenticator, &of_next).await, 200, "turn {turn}");
-        good.lock().clone_from(&of_next);
-        // Whoever read the old token has shown it by now.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        *source.keys.lock() = Some(together(&[&next]));
-        tokio::time::sleep(interval).await;
-        assert_eq!(status(&authenticator, &of_current).await, 401, "turn {turn}: revoked, and remembered by nobody");
-        current = next;
-    }
-    load.abort_all();
-    while let Some(ended) = load.join_next().await {
-        assert!(ended.unwrap_err().is_cancelled(), "no wrong answer");
-    }
-    assert!(answers.load(Ordering::Relaxed) > 10_000);
-    // One fetch a cool-down at most, although keys were made up all the time.
-    assert!(source.fetches() <= 10 * 604 / 10 + 1, "{}", source.fetches());
-}
-
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_now_and_then_until_the_authenticator_goes() {
     let (source, issuer) = (Published::default(), Issuer::new());

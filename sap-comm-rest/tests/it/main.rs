@@ -28,6 +28,7 @@ mod idempotency;
 mod key_refresh;
 mod limits;
 mod operations;
+mod own_success;
 mod shutdown;
 mod streams;
 mod support;

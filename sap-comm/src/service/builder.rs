@@ -5,7 +5,8 @@ use futures_util::future::BoxFuture;
 use sap_comm_core::{BoxError, Endpoint, Registrar, Registration, id};
 use sap_comm_events::{Broker, EventRouter, Subscription};
 use sap_comm_rest::{
-    server::{HealthRegistry, KitConfig, Server, ServerConfig, kit},
+    gateway::Gateway,
+    server::{HealthRegistry, KitConfig, Server, ServerConfig, ServerError, kit},
     tls::ServerTls,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,10 +29,9 @@ pub struct ServiceBuilder {
     advertise: Option<Endpoint>,
     server: ServerConfig,
     tls: Option<ServerTls>,
-    kit: KitConfig,
-    routes: Router,
-    has_routes: bool,
-    edge: Option<Router>,
+    kit: Option<KitConfig>,
+    routes: Option<Router>,
+    gateway: Option<Gateway>,
     broker: Option<Broker>,
     subscriptions: Vec<(Subscription, EventRouter)>,
     registrar: Option<Arc<dyn Registrar>>,
@@ -50,10 +50,9 @@ impl Service {
             advertise: None,
             server: ServerConfig::default(),
             tls: None,
-            kit: KitConfig::new(&name),
-            routes: Router::new(),
-            has_routes: false,
-            edge: None,
+            kit: None,
+            routes: None,
+            gateway: None,
             broker: None,
             subscriptions: Vec::new(),
             registrar: None,
@@ -70,16 +69,18 @@ impl Service {
     /// # Errors
     /// The first step that fails; what was started before it is stopped again.
     pub async fn start(self) -> Result<RunningService, ServiceError> {
-        let ServiceBuilder { name, listen, advertise, server, tls, kit: config, routes, edge, .. } = self.0;
+        let ServiceBuilder { name, listen, advertise, server, tls, kit: config, routes, gateway, .. } = self.0;
         let ServiceBuilder { broker, subscriptions, registrar, health, stops, drains, drain_timeout, .. } = self.0;
 
-        let server = Server::bind(listen, server)
-            .await
-            .map_err(|source| ServiceError::Server { service: name.clone(), source })?;
+        let failed = |source| ServiceError::Server { service: name.clone(), source };
+        let server = Server::bind(listen, server).await.map_err(failed)?;
         let server = match tls {
             Some(tls) => server.with_tls(tls),
             None => server,
         };
+        if let Some(gateway) = &gateway {
+            gateway.check_exposed(&server).map_err(failed)?;
+        }
         let local_addr = server.local_addr();
         let scheme = if server.tls().is_some() { "https" } else { "http" };
         let endpoint = match advertise {
@@ -99,9 +100,12 @@ impl Service {
                 async move { ready(&broker) }
             });
         }
-        let routes = match edge {
-            Some(edge) => edge.merge(kit(health.router(), config)),
-            None => kit(routes.merge(health.router()), config),
+        let served = match gateway {
+            Some(gateway) => Served::Gateway(gateway, health.clone()),
+            None => {
+                let routes = routes.unwrap_or_default().merge(health.router());
+                Served::Routes(kit(routes, config.unwrap_or_else(|| KitConfig::new(&name))))
+            }
         };
         let mut handles = Vec::new();
         if let Some(broker) = &broker {
@@ -115,7 +119,7 @@ impl Service {
         }
         // Whoever connected already was waiting: what answers is ready.
         let stop = CancellationToken::new();
-        let task = tokio::spawn(server.serve(routes, stop.clone()));
+        let task = tokio::spawn(served.at(server, stop.clone()));
         let mut running = RunningService {
             name: name.clone(),
             instance: instance.clone(),
@@ -183,21 +187,21 @@ impl ServiceBuilder {
 
     /// Limits of requests.
     pub fn requests(mut self, config: KitConfig) -> Self {
-        self.kit = config;
+        self.kit = Some(config);
         self
     }
 
     /// Serves routes; several calls merge.
     pub fn routes(mut self, routes: Router) -> Self {
-        self.routes = self.routes.merge(routes);
-        self.has_routes = true;
+        self.routes = Some(self.routes.unwrap_or_default().merge(routes));
         self
     }
 
-    /// Serves a router as it is: for an edge, such as a gateway, that brings limits, context and envelope of its own.
-    /// Routes are then left to it.
-    pub fn edge(mut self, edge: Router) -> Self {
-        self.edge = Some(edge);
+    /// Serves a gateway, which brings limits, context and envelope of its own: routes and limits of requests are left to
+    /// it. `/health/live` and `/health/ready` are answered beside it. Give the listener a worker for each core with
+    /// [`server`](Self::server).
+    pub fn gateway(mut self, gateway: Gateway) -> Self {
+        self.gateway = Some(gateway);
         self
     }
 
@@ -260,8 +264,8 @@ impl ServiceBuilder {
     /// Checks the options.
     ///
     /// # Errors
-    /// When the name is empty, a subscription lacks its broker, an edge is given routes too, nothing that others can reach
-    /// would be registered, or the drain timeout is zero.
+    /// When the name is empty, a subscription lacks its broker, a gateway is given routes or limits of requests too, nothing
+    /// that others can reach would be registered, or the drain timeout is zero.
     pub fn build(self) -> Result<Service, ServiceError> {
         let fail = |field, reason: &str| {
             Err(ServiceError::Config { service: self.name.clone(), field, reason: reason.to_owned() })
@@ -272,8 +276,11 @@ impl ServiceBuilder {
         if self.broker.is_none() && !self.subscriptions.is_empty() {
             return fail("broker", "subscriptions need a broker");
         }
-        if self.edge.is_some() && self.has_routes {
-            return fail("edge", "serves a router as it is: give its routes to that router");
+        if self.gateway.is_some() && self.routes.is_some() {
+            return fail("routes", "are the gateway's own: give them to its fallback");
+        }
+        if self.gateway.is_some() && self.kit.is_some() {
+            return fail("requests", "are within the gateway's own limits: give them to it");
         }
         if self.registrar.is_some() && self.advertise.is_none() && self.listen.ip().is_unspecified() {
             return fail("advertise", "others cannot reach an unspecified address: say which endpoint to announce");
@@ -282,6 +289,21 @@ impl ServiceBuilder {
             return fail("drain_timeout", "must be above zero");
         }
         Ok(Service(self))
+    }
+}
+
+/// What answers requests.
+enum Served {
+    Routes(Router),
+    Gateway(Gateway, HealthRegistry),
+}
+
+impl Served {
+    async fn at(self, server: Server, stop: CancellationToken) -> Result<(), ServerError> {
+        match self {
+            Self::Routes(routes) => server.serve(routes, stop).await,
+            Self::Gateway(gateway, health) => gateway.serve_with_health(server, &health, stop).await,
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod client;
 mod drain;
+mod gateway;
 mod start;
 mod tls;

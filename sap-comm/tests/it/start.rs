@@ -57,8 +57,6 @@ async fn options_that_cannot_work_are_refused_by_name() {
     let subscribing = Service::builder("a").subscribe("user.events", EventRouter::new());
     assert_eq!(field(subscribing.build().unwrap_err()), "broker");
     assert_eq!(field(Service::builder("").build().unwrap_err()), "name");
-    let both = Service::builder("a").edge(Router::new()).routes(Router::new().route("/a", route(|| async {})));
-    assert_eq!(field(both.build().unwrap_err()), "edge");
     let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let nowhere = Service::builder("a").listen(everywhere).register_with(Arc::new(StaticResolver::new()));
     assert_eq!(field(nowhere.build().unwrap_err()), "advertise");

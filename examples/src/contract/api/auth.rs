@@ -77,7 +77,7 @@ pub const CREATE_API_KEY: Operation<(Valid<CreateApiKey>,), Created<NewApiKey>> 
     .id("createApiKey")
     .summary("Makes an API key; it is shown once")
     .description(
-        "auth-service trusts the key at once. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: \
+        "auth-service trusts the key at once, each further instance of it within 4 s. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: \
          for a key that calls those, an operator adds the `record` of the answer there and starts them again.",
     )
     .tag("api-keys")
@@ -89,7 +89,7 @@ pub const REVOKE_API_KEY: Operation<(Path<ResourceId>,), NoContent, AuthError> =
         .id("revokeApiKey")
         .summary("Takes an API key back")
         .description(
-            "auth-service refuses the key at once. Services with its record in their `SAP_TRUSTED_KEYS` trust it until \
+            "auth-service refuses the key at once, each further instance of it within 4 s. Services with its record in their `SAP_TRUSTED_KEYS` trust it until \
              an operator takes the record out there and starts them again.",
         )
         .tag("api-keys")

@@ -79,7 +79,53 @@ impl<S: Clone + Send + Sync + 'static> ContractRouter<S> {
         self
     }
 
-    /// Serves an operation.
+    /// Serves an operation by a handler that takes and answers what its definition says; an error is anything that becomes an
+    /// `ApiError`.
+    ///
+    /// ```
+    /// # use sap_comm_core::ApiError;
+    /// # use sap_comm_rest::{operation::{Contract, Operation, ResourceId}, server::{ContractRouter, Json, Path}};
+    /// # const GREET: Operation<(Path<ResourceId>,), Json<String>> = Operation::get("/greetings/{name}").public();
+    /// # const GREETER: Contract = Contract::new("greeter", &[GREET.definition()]);
+    /// async fn greet(Path(name): Path<ResourceId>) -> Result<Json<String>, ApiError> {
+    ///     Ok(Json(format!("Hello {name}")))
+    /// }
+    /// let router: ContractRouter = ContractRouter::new(&GREETER).serve(GREET, greet);
+    /// ```
+    ///
+    /// One with another output, another error or another input does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use sap_comm_core::ApiError;
+    /// # use sap_comm_rest::{operation::{Contract, Operation, ResourceId}, server::{ContractRouter, Json, Path}};
+    /// # const GREET: Operation<(Path<ResourceId>,), Json<String>> = Operation::get("/greetings/{name}").public();
+    /// # const GREETER: Contract = Contract::new("greeter", &[GREET.definition()]);
+    /// async fn greet(Path(name): Path<ResourceId>) -> Result<Json<u64>, ApiError> {
+    ///     Ok(Json(name.len() as u64))
+    /// }
+    /// let router: ContractRouter = ContractRouter::new(&GREETER).serve(GREET, greet);
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use sap_comm_rest::{operation::{Contract, Operation, ResourceId}, server::{ContractRouter, Json, Path}};
+    /// # const GREET: Operation<(Path<ResourceId>,), Json<String>> = Operation::get("/greetings/{name}").public();
+    /// # const GREETER: Contract = Contract::new("greeter", &[GREET.definition()]);
+    /// async fn greet(Path(name): Path<ResourceId>) -> Result<Json<String>, std::fmt::Error> {
+    ///     Ok(Json(format!("Hello {name}")))
+    /// }
+    /// let router: ContractRouter = ContractRouter::new(&GREETER).serve(GREET, greet);
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use sap_comm_core::ApiError;
+    /// # use sap_comm_rest::{operation::{Contract, Operation, ResourceId}, server::{ContractRouter, Json, Path}};
+    /// # const GREET: Operation<(Path<ResourceId>,), Json<String>> = Operation::get("/greetings/{name}").public();
+    /// # const GREETER: Contract = Contract::new("greeter", &[GREET.definition()]);
+    /// async fn greet(Json(name): Json<String>) -> Result<Json<String>, ApiError> {
+    ///     Ok(Json(format!("Hello {name}")))
+    /// }
+    /// let router: ContractRouter = ContractRouter::new(&GREETER).serve(GREET, greet);
+    /// ```
     pub fn serve<I, O, E, M, H>(mut self, operation: Operation<I, O, E>, handler: H) -> Self
     where
         H: Handler<I, O, S, M>,

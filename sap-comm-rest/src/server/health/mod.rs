@@ -6,3 +6,4 @@ mod routes;
 
 pub use registry::HealthRegistry;
 pub use report::{CheckStatus, HealthReport};
+pub(crate) use routes::is_probe;

@@ -9,6 +9,14 @@ use serde_json::json;
 use super::HealthRegistry;
 use crate::server::Json;
 
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
+
+/// Whether a registry's router answers there.
+pub(crate) fn is_probe(path: &str) -> bool {
+    path == LIVE || path == READY
+}
+
 impl HealthRegistry {
     /// `/health/live`, 200 while the process serves; `/health/ready`, 503 unless every check is up.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
@@ -17,9 +25,7 @@ impl HealthRegistry {
             let registry = registry.clone();
             async move { registry.ready().await }
         };
-        Router::new()
-            .route("/health/live", get(async || Json(json!({"status": "up"}))))
-            .route("/health/ready", get(ready))
+        Router::new().route(LIVE, get(async || Json(json!({"status": "up"})))).route(READY, get(ready))
     }
 
     async fn ready(&self) -> Response {

@@ -12,7 +12,7 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
-use super::body;
+use super::{body, coded_tag};
 
 /// Reads compressed requests. What arrives is bounded outside, what it becomes inside.
 pub(super) fn read(router: Router, max_body: usize, pause: Duration) -> Router {
@@ -24,13 +24,23 @@ pub(super) fn read(router: Router, max_body: usize, pause: Duration) -> Router {
 
 /// Compresses responses for those who take that.
 pub(super) fn write(router: Router) -> Router {
-    router.layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_change)))
+    router
+        .layer(from_fn(coded_tag::mark))
+        .layer(coding().compress_when(DefaultPredicate::new().and(may_change)))
+        .layer(from_fn(coded_tag::translate))
 }
 
-/// An ETag names the very bytes, and `no-transform` asks to leave them.
-fn may_change(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-    let kept = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
-        value.to_str().is_ok_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-transform")))
-    });
-    !kept && !headers.contains_key(header::ETAG)
+/// The codings that have tags of their own, whatever else other crates of the build turn on.
+fn coding() -> CompressionLayer {
+    CompressionLayer::new().no_deflate().no_zstd()
+}
+
+/// `no-transform` asks to leave a body as it is; a part of a body is one of the plain bytes.
+fn may_change(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    status != StatusCode::PARTIAL_CONTENT
+        && !headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case("no-transform")))
+        })
 }

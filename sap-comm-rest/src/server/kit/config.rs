@@ -24,7 +24,7 @@ pub struct KitConfig {
     /// Which pages of other origins may call. Default none.
     pub cors: Option<CorsConfig>,
     /// Whether responses are compressed for those who take that. Default no: a secret in a response that repeats its request can
-    /// be guessed by the length. What has an ETag stays as it is. Compressed requests are read in any case.
+    /// be guessed by the length. A compressed version has an ETag of its own. Compressed requests are read in any case.
     #[cfg(feature = "compression")]
     pub compress_responses: bool,
 }

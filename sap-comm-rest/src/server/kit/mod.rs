@@ -2,6 +2,8 @@
 
 mod body;
 #[cfg(feature = "compression")]
+mod coded_tag;
+#[cfg(feature = "compression")]
 mod compression;
 mod config;
 mod context;

@@ -1,25 +1,21 @@
 //! Routes replaced while requests are served.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode};
-use sap_comm_core::StaticResolver;
 use sap_comm_resilience::State;
 use sap_comm_rest::{
     gateway::{Gateway, GatewayConfig, Quota, Route},
     server::{Server, ServerConfig},
 };
-use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Running, Wire, echo, get, resolver, serve, to_service, upstream, within};
+use super::support::{Running, Wire, get, resolver, serve, to_service, upstream, verifier, within};
+use crate::support::Files;
 
 const EVERY: Duration = Duration::from_millis(5);
 
@@ -34,28 +30,6 @@ async fn named(name: &'static str) -> Running {
     upstream(Router::new().fallback(async move || name)).await
 }
 
-/// A file of routes that tests rewrite.
-struct File {
-    _home: TempDir,
-    path: PathBuf,
-}
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        Self { _home: home, path }
-    }
-
-    fn write(&self, text: &str) {
-        // As editors and Kubernetes do it: nobody reads half of it.
-        let beside = self.path.with_extension("new");
-        std::fs::write(&beside, text).unwrap();
-        std::fs::rename(beside, &self.path).unwrap();
-    }
-}
-
 fn route(path: &str, service: &str) -> String {
     format!("[[routes]]\npath = \"{path}\"\naccess = \"public\"\ntarget = {{ service = \"{service}\" }}\n")
 }
@@ -63,11 +37,12 @@ fn route(path: &str, service: &str) -> String {
 #[tokio::test]
 async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_key_and_line() {
     let (one, two) = (named("one").await, named("two").await);
-    let file = File::new("routes.toml", &route("/a", "one"));
+    let files = Files::new();
+    let path = files.write("routes.toml", &route("/a", "one"));
     let gateway = Gateway::builder()
         .resolver(resolver(&[("one", &[&one]), ("two", &[&two])]))
         .route(Route::new("/fixed").to("one").public())
-        .routes_file(&file.path, EVERY)
+        .routes_file(&path, EVERY)
         .build()
         .unwrap();
     let mut status = gateway.routes_status().unwrap();
@@ -75,7 +50,7 @@ async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_k
     assert_eq!(get(&edge, "/a").await.body, b"one");
     assert_eq!(get(&edge, "/b").await.status, 404);
 
-    file.write(&route("/b", "two"));
+    files.write("routes.toml", &route("/b", "two"));
     within(status.changed()).await.unwrap();
     assert_eq!((status.borrow_and_update().generation, get(&edge, "/a").await.status), (1, 404));
     assert_eq!(get(&edge, "/b").await.body, b"two");
@@ -88,7 +63,7 @@ async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_k
         ("routes = 7\n".to_owned(), &["routes", "line 1"]),
         ("[[".to_owned(), &["line 1"]),
     ] {
-        file.write(&text);
+        files.write("routes.toml", &text);
         within(status.changed()).await.unwrap();
         let error = status.borrow_and_update().error.clone().unwrap();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
@@ -96,7 +71,7 @@ async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_k
     }
     assert_eq!(status.borrow().generation, 1);
 
-    file.write(&route("/c", "one"));
+    files.write("routes.toml", &route("/c", "one"));
     within(status.changed()).await.unwrap();
     assert_eq!((status.borrow().generation, status.borrow().error.clone()), (2, None));
     assert_eq!(get(&edge, "/c").await.body, b"one");
@@ -106,12 +81,13 @@ async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_k
 async fn json_serves_as_well_and_a_file_that_goes_leaves_the_routes() {
     let one = named("one").await;
     let text = r#"{"routes": [{"path": "/a", "access": "public", "target": {"service": "test"}, "timeout": "3s"}]}"#;
-    let file = File::new("routes.json", text);
-    let gateway = to_service(&one).routes_file(&file.path, EVERY).build().unwrap();
+    let files = Files::new();
+    let path = files.write("routes.json", text);
+    let gateway = to_service(&one).routes_file(&path, EVERY).build().unwrap();
     let mut status = gateway.routes_status().unwrap();
     let edge = serve(gateway.clone()).await;
     assert_eq!(get(&edge, "/a").await.body, b"one");
-    std::fs::remove_file(&file.path).unwrap();
+    std::fs::remove_file(&path).unwrap();
     within(status.changed()).await.unwrap();
     assert!(status.borrow_and_update().error.as_deref().is_some_and(|error| error.contains("routes.json")));
     assert_eq!(get(&edge, "/a").await.body, b"one");
@@ -120,14 +96,14 @@ async fn json_serves_as_well_and_a_file_that_goes_leaves_the_routes() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_served_by_is_refused_at_the_start() {
-    let one = named("one").await;
+    let (files, one) = (Files::new(), named("one").await);
     for (name, text, part) in [
         ("routes.toml", "[[routes]]\npath = \"/a\"\n", "None: line 2:"),
         ("routes.yaml", "", "routes.yaml"),
         ("routes.json", "{\"routes\": [\n]\n", "line 3"),
     ] {
-        let file = File::new(name, text);
-        let error = to_service(&one).routes_file(&file.path, EVERY).build().unwrap_err().to_string();
+        let path = files.write(name, text);
+        let error = to_service(&one).routes_file(&path, EVERY).build().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
     let error = to_service(&one).routes_file("nowhere/routes.toml", EVERY).build().unwrap_err();
@@ -184,49 +160,21 @@ async fn what_stays_keeps_its_breaker_its_connections_and_its_counts() {
     assert_eq!(gateway.reload(renamed).unwrap_err().field(), "service");
 }
 
-/// No request fails while routes, services and limits come and go.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_fails_while_routes_are_replaced_under_load() {
-    let (one, two) = (upstream(echo()).await, upstream(echo()).await);
-    let resolver: Arc<StaticResolver> = resolver(&[("one", &[&one]), ("two", &[&two])]);
-    let routes = |service: &str| config([Route::new("/api").to(service).public()]);
-    let gateway = Gateway::builder().resolver(resolver).config(routes("one")).build().unwrap();
-    let mut server = ServerConfig::default();
-    server.workers = 2;
-    let server = Server::bind("127.0.0.1:0", server).await.unwrap();
-    let address = server.local_addr();
-    let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(gateway.clone().serve(server, shutdown.clone()));
-    let edge = Arc::new(Running::spawn(address, async {}));
-    let (over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let (edge, over, served) = (Arc::clone(&edge), Arc::clone(&over), Arc::clone(&served));
-            tokio::spawn(async move {
-                let mut wire = Wire::open(&edge).await;
-                while !over.load(Ordering::Relaxed) {
-                    wire.write("GET /api/v1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-                    let answer = wire.answer().await;
-                    assert_eq!(answer.status, 200, "{answer:?}");
-                    served.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    for round in 0..200 {
-        let before = served.load(Ordering::Relaxed);
-        gateway.reload(routes(if round % 2 == 0 { "two" } else { "one" })).unwrap();
-        within(async {
-            while served.load(Ordering::Relaxed) < before + 4 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-    over.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.unwrap();
-    }
-    shutdown.cancel();
+#[tokio::test]
+async fn a_reload_takes_no_credentials_in_clear_text_from_other_machines() {
+    let public = config([Route::new("/a").to("test").public()]);
+    let gateway = Gateway::builder().resolver(resolver(&[])).authenticator(verifier()).config(public).build().unwrap();
+    let server = Server::bind("0.0.0.0:0", ServerConfig::default()).await.unwrap();
+    let (ended, port) = (CancellationToken::new(), server.local_addr().port());
+    let serving = tokio::spawn({
+        let (gateway, ended) = (gateway.clone(), ended.clone());
+        async move { gateway.serve(server, ended).await }
+    });
+    let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    client.write_all(b"GET /unknown HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    within(client.read_u8()).await.expect("it is served");
+    let error = gateway.reload(config([Route::new("/b").to("test").authenticated()])).unwrap_err().to_string();
+    assert!(error.contains("clear text") && error.contains("/b"), "{error}");
+    ended.cancel();
     serving.await.unwrap().unwrap();
 }

@@ -1,5 +1,6 @@
 //! Servers on free ports, requests over raw sockets.
 
+mod files;
 pub(crate) mod frames;
 mod oversized;
 mod raw;
@@ -17,10 +18,11 @@ use sap_comm_rest::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use files::Files;
 pub(crate) use oversized::{halves, oversized};
 pub(crate) use raw::{Answer, Connection, ask};
 pub(crate) use script::Script;
-pub(crate) use tokens::{Issuer, claims};
+pub(crate) use tokens::{Issuer, claims, key_document};
 
 /// Longer than anything that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

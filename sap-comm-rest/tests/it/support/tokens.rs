@@ -32,6 +32,15 @@ impl Issuer {
     }
 }
 
+/// The keys of several issuers, as they are published between two rotations.
+pub(crate) fn key_document(issuers: &[&Issuer]) -> String {
+    let keys = issuers.iter().flat_map(|issuer| {
+        let document: serde_json::Value = serde_json::from_str(&issuer.jwks()).unwrap();
+        document["keys"].as_array().unwrap().clone()
+    });
+    serde_json::json!({"keys": keys.collect::<Vec<_>>()}).to_string()
+}
+
 pub(crate) fn claims(user: &str) -> Claims {
     let now = u64::try_from(Timestamp::now().as_secs()).unwrap();
     Claims {

@@ -9,8 +9,8 @@ use sap_comm_rest::{
 };
 use sap_comm_testkit::tls::TestCa;
 
-use super::support::{Files, causes, client, get as fetch, https, serve_tls, server_options};
-use crate::support::{ask, serve, serve_with};
+use super::support::{causes, client, get as fetch, https, serve_tls, server_options};
+use crate::support::{Files, ask, serve, serve_with};
 
 fn router() -> Router {
     Router::new().route("/", get(async || "ok"))

@@ -7,7 +7,8 @@ use sap_comm_rest::{
 use sap_comm_testkit::tls::TestCa;
 use serde::Deserialize;
 
-use super::support::{Files, server_options};
+use super::support::server_options;
+use crate::support::Files;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

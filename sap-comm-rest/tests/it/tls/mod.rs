@@ -3,6 +3,7 @@
 mod client;
 mod files;
 mod mutual;
+mod names;
 mod reload;
 mod server;
-mod support;
+pub(crate) mod support;

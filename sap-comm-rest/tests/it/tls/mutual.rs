@@ -11,7 +11,8 @@ use sap_comm_rest::{
 };
 use sap_comm_testkit::tls::TestCa;
 
-use super::support::{Files, causes, client, get as fetch, https, serve_tls, server_options};
+use super::support::{causes, client, get as fetch, https, serve_tls, server_options};
+use crate::support::Files;
 
 const SPIFFE: &str = "spiffe://sap.example/user-service";
 

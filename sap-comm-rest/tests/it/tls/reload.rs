@@ -1,63 +1,14 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{Router, routing::get};
 use sap_comm_rest::tls::{ClientTls, ClientTlsConfig};
 use sap_comm_testkit::tls::TestCa;
 
-use super::support::{Files, client, der, get as fetch, handshake, https, serve_tls, server_options, sharing, shown};
+use super::support::{client, der, get as fetch, handshake, https, serve_tls, server_options, sharing, shown};
+use crate::support::Files;
 
 fn router() -> Router {
     Router::new().route("/", get(async || "ok"))
-}
-
-#[tokio::test]
-async fn certificates_are_replaced_under_load_without_a_failed_request() {
-    let (files, ca) = (Files::new(), TestCa::new().unwrap());
-    let mut options = server_options(&files, &ca);
-    // So that every state of the files is seen, the half-written ones too.
-    options.reload_interval = Duration::from_millis(1);
-    let (server, tls) = serve_tls(router(), options).await;
-    let trusting = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let client = client(https(&server), trusting.clone());
-            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    assert_eq!(fetch(&client, "/").await.unwrap(), "ok");
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    let further = async |requests| {
-        let from = done.load(Ordering::Relaxed);
-        while done.load(Ordering::Relaxed) < from + requests {
-            tokio::task::yield_now().await;
-        }
-    };
-    for turn in 0..10 {
-        let next = ca.server(&["localhost", "127.0.0.1"]).unwrap();
-        files.write("server.pem", &next.certificate);
-        further(4).await;
-        files.write("server.key", &next.key);
-        // Whoever looks first takes it; afterwards it is there for certain.
-        tls.reload().unwrap();
-        assert_eq!(shown(server.addr, &ca).await, der(&next), "turn {turn}");
-        further(4).await;
-    }
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.expect("no request fails");
-    }
-    assert!(done.load(Ordering::Relaxed) >= 80);
 }
 
 #[tokio::test]

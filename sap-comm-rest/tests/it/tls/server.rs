@@ -9,8 +9,8 @@ use sap_comm_rest::tls::{ClientTlsConfig, TlsConnection};
 use sap_comm_testkit::tls::TestCa;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Files, client, get as fetch, handshake, https, serve_tls, server_options};
-use crate::support::{Connection, ask};
+use super::support::{client, get as fetch, handshake, https, serve_tls, server_options};
+use crate::support::{Connection, Files, ask};
 
 fn router() -> Router {
     let name = async |Extension(tls): Extension<TlsConnection>| tls.server_name.unwrap_or_default().to_string();
