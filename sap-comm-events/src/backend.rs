@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use sap_comm_core::Name;
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
@@ -25,9 +26,19 @@ use crate::{
 /// A broker, or a connection to one.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
+    /// Whether messages leave the process in no wise, so that an envelope need not be written.
+    fn stays_inside(&self) -> bool {
+        false
+    }
+
     /// Hands a message over if there is nothing to wait for.
     fn publish_now(&self, _target: &Target, message: Arc<Message>) -> Handed {
         Handed::Back(message)
+    }
+
+    /// Hands messages over as [`publish_now`](Self::publish_now) each, in their order.
+    fn publish_all_now(&self, target: &Target, messages: Vec<Arc<Message>>) -> Vec<Handed> {
+        messages.into_iter().map(|message| self.publish_now(target, message)).collect()
     }
 
     /// What it means that the answer to message `id` did not come, which was sent or not.
@@ -38,10 +49,21 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Hands a message over; returns once the broker has it, or by `deadline`.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
 
+    /// Hands messages over as [`publish`](Self::publish) each, all of them at once.
+    async fn publish_all(
+        &self,
+        target: Target,
+        messages: Vec<Arc<Message>>,
+        deadline: Instant,
+    ) -> Vec<Result<(), PublishError>> {
+        let publish = |message| self.publish(target.clone(), Arc::unwrap_or_clone(message), deadline);
+        join_all(messages.into_iter().map(publish)).await
+    }
+
     /// Hands a message over that is to reach exchange `name` after `delay`; returns once the broker has it, or by `deadline`.
     async fn publish_later(
         &self,
-        name: String,
+        name: Name,
         kind: ExchangeKind,
         message: Message,
         delay: Duration,

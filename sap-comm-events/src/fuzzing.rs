@@ -19,7 +19,7 @@ pub fn delivery(input: &[u8]) -> bool {
     let (properties, body) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
     let (message, again) = wire_message("user.created", properties, body);
     // A dead letter keeps what a copy keeps.
-    assert_eq!((&again.id, &again.event_type, &again.body), (&message.id, &message.event_type, &message.body));
+    assert_eq!((&again.id, &again.event_type, again.body()), (&message.id, &message.event_type, message.body()));
     assert_eq!((&again.content, &again.correlation_id), (&message.content, &message.correlation_id));
     // As text, since a number may be none.
     let headers = |message: &Message| message.headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
@@ -27,7 +27,7 @@ pub fn delivery(input: &[u8]) -> bool {
     assert!(message.attempt() > 0);
     let read = message.event();
     let cause = FailureCause { message: String::new(), code: String::new() };
-    let report = EventProcessingFailed::of(&message.body, 64, cause).expect("whatever came can be reported");
+    let report = EventProcessingFailed::of(message.body(), 64, cause).expect("whatever came can be reported");
     assert!(serde_json::from_str::<serde_json::Value>(report.original_event.get()).is_ok() || !body.is_ascii());
     let context = message.context(read.as_ref().ok().map(|event| event.correlation_id.as_str()));
     let _ = (message.deadline(), message.is_plain(), message.headers.number(header::REDELIVERIES));
@@ -40,7 +40,7 @@ pub fn delivery(input: &[u8]) -> bool {
 
 fn rewritten(event: &RawEvent, format: EventFormat, context: &Context) {
     let body = format.body(event).expect("what was read can be written");
-    let message = Message::of_event(event, format, body, EventKind::Domain, context.clone());
+    let message = Message::of_event(event, format, body.into(), EventKind::Domain, context.clone());
     let again = match message.event() {
         Ok(again) => again,
         // CloudEvents has no empty attributes.

@@ -3,6 +3,7 @@ mod extensions;
 mod field;
 mod kind;
 mod payload;
+mod plain;
 mod raw;
 mod read;
 mod write;

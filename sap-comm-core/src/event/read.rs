@@ -5,21 +5,21 @@
 use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 
-use super::{Event, Extensions, Metadata};
+use super::{Event, Extensions, Metadata, plain::plain};
 use crate::Name;
 
 /// Reads an event that is written field for field as ours are, with nothing escaped in its envelope; `None` for any other.
 pub(super) fn event<T: DeserializeOwned>(json: &str) -> Option<Event<T>> {
-    let (id, json) = text(json, "{\"id\":\"")?;
-    let (event_type, json) = text(json, "\",\"type\":\"")?;
-    let (source, json) = text(json, "\",\"source\":\"")?;
-    let (timestamp, json) = text(json, "\",\"timestamp\":\"")?;
-    let (correlation_id, json) = text(json, "\",\"correlationId\":\"")?;
+    let (id, json) = text(json, b"{\"id\":\"")?;
+    let (event_type, json) = text(json, b"\",\"type\":\"")?;
+    let (source, json) = text(json, b"\",\"source\":\"")?;
+    let (timestamp, json) = text(json, b"\",\"timestamp\":\"")?;
+    let (correlation_id, json) = text(json, b"\",\"correlationId\":\"")?;
     let json = json.strip_prefix("\",\"data\":")?;
     let mut values = Deserializer::from_str(json).into_iter::<T>();
     let data = values.next()?.ok()?;
-    let (version, json) = text(json.get(values.byte_offset()..)?, ",\"metadata\":{\"version\":\"")?;
-    let (user_id, json) = match text(json, "\",\"userId\":\"") {
+    let (version, json) = text(json.get(values.byte_offset()..)?, b",\"metadata\":{\"version\":\"")?;
+    let (user_id, json) = match text(json, b"\",\"userId\":\"") {
         Some((user_id, json)) => (Some(user_id), json),
         None => (None, json),
     };
@@ -41,11 +41,13 @@ pub(super) fn event<T: DeserializeOwned>(json: &str) -> Option<Event<T>> {
 }
 
 /// The text between `before` and the next quote, and what follows from that on.
-fn text<'a>(json: &'a str, before: &str) -> Option<(&'a str, &'a str)> {
-    let json = json.strip_prefix(before)?;
-    let end = json.bytes().position(|byte| matches!(byte, b'"' | b'\\') || byte < b' ')?;
-    let (text, rest) = json.split_at_checked(end)?;
-    rest.starts_with('"').then_some((text, rest))
+fn text<'a, const N: usize>(json: &'a str, before: &[u8; N]) -> Option<(&'a str, &'a str)> {
+    let (first, rest) = json.as_bytes().split_first_chunk()?;
+    if first != before {
+        return None;
+    }
+    let (text, rest) = json.get(N..)?.split_at_checked(plain(rest))?;
+    (rest.as_bytes().first() == Some(&b'"')).then_some((text, rest))
 }
 
 #[cfg(test)]

@@ -1,56 +1,49 @@
 //! The envelope as JSON: what its [`Serialize`] writes, quicker where there is nothing to escape.
 
 use serde::Serialize;
-use serde_json::Result;
+use serde_json::{Result, to_writer};
 
-use super::{Event, Extensions};
+use super::{Event, plain::plain};
 
 /// Appends the JSON of an event.
 pub(super) fn event<T: Serialize>(event: &Event<T>, json: &mut Vec<u8>) -> Result<()> {
-    for (field, value) in [("{\"id\":", &event.id), (",\"type\":", &event.event_type), (",\"source\":", &event.source)]
-    {
-        json.extend_from_slice(field.as_bytes());
-        text(value, json)?;
+    let Event { id, event_type, source, timestamp, correlation_id, data, metadata, extensions } = event;
+    let user_id = metadata.user_id.as_deref();
+    let mut texts =
+        [id, event_type, source, correlation_id, &metadata.version].into_iter().map(|name| &**name).chain(user_id);
+    let is_plain = texts.all(|text| plain(text.as_bytes()) == text.len());
+    let Some(timestamp) =
+        timestamp.usual().filter(|_| is_plain && extensions.is_empty() && metadata.extensions.is_empty())
+    else {
+        return to_writer(json, event);
+    };
+    put(
+        json,
+        &[
+            b"{\"id\":\"",
+            id.as_bytes(),
+            b"\",\"type\":\"",
+            event_type.as_bytes(),
+            b"\",\"source\":\"",
+            source.as_bytes(),
+        ],
+    );
+    put(
+        json,
+        &[b"\",\"timestamp\":\"", &timestamp, b"\",\"correlationId\":\"", correlation_id.as_bytes(), b"\",\"data\":"],
+    );
+    to_writer(&mut *json, data)?;
+    put(json, &[b",\"metadata\":{\"version\":\"", metadata.version.as_bytes()]);
+    if let Some(user_id) = user_id {
+        put(json, &[b"\",\"userId\":\"", user_id.as_bytes()]);
     }
-    json.extend_from_slice(b",\"timestamp\":");
-    serde_json::to_writer(&mut *json, &event.timestamp)?;
-    json.extend_from_slice(b",\"correlationId\":");
-    text(&event.correlation_id, json)?;
-    json.extend_from_slice(b",\"data\":");
-    serde_json::to_writer(&mut *json, &event.data)?;
-    json.extend_from_slice(b",\"metadata\":{\"version\":");
-    text(&event.metadata.version, json)?;
-    if let Some(user_id) = &event.metadata.user_id {
-        json.extend_from_slice(b",\"userId\":");
-        text(user_id, json)?;
-    }
-    extensions(&event.metadata.extensions, &super::envelope::OF_METADATA, json)?;
-    json.push(b'}');
-    extensions(&event.extensions, &super::envelope::FIELDS, json)?;
-    json.push(b'}');
+    json.extend_from_slice(b"\"}}");
     Ok(())
 }
 
-fn extensions(extensions: &Extensions, known: &[&str], json: &mut Vec<u8>) -> Result<()> {
-    for (name, value) in extensions.iter().filter(|(name, _)| !known.contains(name)) {
-        json.push(b',');
-        text(name, json)?;
-        json.push(b':');
-        json.extend_from_slice(value.get().as_bytes());
-    }
-    Ok(())
-}
-
-fn text(text: &str, json: &mut Vec<u8>) -> Result<()> {
-    // Without a branch a byte, so that many are looked at together.
-    let is_plain = |plain, byte: u8| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\');
-    if !text.bytes().fold(true, is_plain) {
-        return serde_json::to_writer(json, text);
-    }
-    json.push(b'"');
-    json.extend_from_slice(text.as_bytes());
-    json.push(b'"');
-    Ok(())
+fn put(json: &mut Vec<u8>, parts: &[&[u8]]) {
+    json.reserve(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| json.extend_from_slice(part));
 }
 
 #[cfg(test)]
@@ -59,7 +52,7 @@ mod tests {
     use serde_json::value::{RawValue, to_raw_value};
 
     use super::*;
-    use crate::{Metadata, Timestamp};
+    use crate::{Metadata, Timestamp, event::Extensions};
 
     fn some_extensions() -> impl Strategy<Value = Extensions> {
         proptest::collection::vec((".{0,8}", ".{0,8}"), 0..3).prop_map(|fields| {

@@ -1,6 +1,10 @@
 mod rfc3339;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -8,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// This is what JavaScript's `toISOString()` writes. Any RFC 3339 offset and precision is read; finer digits are cut.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(i64);
 
 /// The text is not an RFC 3339 timestamp, or lies outside the years -9999 to 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,20 +26,28 @@ impl Timestamp {
     /// The current time, read from the wall clock.
     #[must_use]
     pub fn now() -> Self {
-        Self::from_millis(jiff::Timestamp::now().as_millisecond())
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => millis(since),
+            Err(before) => -millis(before.duration()),
+        })
     }
 
     /// From milliseconds since the Unix epoch; saturates at the limits of the calendar.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        let fallback = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        jiff::Timestamp::from_millisecond(millis).map_or_else(|_| Self::truncate(fallback), Self)
+        Self(millis.clamp(MIN, MAX))
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn as_millis(self) -> i64 {
-        self.0.as_millisecond()
+        self.0
+    }
+
+    /// The text, where it has the usual form.
+    pub(crate) fn usual(self) -> Option<[u8; rfc3339::LENGTH]> {
+        rfc3339::write(self.0)
     }
 
     /// Whole seconds since the Unix epoch, rounded down.
@@ -56,18 +68,17 @@ impl Timestamp {
         let millis = self.as_millis().saturating_sub(earlier.as_millis());
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
-
-    fn truncate(timestamp: jiff::Timestamp) -> Self {
-        let millis = timestamp.as_millisecond();
-        Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(timestamp))
-    }
 }
+
+/// The first and the last millisecond that `jiff` makes a timestamp of.
+const MIN: i64 = -377_705_023_201_000;
+const MAX: i64 = 253_402_207_200_000;
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match rfc3339::write(self.as_millis()).as_ref().map(|text| std::str::from_utf8(text)) {
+        match rfc3339::write(self.0).as_ref().map(|text| std::str::from_utf8(text)) {
             Some(Ok(text)) => f.write_str(text),
-            _ => write!(f, "{:.3}", self.0),
+            _ => write!(f, "{:.3}", jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()),
         }
     }
 }
@@ -85,11 +96,10 @@ impl FromStr for Timestamp {
         if let Some(millis) = rfc3339::read(text) {
             return Ok(Self::from_millis(millis));
         }
-        match text.parse() {
-            Ok(timestamp) => Ok(Self::truncate(timestamp)),
+        match text.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => Ok(Self::from_millis(timestamp.as_millisecond())),
             Err(error) => {
                 let text = text.chars().take(64).collect();
-                let error: jiff::Error = error;
                 Err(TimestampError { text, reason: error.to_string() })
             }
         }
@@ -98,7 +108,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match rfc3339::write(self.as_millis()).as_ref().map(|text| std::str::from_utf8(text)) {
+        match rfc3339::write(self.0).as_ref().map(|text| std::str::from_utf8(text)) {
             Some(Ok(text)) => serializer.serialize_str(text),
             _ => serializer.collect_str(self),
         }
@@ -147,6 +157,11 @@ mod tests {
 
     #[test]
     fn extremes_saturate() {
+        let known = |millis| jiff::Timestamp::from_millisecond(millis).is_ok();
+        assert_eq!([MIN - 1, MIN, MAX, MAX + 1].map(known), [false, true, true, false]);
+        for limit in [i64::MIN, i64::MAX].map(Timestamp::from_millis) {
+            assert_eq!(limit.to_string().parse(), Ok(limit));
+        }
         let far = Timestamp::from_millis(i64::MAX);
         assert_eq!(far.saturating_add(Duration::MAX), far);
         assert_eq!(Timestamp::from_millis(0).saturating_since(far), Duration::ZERO);

@@ -3,7 +3,7 @@
 //! The calendar is that of Howard Hinnant's `chrono`-compatible low-level date algorithms.
 
 /// The length of the form.
-pub(super) const LENGTH: usize = 24;
+pub(crate) const LENGTH: usize = 24;
 /// 0000-01-01T00:00:00.000Z in milliseconds since the Unix epoch.
 const FIRST: i64 = -62_167_219_200_000;
 /// 9999-12-30T22:00:00.000Z, the last millisecond that `jiff` knows.

@@ -61,7 +61,8 @@ impl Described {
         let (name, kind) = match Target::of(exchange, self.kind) {
             Target::Exchange { name, kind: ExchangeKind::Topic } => (name, "topic"),
             Target::Exchange { name, kind: ExchangeKind::Direct } => (name, "direct"),
-            Target::Queue(name) | Target::Later { name, .. } => (name, "default"),
+            Target::Later { name, .. } => (name, "default"),
+            Target::Queue(name) => (name.into(), "default"),
         };
         json!({
             "address": self.event_type,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sap_comm_core::{Context, Event, EventKind, EventPayload, Name, RawEvent, Timestamp};
+use sap_comm_core::{Context, DecodeError, Event, EventKind, EventPayload, Name, RawEvent, Timestamp};
 use serde::Serialize;
 use tokio::{task::coop::consume_budget, time::Instant};
 use tracing::Instrument;
@@ -11,7 +11,7 @@ use super::{Broker, PublishError};
 use crate::{
     EventFormat,
     backend::{Answer, Handed},
-    message::{Message, header},
+    message::{Body, Message, Unwritten, data, header},
     request::ReturnAddress,
     telemetry::Sending,
     topology::{MAX_EVENT_TYPE, Target, check_name},
@@ -43,19 +43,45 @@ enum When {
     At(Timestamp),
 }
 
-/// An event that was checked and written.
-struct Prepared {
-    message: Message,
+/// Where events go, and because of what.
+pub(super) struct Origin<'a> {
+    exchange: &'a str,
+    kind: EventKind,
+    target: Target,
     context: Context,
-    sending: Sending,
 }
 
-/// An event on its way.
-pub(super) struct Started<'a> {
+/// An event that was checked and written.
+pub(super) struct Prepared {
+    message: Arc<Message>,
+    context: Context,
+    sending: Sending,
+    delay: Option<Duration>,
+    /// How long the publish may take.
+    within: Duration,
+}
+
+/// An event that is about to be handed over.
+pub(super) struct Outgoing<'a> {
+    pub(super) under_way: UnderWay<'a>,
+    pub(super) message: Arc<Message>,
+    pub(super) terms: Terms,
+}
+
+/// What an event is handed over by.
+pub(super) struct Terms {
+    pub(super) delay: Option<Duration>,
+    /// The end of the context.
+    until: Option<Instant>,
+    /// How long the publish may take.
+    within: Duration,
+    span: tracing::Span,
+}
+
+/// What is known of an event whatever becomes of it.
+pub(super) struct UnderWay<'a> {
     id: Name,
     sending: Sending,
-    span: tracing::Span,
-    stage: Stage,
     recorded: Recorded<'a>,
 }
 
@@ -66,24 +92,17 @@ type Recorded<'a> = Option<crate::test_util::Publishing<'a>>;
 type Recorded<'a> = std::marker::PhantomData<&'a ()>;
 
 /// How far an event is.
-enum Stage {
+pub(super) enum Stage {
     Done(Result<(), PublishError>),
     /// The broker is about to answer, by then.
     Pending(Answer, Instant),
     /// There is something to wait for before.
     Waiting {
-        target: Target,
         message: Arc<Message>,
         delay: Option<Duration>,
         deadline: Instant,
+        span: tracing::Span,
     },
-}
-
-impl Started<'_> {
-    /// Whether others may go first.
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting { .. })
-    }
 }
 
 impl PublishOptions {
@@ -182,8 +201,9 @@ impl Broker {
         payload: T,
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
-        let started = self.start_new(exchange, payload, options)?;
-        self.finish(started).await
+        let origin = Origin::of(exchange, T::KIND);
+        let prepared = self.prepare_new(&origin, payload, options)?;
+        self.send(&origin, prepared).await
     }
 
     /// Like [`Broker::publish`], `delay` later: see [`PublishOptions::after`].
@@ -259,8 +279,9 @@ impl Broker {
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
         let context = of_publish().with_correlation_id(&event.correlation_id);
-        let prepared = self.prepare(exchange, event, T::KIND, context, &options)?;
-        self.send(exchange, T::KIND, prepared, options).await
+        let origin = Origin { context, ..Origin::of(exchange, T::KIND) };
+        let prepared = self.prepare(&origin, event, options)?;
+        self.send(&origin, prepared).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -288,114 +309,104 @@ impl Broker {
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
         let context = of_publish().with_correlation_id(&event.correlation_id);
-        let prepared = self.prepare(exchange, &event, kind, context, &options)?;
+        let origin = Origin { context, ..Origin::of(exchange, kind) };
+        let prepared = self.prepare(&origin, &event, options)?;
         drop(event);
-        self.send(exchange, kind, prepared, options).await
+        self.send(&origin, prepared).await
     }
 
-    /// Checks and writes an event that `context` causes.
+    /// Checks and writes an event.
     fn prepare<T: Serialize>(
         &self,
-        exchange: &str,
+        origin: &Origin<'_>,
         event: &Event<T>,
-        kind: EventKind,
-        context: Context,
-        options: &PublishOptions,
+        options: PublishOptions,
     ) -> Result<Prepared, PublishError> {
         let format = options.format.unwrap_or(self.config().event_format);
-        let body = format.body(event).map_err(|error| PublishError::Encode { reason: error.to_string() })?;
-        check_name("exchange", exchange)?;
+        let encode = |error: DecodeError| PublishError::Encode { reason: error.to_string() };
+        // A request is no plain message of its event.
+        let inside = format == EventFormat::Envelope && options.answer_to.is_none() && self.backend().stays_inside();
+        let unwritten = if inside { Unwritten::of(event, data(event).map_err(encode)?) } else { None };
+        let (size, body) = match unwritten {
+            Some(unwritten) => (unwritten.len(event), Body::Unwritten(unwritten)),
+            None => {
+                let body = format.body(event).map_err(encode)?;
+                (body.len(), Body::Written(body))
+            }
+        };
+        check_name("exchange", origin.exchange)?;
         check_type(&event.event_type)?;
-        let (size, limit) = (body.len(), self.config().max_event_bytes);
+        let limit = self.config().max_event_bytes;
         if size > limit {
             return Err(PublishError::TooLarge { id: event.id.clone(), size, limit });
         }
-        let (context, sending) = self.telemetry().send(exchange, event, size, context);
-        let message = Message::of_event(event, format, body, kind, context.clone());
-        Ok(Prepared { message, context, sending })
+        let (context, sending) = self.telemetry().send(origin.exchange, event, size, origin.context.clone());
+        let (delay, within) = (options.delay(), options.deadline.unwrap_or(self.config().publish_deadline));
+        let mut message = Message::of_event(event, format, body, origin.kind, context.clone());
+        options.mark(&mut message);
+        Ok(Prepared { message: Arc::new(message), context, sending, delay, within })
     }
 
-    /// Publishes the message of an event of this kind.
-    async fn send(
+    /// Makes, checks and writes a new event.
+    pub(super) fn prepare_new<T: EventPayload>(
         &self,
-        exchange: &str,
-        kind: EventKind,
-        prepared: Prepared,
-        options: PublishOptions,
-    ) -> Result<Confirmation, PublishError> {
-        let started = self.start(exchange, kind, prepared, options);
-        self.finish(started).await
-    }
-
-    /// Begins to publish a new event; what is left to do waits for something.
-    pub(super) fn start_new<T: EventPayload>(
-        &self,
-        exchange: &str,
+        origin: &Origin<'_>,
         payload: T,
         options: PublishOptions,
-    ) -> Result<Started<'_>, PublishError> {
-        let context = of_publish();
-        let event = Event::caused_by(&context, self.service(), payload);
-        let prepared = self.prepare(exchange, &event, T::KIND, context, &options)?;
-        drop(event);
-        Ok(self.start(exchange, T::KIND, prepared, options))
+    ) -> Result<Prepared, PublishError> {
+        let event = Event::caused_by(&origin.context, self.service(), payload);
+        self.prepare(origin, &event, options)
     }
 
-    fn start(&self, exchange: &str, kind: EventKind, prepared: Prepared, options: PublishOptions) -> Started<'_> {
-        let Prepared { mut message, context, sending } = prepared;
+    async fn send(&self, origin: &Origin<'_>, prepared: Prepared) -> Result<Confirmation, PublishError> {
+        let Outgoing { under_way, message, terms } = self.outgoing(origin, prepared);
+        let handed = match terms.delay {
+            None => terms.span.in_scope(|| self.backend().publish_now(&origin.target, message)),
+            Some(_) => Handed::Back(message),
+        };
+        self.finish(&origin.target, under_way, terms.stage(handed, Instant::now)).await
+    }
+
+    pub(super) fn outgoing(&self, origin: &Origin<'_>, prepared: Prepared) -> Outgoing<'_> {
+        let Prepared { message, context, sending, delay, within } = prepared;
         let span = tracing::debug_span!(
             "publish",
             trace_id = %context.trace().display_trace_id(),
             request_id = context.request_id(),
-            correlation_id = message.correlation_id.as_deref(),
+            correlation_id = context.correlation_id(),
             event_id = message.id.as_str(),
             event_type = message.event_type.as_str(),
-            exchange,
+            exchange = origin.exchange,
         );
-        let (until, within) = (context.deadline(), options.deadline.unwrap_or(self.config().publish_deadline));
-        let (id, delay) = (message.id.clone(), options.delay());
-        options.mark(&mut message);
-        let message = Arc::new(message);
         #[cfg(feature = "test-util")]
-        let recorded = self.recorder().map(|recorder| recorder.publishing(exchange, &message));
+        let recorded = self.recorder().map(|recorder| recorder.publishing(origin.exchange, &message));
         #[cfg(not(feature = "test-util"))]
         let recorded = Recorded::default();
-        let target = Target::of(exchange, kind);
-        let handed = match delay {
-            None => span.in_scope(|| self.backend().publish_now(&target, message)),
-            Some(_) => Handed::Back(message),
-        };
-        let stage = match handed {
-            Handed::Done(outcome) => Stage::Done(outcome),
-            Handed::Pending(answer) => Stage::Pending(answer, deadline(until, within)),
-            Handed::Back(message) => Stage::Waiting { target, message, delay, deadline: deadline(until, within) },
-        };
-        Started { id, sending, span, stage, recorded }
+        let terms = Terms { delay, until: context.deadline(), within, span };
+        Outgoing { under_way: UnderWay { id: message.id.clone(), sending, recorded }, message, terms }
     }
 
     /// Waits until it is known what became of an event.
-    pub(super) async fn finish(&self, started: Started<'_>) -> Result<Confirmation, PublishError> {
-        let Started { id, sending, span, stage, recorded: _recorded } = started;
+    pub(super) async fn finish(
+        &self,
+        target: &Target,
+        under_way: UnderWay<'_>,
+        stage: Stage,
+    ) -> Result<Confirmation, PublishError> {
         let outcome = match stage {
             Stage::Done(outcome) => outcome,
             Stage::Pending(answer, deadline) => {
                 let answered = answer.until(deadline).await;
-                answered.unwrap_or_else(|sent| Err(self.backend().late(id.clone(), sent)))
+                answered.unwrap_or_else(|sent| Err(self.backend().late(under_way.id.clone(), sent)))
             }
-            Stage::Waiting { target, message, delay, deadline } => {
+            Stage::Waiting { message, delay, deadline, span } => {
                 let message = Arc::unwrap_or_clone(message);
-                self.hand_over(target, message, delay, deadline).instrument(span).await
+                Box::pin(self.hand_over(target.clone(), message, delay, deadline)).instrument(span).await
             }
         };
-        sending.end(outcome.as_ref().map(drop));
-        outcome?;
-        #[cfg(feature = "test-util")]
-        if let Some(recorded) = _recorded {
-            recorded.confirmed();
-        }
         // One that never has to wait would keep other tasks waiting.
         consume_budget().await;
-        Ok(Confirmation { id })
+        under_way.end(outcome)
     }
 
     async fn hand_over(
@@ -417,10 +428,46 @@ impl Broker {
     }
 }
 
-/// `within` from now, but not after `until`.
-fn deadline(until: Option<Instant>, within: Duration) -> Instant {
-    let own = Instant::now().checked_add(within).unwrap_or_else(|| Instant::now() + FAR);
-    until.map_or(own, |until| until.min(own))
+impl<'a> Origin<'a> {
+    /// The exchange that takes events of `kind`; what is published there now is caused by the current context.
+    pub(super) fn of(exchange: &'a str, kind: EventKind) -> Self {
+        Self { exchange, kind, target: Target::of(exchange, kind), context: of_publish() }
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl Terms {
+    /// How far an event is that was handed over; `now` is asked for the time where it matters.
+    pub(super) fn stage(self, handed: Handed, now: impl FnOnce() -> Instant) -> Stage {
+        let Self { delay, until, within, span } = self;
+        let deadline = || {
+            let now = now();
+            let own = now.checked_add(within).unwrap_or_else(|| now + FAR);
+            until.map_or(own, |until| until.min(own))
+        };
+        match handed {
+            Handed::Done(outcome) => Stage::Done(outcome),
+            Handed::Pending(answer) => Stage::Pending(answer, deadline()),
+            Handed::Back(message) => Stage::Waiting { message, delay, deadline: deadline(), span },
+        }
+    }
+}
+
+impl UnderWay<'_> {
+    /// It is known what became of the event.
+    pub(super) fn end(self, outcome: Result<(), PublishError>) -> Result<Confirmation, PublishError> {
+        let Self { id, sending, recorded: _recorded } = self;
+        sending.end(outcome.as_ref().map(drop));
+        outcome?;
+        #[cfg(feature = "test-util")]
+        if let Some(recorded) = _recorded {
+            recorded.confirmed();
+        }
+        Ok(Confirmation { id })
+    }
 }
 
 /// The context of a publish: a span of its own within the caller's trace, or a trace of its own.

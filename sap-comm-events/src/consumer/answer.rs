@@ -1,5 +1,6 @@
 //! Answers to requests.
 
+use bytes::Bytes;
 use sap_comm_core::{ApiError, Context, ErrorCode, Event, Extensions, Metadata, Name, Timestamp, id};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -93,7 +94,7 @@ impl Handling {
             serde_json::to_vec(&error.envelope(context)).unwrap_or_default()
         });
         let mut message = Message {
-            body: body.into(),
+            body: Bytes::from(body).into(),
             id,
             event_type,
             correlation_id: request.correlation_id.clone(),

@@ -53,7 +53,11 @@ impl Handling {
             let verdict = processing.watch(self.verdict_of(begun.answer), Verdict::failure).await;
             self.settle(delivery, verdict).await;
         };
-        context.scope(work.instrument(span)).await;
+        if span.is_disabled() {
+            context.scope(work).await;
+        } else {
+            Box::pin(context.scope(work.instrument(span))).await;
+        }
     }
 
     async fn process_unread(&self, work: Work) {
@@ -115,8 +119,8 @@ impl Handling {
     }
 
     pub(super) fn read(&self, message: &Message) -> Read {
-        let (size, limit) = (message.body.len(), self.limit());
-        if size > limit {
+        let limit = self.limit();
+        if let Some(size) = message.over(limit) {
             let reason = format_args!("the event has {size} bytes; the limit is {limit}");
             return Err(FailureCause::new(&ErrorCode::PAYLOAD_TOO_LARGE, reason));
         }
@@ -180,7 +184,7 @@ impl Handling {
     /// must happen instead of handling: then the long way finds out what.
     fn begin(&self, work: &Work) -> Option<Begun> {
         let message = work.message();
-        let plain = message.is_plain() && message.body.len() <= self.limit();
+        let plain = message.is_plain() && message.over(self.limit()).is_none();
         if work.is_read() || !plain || self.refused(&work.delivery).is_some() {
             return None;
         }

@@ -59,7 +59,7 @@ impl Handling {
         keep: Option<usize>,
     ) -> Result<Event<EventProcessingFailed>, PublishError> {
         let encode = |error: DecodeError| PublishError::Encode { reason: error.to_string() };
-        let payload = EventProcessingFailed::of(&message.body, keep.unwrap_or(0), cause.clone()).map_err(encode)?;
+        let payload = EventProcessingFailed::of(message.body(), keep.unwrap_or(0), cause.clone()).map_err(encode)?;
         Ok(Event::new(self.broker.service(), payload))
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use sap_comm_core::RawEvent;
 
 use super::{FailureCause, Handling};
@@ -35,7 +37,7 @@ impl Work {
         self.event.is_some()
     }
 
-    pub(super) fn message(&self) -> &Message {
+    pub(super) fn message(&self) -> &Arc<Message> {
         &self.delivery.message
     }
 

@@ -34,7 +34,7 @@ impl DeadLetter {
             id: message.id.clone(),
             event_type: message.event_type.clone(),
             source: message.source.clone().unwrap_or_default(),
-            event: message.body.clone(),
+            event: message.body().clone(),
             reason: text(header::REASON),
             code: text(header::CODE),
             attempts: message.attempt(),
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_letter_is_json_whatever_its_event_is() {
         let letter = |body: &'static [u8]| {
-            let message = Message { id: "evt_1".into(), body: Bytes::from_static(body), ..Message::default() };
+            let message = Message { id: "evt_1".into(), body: Bytes::from_static(body).into(), ..Message::default() };
             serde_json::to_value(DeadLetter::of(&message)).unwrap()
         };
         assert_eq!(letter(br#"{"id":"evt_1"}"#)["event"]["id"], "evt_1");

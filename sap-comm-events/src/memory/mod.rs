@@ -23,8 +23,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+#[cfg(feature = "test-util")]
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use sap_comm_core::Timestamp;
+use sap_comm_core::{Name, Timestamp};
 use tokio::{task::JoinSet, time::Instant};
 
 pub(crate) use self::pattern::matches;
@@ -108,11 +110,19 @@ impl MemoryBackend {
 
     /// Takes the message at once, or says why not: `Some` capacity that is reached, where it is to wait for room.
     fn take(&self, target: &Target, message: &Arc<Message>) -> Result<Option<usize>, PublishError> {
+        self.take_into(&mut self.shared.state.lock(), target, message)
+    }
+
+    fn take_into(
+        &self,
+        state: &mut State,
+        target: &Target,
+        message: &Arc<Message>,
+    ) -> Result<Option<usize>, PublishError> {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
-        let published = self.shared.state.lock().publish(target, message);
-        match published {
+        match state.publish(target, message) {
             Ok(()) => Ok(None),
             Err(Refusal::Unroutable(exchange)) => {
                 Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() })
@@ -124,10 +134,18 @@ impl MemoryBackend {
         }
     }
 
+    /// Takes messages in their order, until one has to wait for room.
+    fn take_all(&self, target: &Target, messages: &[Arc<Message>]) -> Vec<Result<(), PublishError>> {
+        let mut state = self.shared.state.lock();
+        messages
+            .iter()
+            .map_while(|message| self.take_into(&mut state, target, message).map(is_taken).transpose())
+            .collect()
+    }
+
     async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
         let Some(capacity) = self.take(target, message)? else { return Ok(()) };
-        let taken =
-            self.shared.room.until(|| self.take(target, message).map(|full| full.is_none().then_some(())).transpose());
+        let taken = self.shared.room.until(|| self.take(target, message).map(is_taken).transpose());
         match tokio::time::timeout_at(deadline, taken).await {
             Ok(taken) => taken,
             Err(_) => Err(PublishError::QueueFull { capacity }),
@@ -135,12 +153,24 @@ impl MemoryBackend {
     }
 }
 
-/// Counts a publish for as long as it lives.
-struct Pending<'a>(&'a MemoryBackend);
+/// `Some` if there is no capacity that was reached.
+fn is_taken(full: Option<usize>) -> Option<()> {
+    full.is_none().then_some(())
+}
+
+/// Counts publishes for as long as it lives.
+struct Pending<'a>(&'a MemoryBackend, usize);
+
+impl<'a> Pending<'a> {
+    fn of(backend: &'a MemoryBackend, publishes: usize) -> Self {
+        backend.pending.fetch_add(publishes, Ordering::SeqCst);
+        Self(backend, publishes)
+    }
+}
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if self.0.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.0.pending.fetch_sub(self.1, Ordering::SeqCst) == self.1 {
             self.0.shared.idle.ring();
             self.0.shared.room.ring();
         }
@@ -149,6 +179,10 @@ impl Drop for Pending<'_> {
 
 #[async_trait]
 impl Backend for MemoryBackend {
+    fn stays_inside(&self) -> bool {
+        true
+    }
+
     fn publish_now(&self, target: &Target, message: Arc<Message>) -> Handed {
         #[cfg(feature = "test-util")]
         if self.shared.dice.is_some() {
@@ -162,8 +196,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError> {
-        self.pending.fetch_add(1, Ordering::SeqCst);
-        let _pending = Pending(self);
+        let _pending = Pending::of(self, 1);
         #[cfg(feature = "test-util")]
         if let Some(dice) = &self.shared.dice {
             return self.deliver_or_fail(dice, &target, &Arc::new(message), deadline).await;
@@ -171,9 +204,45 @@ impl Backend for MemoryBackend {
         self.deliver(&target, &Arc::new(message), deadline).await
     }
 
+    fn publish_all_now(&self, target: &Target, messages: Vec<Arc<Message>>) -> Vec<Handed> {
+        #[cfg(feature = "test-util")]
+        if self.shared.dice.is_some() {
+            return messages.into_iter().map(Handed::Back).collect();
+        }
+        let taken = self.take_all(target, &messages);
+        let waiting = messages.into_iter().skip(taken.len()).map(Handed::Back);
+        let mut handed: Vec<_> = Vec::with_capacity(waiting.size_hint().0 + taken.len());
+        handed.extend(taken.into_iter().map(Handed::Done));
+        handed.extend(waiting);
+        handed
+    }
+
+    async fn publish_all(
+        &self,
+        target: Target,
+        messages: Vec<Arc<Message>>,
+        deadline: Instant,
+    ) -> Vec<Result<(), PublishError>> {
+        let _pending = Pending::of(self, messages.len());
+        #[cfg(feature = "test-util")]
+        if let Some(dice) = &self.shared.dice {
+            let publish = |message| self.deliver_or_fail(dice, &target, message, deadline);
+            return join_all(messages.iter().map(publish)).await;
+        }
+        let mut outcomes = Vec::with_capacity(messages.len());
+        let all = self.shared.room.until(|| {
+            outcomes.extend(self.take_all(&target, &messages[outcomes.len()..]));
+            (outcomes.len() == messages.len()).then_some(())
+        });
+        // What is not taken by then found the queue full.
+        let _ = tokio::time::timeout_at(deadline, all).await;
+        outcomes.resize_with(messages.len(), || Err(PublishError::QueueFull { capacity: self.capacity }));
+        outcomes
+    }
+
     async fn publish_later(
         &self,
-        name: String,
+        name: Name,
         kind: ExchangeKind,
         message: Message,
         delay: Duration,

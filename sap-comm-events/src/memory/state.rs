@@ -1,7 +1,7 @@
 //! Exchanges, queues and what is in them; every operation is short and under one lock.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -18,8 +18,8 @@ use crate::{
 pub(super) struct State {
     /// The most that one queue holds before publishes wait: those in hand, its retries and its dead letters included.
     capacity: usize,
-    bindings: HashMap<String, Vec<Binding>>,
-    queues: HashMap<String, Store>,
+    bindings: BTreeMap<String, Vec<Binding>>,
+    queues: BTreeMap<String, Store>,
     last_number: u64,
     /// What is in hand, where it may be taken back.
     pub(super) lent: Option<Lent>,
@@ -30,6 +30,8 @@ struct Store {
     role: Role,
     ready: VecDeque<Stored>,
     load: Load,
+    /// So many more fit for sure, whatever was removed since somebody looked.
+    room: usize,
     /// The delay's end, or one bell for each source.
     bells: Vec<Arc<Notify>>,
 }
@@ -63,7 +65,7 @@ pub(super) enum Refusal {
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, bindings: HashMap::new(), queues: HashMap::new(), last_number: 0, lent: None }
+        Self { capacity, bindings: BTreeMap::new(), queues: BTreeMap::new(), last_number: 0, lent: None }
     }
 
     /// Makes a queue; `false` if it exists alike.
@@ -85,7 +87,7 @@ impl State {
             }
             Role::Work { .. } | Role::Ephemeral | Role::Tail => Load::default(),
         };
-        let store = Store { role: queue.role.clone(), ready: VecDeque::new(), load, bells };
+        let store = Store { role: queue.role.clone(), ready: VecDeque::new(), load, room: 0, bells };
         self.queues.insert(queue.name.clone(), store);
         Ok(true)
     }
@@ -106,7 +108,7 @@ impl State {
         };
         let (name, kind) = match target {
             // What is to come later waits in the schedule.
-            Target::Later { name, .. } => return Err(Refusal::Unroutable(name.clone())),
+            Target::Later { name, .. } => return Err(Refusal::Unroutable(name.to_string())),
             // A settlement or a redrive, for a message that counts already.
             Target::Queue(name) => match queues.get_mut(name) {
                 Some(store) => {
@@ -122,25 +124,25 @@ impl State {
             ExchangeKind::Topic => matches(&binding.key, key),
             ExchangeKind::Direct => binding.key == key,
         };
-        let bound = bindings.get(name).map_or(&[][..], Vec::as_slice);
+        let bound = bindings.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         let mut wanted = bound.iter().filter(wants).map(|binding| binding.queue.as_str());
-        let Some(first) = wanted.next() else { return Err(Refusal::Unroutable(name.clone())) };
+        let Some(first) = wanted.next() else { return Err(Refusal::Unroutable(name.to_string())) };
         // A queue bound twice gets the message once.
         let mut others: Vec<&str> = wanted.filter(|other| *other != first).collect();
         others.sort_unstable();
         others.dedup();
-        let is_full = |store: &Store| store.role != Role::Tail && store.load.get() >= *capacity;
-        if others.iter().any(|queue| queues.get(*queue).is_some_and(is_full)) {
+        if others.iter().any(|queue| queues.get_mut(*queue).is_some_and(|store| store.is_full(*capacity))) {
             return Err(Refusal::Full(*capacity));
         }
-        match queues.get_mut(first) {
-            Some(store) if is_full(store) => return Err(Refusal::Full(*capacity)),
-            Some(store) => store.push(stored()),
-            None => {}
+        if let Some(store) = queues.get_mut(first) {
+            if store.is_full(*capacity) {
+                return Err(Refusal::Full(*capacity));
+            }
+            store.admit(stored());
         }
         for queue in others {
             if let Some(store) = queues.get_mut(queue) {
-                store.push(stored());
+                store.admit(stored());
             }
         }
         Ok(())
@@ -294,6 +296,20 @@ impl State {
 }
 
 impl Store {
+    /// Whether no further message is to be admitted.
+    fn is_full(&mut self, capacity: usize) -> bool {
+        if self.room == 0 {
+            self.room = capacity.saturating_sub(self.load.get());
+        }
+        self.room == 0 && self.role != Role::Tail
+    }
+
+    /// Takes a message that counts from now on.
+    fn admit(&mut self, stored: Stored) {
+        self.room = self.room.saturating_sub(1);
+        self.push(stored);
+    }
+
     fn push(&mut self, mut stored: Stored) {
         if let Role::Delay { delay, .. } = &self.role {
             stored.due = Some(Instant::now() + *delay);
@@ -304,7 +320,10 @@ impl Store {
         }
         self.load.add();
         self.ready.push_back(stored);
-        self.ring();
+        // Nobody waits at a queue that is not empty.
+        if self.ready.len() == 1 {
+            self.ring();
+        }
     }
 
     fn ring(&self) {

@@ -45,12 +45,17 @@ impl EventFormat {
         match self {
             Self::Envelope => exact(|buffer| event.write_json(buffer)),
             Self::CloudEventsStructured => cloud_events::to_json(event).map(Into::into),
-            Self::CloudEventsBinary => exact(|buffer| {
-                let written = serde_json::to_writer(buffer, &event.data);
-                written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
-            }),
+            Self::CloudEventsBinary => data(event),
         }
     }
+}
+
+/// The payload alone.
+pub(crate) fn data<T: Serialize>(event: &Event<T>) -> Result<Bytes, DecodeError> {
+    exact(|buffer| {
+        let written = serde_json::to_writer(buffer, &event.data);
+        written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
+    })
 }
 
 thread_local! {
@@ -74,10 +79,13 @@ fn exact(write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>) -> Result<
 impl Message {
     /// The event of this message.
     pub(crate) fn event(&self) -> Result<RawEvent, DecodeError> {
+        if let Some(event) = self.unwritten() {
+            return event;
+        }
         match &self.content {
-            Content::Event(EventFormat::Envelope) => RawEvent::from_json(&self.body),
-            Content::Event(EventFormat::CloudEventsStructured) => cloud_events::from_json(&self.body),
-            Content::Event(EventFormat::CloudEventsBinary) => cloud_events::from_message(&self.body, &self.headers),
+            Content::Event(EventFormat::Envelope) => RawEvent::from_json(self.body()),
+            Content::Event(EventFormat::CloudEventsStructured) => cloud_events::from_json(self.body()),
+            Content::Event(EventFormat::CloudEventsBinary) => cloud_events::from_message(self.body(), &self.headers),
             Content::Unsupported { content_type, content_encoding } => {
                 let (content_type, encoding) = (content_type.as_deref(), content_encoding.as_deref());
                 let reason = format!(

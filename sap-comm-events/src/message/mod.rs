@@ -1,15 +1,16 @@
 //! A message as a broker carries it, whatever the broker.
 
+mod body;
 mod cause;
 mod format;
 pub mod header;
 mod headers;
 
-use bytes::Bytes;
 use sap_comm_core::{Context, Event, EventKind, Name, Timestamp};
 
-pub(crate) use format::Content;
+pub(crate) use body::{Body, Unwritten};
 pub use format::EventFormat;
+pub(crate) use format::{Content, data};
 pub(crate) use headers::{HeaderValue, Headers};
 
 use crate::cloud_events;
@@ -17,7 +18,7 @@ use crate::cloud_events;
 /// An event's bytes, and what a broker keeps beside them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
     /// The event id; empty when a foreign publisher named none.
     pub(crate) id: Name,
     /// The event type, which is the routing key.
@@ -35,11 +36,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message of an event that `context` causes; `body` is written in `format`.
+    /// The message of an event that `context` causes; `body` is in `format`.
     pub(crate) fn of_event<T>(
         event: &Event<T>,
         format: EventFormat,
-        body: Bytes,
+        body: Body,
         kind: EventKind,
         context: Context,
     ) -> Self {

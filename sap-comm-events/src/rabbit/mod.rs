@@ -84,7 +84,7 @@ impl Backend for RabbitBackend {
 
     async fn publish_later(
         &self,
-        name: String,
+        name: Name,
         kind: ExchangeKind,
         mut message: Message,
         delay: Duration,
@@ -94,7 +94,7 @@ impl Backend for RabbitBackend {
         for rung in rungs.each() {
             message.headers.set(rungs::header(rung), "1".to_owned());
         }
-        message.headers.set(rungs::TO, name.clone());
+        message.headers.set(rungs::TO, name.to_string());
         let rung = rungs.highest();
         let target = Target::Later { rung, enters: rungs::name(rung), name, kind };
         self.publisher.publish(target, message, deadline).await

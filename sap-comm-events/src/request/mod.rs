@@ -139,7 +139,7 @@ impl Broker {
 fn read<C: Request>(message: &Message) -> Result<C::Reply, RequestError> {
     let invalid =
         |error: &dyn std::fmt::Display| RequestError::Reply { id: message.id.clone(), reason: error.to_string() };
-    if let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(&message.body) {
+    if let Ok(envelope) = serde_json::from_slice::<ErrorEnvelope>(message.body()) {
         let status = envelope.error.code.status();
         return Err(RequestError::Failed(ApiError::from_envelope(envelope, status)));
     }

@@ -33,7 +33,7 @@ pub(super) trait Handler: Send + Sync {
 
     /// Reads a message in one pass, if it is just what the handler takes. What that is, [`Handler::call`] says; this is only
     /// quicker.
-    fn begin(self: Arc<Self>, _message: &Message) -> Option<Begun> {
+    fn begin(self: Arc<Self>, _message: &Arc<Message>) -> Option<Begun> {
         None
     }
 }
@@ -60,11 +60,15 @@ where
         Ok((self.handler)(decode(event, lenient)?).map(Handled::Settled).boxed())
     }
 
-    fn begin(self: Arc<Self>, message: &Message) -> Option<Begun> {
-        let event: Event<T> = Event::from_json_of_type(&message.body)?;
+    fn begin(self: Arc<Self>, message: &Arc<Message>) -> Option<Begun> {
+        // The handler may say something, or panic, before its future does.
+        if let Some(event) = message.read::<T>() {
+            let answer = async move { Handled::Settled((self.handler)(event()).await) };
+            return Some(Begun { answer: answer.boxed(), correlation_id: None });
+        }
+        let event: Event<T> = Event::from_json_of_type(message.body())?;
         let own = message.correlation_id.as_ref() != Some(&event.correlation_id);
         let correlation_id = own.then(|| event.correlation_id.clone());
-        // The handler may say something, or panic, before its future does.
         let answer = async move { Handled::Settled((self.handler)(event).await) }.boxed();
         Some(Begun { answer, correlation_id })
     }

@@ -6,7 +6,7 @@ mod outcome;
 mod request;
 mod version;
 
-use std::{collections::HashMap, fmt, future::Future, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
 use sap_comm_core::{DecodeError, Event, EventKind, EventPayload, Name, RawEvent};
 
@@ -58,7 +58,7 @@ use crate::{Request, message::Message, topology::Interest};
 #[derive(Default, Clone)]
 #[must_use]
 pub struct EventRouter {
-    typed: HashMap<&'static str, Entry>,
+    typed: BTreeMap<&'static str, Entry>,
     otherwise: Option<Arc<dyn Handler>>,
     upcasts: Upcasts,
     ignores_unknown: bool,
@@ -303,7 +303,7 @@ impl EventRouter {
     }
 
     /// Reads the message for the handler of its type, if it is of just that type and version.
-    pub(crate) fn begin(&self, message: &Message) -> Option<Begun> {
+    pub(crate) fn begin(&self, message: &Arc<Message>) -> Option<Begun> {
         match &self.typed.get(message.event_type.as_str())?.handler {
             Takes::One(handler) => Arc::clone(handler).begin(message),
             Takes::Batch(..) => None,

@@ -73,7 +73,7 @@ impl Tail {
             event_type: message.event_type.clone(),
             source: message.source.clone().unwrap_or_default(),
             kind: kind.unwrap_or_default(),
-            event: message.body.clone(),
+            event: message.body().clone(),
         };
         delivery.settlement.ack();
         Some(event)

@@ -107,7 +107,7 @@ impl Telemetry {
             KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_CONVERSATION_ID, context.correlation_id().to_owned()),
             KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, message.event_type.to_string()),
-            KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(message.body.len()).unwrap_or(i64::MAX)),
+            KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(message.body().len()).unwrap_or(i64::MAX)),
         ];
         let above = parent(of_message(message).as_ref());
         self.begin(queue, group, of_span.into(), Vec::new(), &above, context)

@@ -16,7 +16,7 @@ mod spec;
 
 use std::{sync::Arc, time::Duration};
 
-use sap_comm_core::EventKind;
+use sap_comm_core::{EventKind, Name};
 
 use crate::subscription::{Reading, Stream};
 
@@ -80,12 +80,17 @@ pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), NameError
         "it is over 100 bytes"
     } else if name.starts_with("amq.") {
         "names that begin with amq. belong to the broker"
-    } else if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    } else if !is_plain(name) && name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         "it holds white space or control characters"
     } else {
         return Ok(());
     };
     Err(NameError { what, name: name.chars().take(MAX_NAME).collect(), reason })
+}
+
+/// Whether a name is ASCII that shows, as nearly all are.
+fn is_plain(name: &str) -> bool {
+    name.bytes().fold(true, |plain, byte| plain & byte.is_ascii_graphic())
 }
 
 /// How an exchange compares routing keys.
@@ -99,21 +104,23 @@ pub(crate) enum ExchangeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     /// To whatever is bound to the exchange with the message's type.
-    Exchange { name: String, kind: ExchangeKind },
+    Exchange { name: Name, kind: ExchangeKind },
     /// Straight into a queue.
     Queue(String),
     /// To the exchange `name` by way of the ladder of delays, which it enters at `rung`, the exchange `enters`.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "memory needs no ladder"))]
-    Later { rung: u32, enters: String, name: String, kind: ExchangeKind },
+    Later { rung: u32, enters: String, name: Name, kind: ExchangeKind },
 }
 
 impl Target {
     /// The exchange that takes events of `kind` published to `exchange`.
     pub(crate) fn of(exchange: &str, kind: EventKind) -> Self {
         match kind {
-            EventKind::Command => Self::Exchange { name: command_exchange(exchange), kind: ExchangeKind::Direct },
+            EventKind::Command => {
+                Self::Exchange { name: command_exchange(exchange).into(), kind: ExchangeKind::Direct }
+            }
             EventKind::Domain | EventKind::Integration | EventKind::System => {
-                Self::Exchange { name: exchange.to_owned(), kind: ExchangeKind::Topic }
+                Self::Exchange { name: exchange.into(), kind: ExchangeKind::Topic }
             }
         }
     }

@@ -57,7 +57,8 @@ impl Job {
 
     pub(super) fn unroutable(&self) -> PublishError {
         let exchange = match &self.target {
-            Target::Exchange { name, .. } | Target::Queue(name) | Target::Later { name, .. } => name.clone(),
+            Target::Exchange { name, .. } | Target::Later { name, .. } => name.to_string(),
+            Target::Queue(name) => name.clone(),
         };
         let event_type = self.message.event_type.clone();
         PublishError::Unroutable { exchange, event_type }

@@ -79,8 +79,8 @@ impl Line {
     fn knows(&self, target: &Target) -> bool {
         match target {
             Target::Queue(_) => true,
-            Target::Exchange { name, .. } => self.declared.contains(name),
-            Target::Later { rung, name, .. } => *rung < self.rungs && self.delayed.contains(name),
+            Target::Exchange { name, .. } => self.declared.contains(name.as_str()),
+            Target::Later { rung, name, .. } => *rung < self.rungs && self.delayed.contains(name.as_str()),
         }
     }
 
@@ -91,10 +91,11 @@ impl Line {
 
     pub(super) fn learn(&mut self, target: Target) {
         match target {
-            Target::Exchange { name, .. } | Target::Queue(name) => self.declared.insert(name),
+            Target::Exchange { name, .. } => self.declared.insert(name.into()),
+            Target::Queue(name) => self.declared.insert(name),
             Target::Later { rung, name, .. } => {
                 self.rungs = self.rungs.max(rung + 1);
-                self.delayed.insert(name)
+                self.delayed.insert(name.into())
             }
         };
     }
@@ -103,7 +104,7 @@ impl Line {
     pub(super) fn send(&mut self, job: Job, settled: &mut Settled) -> Option<Job> {
         let (exchange, key) = job.route();
         let message = &job.message;
-        match self.channel.publish(exchange, key, &message.body, |to| properties::write(message, to)) {
+        match self.channel.publish(exchange, key, message.body(), |to| properties::write(message, to)) {
             Ok(()) => {
                 job.mark_sent();
                 self.window.push(job);
