@@ -15,6 +15,9 @@ use crate::{BenchError, Figures, Setting};
 /// How many events wait in memory, ours and the channel's: few enough to stay in a core's cache.
 const IN_MEMORY: usize = 1_024;
 
+/// How many events are published together, by ours and by the peers that pipeline.
+pub(crate) const BATCH: usize = 64;
+
 /// A client that publishes numbered events.
 pub(crate) trait Publisher {
     /// Starts to publish these; waits only for room in the window.

@@ -14,7 +14,7 @@ use sap_comm::{
     events::{Broker, BrokerConfig, Confirmation, EventRouter, PublishError, Subscription},
 };
 
-use super::{IN_MEMORY, Publisher};
+use super::{BATCH, IN_MEMORY, Publisher};
 use crate::{
     Arrivals, BenchError, Figures, Setting, UserCreated,
     event::{EXCHANGE, GROUP, SOURCE},
@@ -45,9 +45,6 @@ pub(super) async fn run(setting: &Setting, arrivals: &Arc<Arrivals>) -> Result<F
     broker.close(CLOSE_LIMIT).await;
     Ok(figures)
 }
-
-/// How many events are published together, as many as the peers start together.
-const BATCH: usize = 64;
 
 type Sent = BoxFuture<'static, Vec<Result<Confirmation, PublishError>>>;
 

@@ -1,7 +1,10 @@
 use sap_comm_testkit::RabbitNode;
 
 use super::{Metric, Row, child, median::median};
-use crate::{BenchError, Figures, Load, QueueKind, Setting, client::Client};
+use crate::{
+    BenchError, Figures, Load, QueueKind, Setting,
+    client::{BATCH, Client},
+};
 
 pub(super) const CLASSIC: &str = "e2e-classic";
 pub(super) const QUORUM: &str = "e2e-quorum";
@@ -65,8 +68,8 @@ impl Case {
                 let (client, figures) = &mut runs[index];
                 let measured = match node {
                     Some(node) => self.on_rabbitmq(*client, node).await?,
-                    // In memory a publish is confirmed at once.
-                    None => child::run(*client, &Setting { window: 1, ..self.setting("memory://") }).await?,
+                    // In memory a publish is confirmed at once: a batch at a time.
+                    None => child::run(*client, &Setting { window: BATCH, ..self.setting("memory://") }).await?,
                 };
                 eprintln!("{} {}/{rounds} {:<16}{}", self.name, round + 1, client.name(), self.shown(&measured));
                 figures.push(measured);
