@@ -45,8 +45,7 @@ pub(super) struct Trace {
 pub(super) struct Answer {
     pub(super) response: Response<Incoming>,
     pub(super) picked: Picked,
-    /// `None` when the connection cannot be used again.
-    pub(super) lease: Option<Lease>,
+    pub(super) lease: Lease,
 }
 
 /// Asks one endpoint, and further ones as far as [`UpstreamRetry`](super::UpstreamRetry) allows.
@@ -83,7 +82,7 @@ pub(super) async fn forward(
     }
 }
 
-type Attempt = Result<(Response<Incoming>, Option<Lease>), Failure>;
+type Attempt = Result<(Response<Incoming>, Lease), Failure>;
 
 fn report(picked: &Picked, outgoing: &Outgoing, ended: &Attempt) {
     match ended {
@@ -113,7 +112,8 @@ fn is_unavailable(status: StatusCode) -> bool {
 
 /// Sends the request to an endpoint. With `keep` its headers stay for another attempt.
 async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoing, keep: bool) -> Attempt {
-    let mut idle = upstream.pool.reuse(endpoint).map_err(|error| Failure::Unsendable(error.into()))?;
+    let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, cx))).await;
+    let mut idle = reused.map_err(|error| Failure::Unsendable(error.into()))?;
     loop {
         let mut lease = match idle.take() {
             Some(lease) => lease,
@@ -122,25 +122,22 @@ async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoi
         };
         let request = outgoing.request(&lease, keep);
         let answer = {
-            let mut call = pin!(lease.send(request));
             let mut deadline = Instant::now() + outgoing.timeout;
             let mut timer = pin!(sleep_until(deadline));
-            poll_fn(|cx| {
-                if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                    return Poll::Ready(Some(answer));
-                }
-                loop {
-                    ready!(timer.as_mut().poll(cx));
-                    // A long upload is no silence of the upstream.
-                    let progress = outgoing.upload.as_ref().map(|upload| upload.last_progress() + outgoing.timeout);
-                    match progress.filter(|progress| *progress > deadline) {
-                        Some(later) => deadline = later,
-                        None => return Poll::Ready(None),
+            lease
+                .send(request, |cx| {
+                    loop {
+                        ready!(timer.as_mut().poll(cx));
+                        // A long upload is no silence of the upstream.
+                        let progress = outgoing.upload.as_ref().map(|upload| upload.last_progress() + outgoing.timeout);
+                        match progress.filter(|progress| *progress > deadline) {
+                            Some(later) => deadline = later,
+                            None => return Poll::Ready(()),
+                        }
+                        timer.as_mut().reset(deadline);
                     }
-                    timer.as_mut().reset(deadline);
-                }
-            })
-            .await
+                })
+                .await
         };
         let response = match answer {
             Some(Ok(response)) => response,
@@ -160,8 +157,8 @@ async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoi
             }
         };
         // The endpoint may close it as soon as it has answered early, so no other request should go there.
-        let reusable = is_sent(outgoing.upload.as_ref());
-        return check(response, outgoing).map(|response| (response, reusable.then_some(lease)));
+        lease.reusable = is_sent(outgoing.upload.as_ref());
+        return check(response, outgoing).map(|response| (response, lease));
     }
 }
 

@@ -108,7 +108,7 @@ impl Inner {
         let Some(upgrade) = upgrade else {
             return Err(Failure::Garbage("an upgrade that was not asked for".into()).into());
         };
-        self.tunnels.join(upgrade, &mut response, picked);
+        self.tunnels.join(upgrade, &mut response, picked, lease);
         Ok(response.map(|_| axum::body::Body::empty().into()))
     }
 }

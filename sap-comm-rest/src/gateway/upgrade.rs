@@ -23,6 +23,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
+use super::pool::Lease;
+
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// The upgraded connections of a gateway; they end with it.
@@ -96,7 +98,7 @@ impl Tunnels {
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.
-    pub(super) fn join(&self, upgrade: Upgrade, response: &mut Response<Incoming>, picked: Picked) {
+    pub(super) fn join(&self, upgrade: Upgrade, response: &mut Response<Incoming>, picked: Picked, lease: Lease) {
         let upstream = hyper::upgrade::on(response);
         let (end, idle_timeout) = (self.end.clone(), self.idle_timeout);
         let tunnel = async move {
@@ -104,7 +106,7 @@ impl Tunnels {
             let _picked = picked;
             let ended = tokio::select! {
                 () = end.cancelled() => Ok(()),
-                ended = run(client, upstream, idle_timeout) => ended,
+                ended = run(client, upstream, lease, idle_timeout) => ended,
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "WebSocket connection ended");
@@ -128,8 +130,9 @@ impl Drop for Tunnels {
     }
 }
 
-async fn run(client: OnUpgrade, upstream: OnUpgrade, idle_timeout: Duration) -> io::Result<()> {
-    let (client, upstream) = tokio::try_join!(client, upstream).map_err(io::Error::other)?;
+async fn run(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, idle_timeout: Duration) -> io::Result<()> {
+    let upgraded = async { Ok(lease.into_upgraded().await) };
+    let (client, upstream, ()) = tokio::try_join!(client, upstream, upgraded).map_err(io::Error::other)?;
     let pulse = Arc::new(Pulse { begun: Instant::now(), last: AtomicU64::new(0) });
     let mut client = Pulsing { inner: TokioIo::new(client), pulse: Arc::clone(&pulse) };
     let mut upstream = Pulsing { inner: TokioIo::new(upstream), pulse: Arc::clone(&pulse) };

@@ -27,8 +27,7 @@ pub(super) struct Upstream {
 pub(super) struct InUse {
     /// Counts the request at its endpoint.
     pub(super) _picked: Picked,
-    /// `None` when the connection cannot be used again.
-    pub(super) lease: Option<Lease>,
+    pub(super) lease: Lease,
     pub(super) _slot: OwnedSemaphorePermit,
 }
 
@@ -118,9 +117,7 @@ impl Upstream {
 impl InUse {
     /// The answer has been read to its end.
     pub(super) fn finish(self) {
-        if let Some(lease) = self.lease {
-            lease.give_back();
-        }
+        self.lease.give_back();
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -29,7 +29,16 @@ impl Download {
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        // Nothing but its connection brings the body on, and that one wakes the task itself.
+        let mut unheard = Context::from_waker(Waker::noop());
+        let mut polled = Pin::new(&mut self.body).poll_frame(&mut unheard);
+        if polled.is_pending()
+            && let Some(in_use) = &mut self.in_use
+        {
+            in_use.lease.poll(cx);
+            polled = Pin::new(&mut self.body).poll_frame(&mut unheard);
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stall.progressed();
                 // Trailers belong to the connection that they came on, and are its last.

@@ -1,11 +1,14 @@
-use std::time::Duration;
+use std::{
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use sap_comm_core::Endpoint;
 use tokio::time::Instant;
 
-use super::Sender;
+use super::connection::Connection;
 
 /// One endpoint, as one worker knows it.
 pub(super) struct Destination {
@@ -18,7 +21,7 @@ pub(super) struct Destination {
 }
 
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Instant,
 }
 
@@ -43,37 +46,30 @@ impl Destination {
         &self.host
     }
 
-    /// The connection that was given back last and is free; those that have ended are dropped.
-    pub(super) fn take(&self, idle_timeout: Duration) -> Option<Sender> {
-        let mut idle = self.idle.lock();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            let Idle { sender, since } = idle.get(at)?;
-            if sender.is_closed() || since.elapsed() >= idle_timeout {
-                idle.remove(at);
-            } else if sender.is_ready() {
-                return Some(idle.remove(at).sender);
+    /// The connection that was given back last and still serves; those that do not are dropped.
+    pub(super) fn take(&self, idle_timeout: Duration, cx: &mut Context<'_>) -> Option<Connection> {
+        loop {
+            let Idle { mut connection, since } = self.idle.lock().pop()?;
+            if since.elapsed() < idle_timeout && connection.is_ready(cx) {
+                return Some(connection);
             }
-            // Otherwise its last answer is still being put away.
         }
-        None
     }
 
-    pub(super) fn give(&self, sender: Sender) {
-        if sender.is_closed() {
-            return;
-        }
+    pub(super) fn give(&self, connection: Connection) {
         let mut idle = self.idle.lock();
         if idle.len() < self.max_idle {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle { connection, since: Instant::now() });
         }
     }
 
-    /// Closes what was idle for too long; whether anything is left.
+    /// Closes what was idle for too long or has ended; whether anything is left.
     pub(super) fn sweep(&self, idle_timeout: Duration) -> bool {
         let mut idle = self.idle.lock();
-        idle.retain(|Idle { sender, since }| !sender.is_closed() && since.elapsed() < idle_timeout);
+        let mut unheard = Context::from_waker(Waker::noop());
+        idle.retain_mut(|Idle { connection, since }| {
+            since.elapsed() < idle_timeout && connection.is_ready(&mut unheard)
+        });
         !idle.is_empty()
     }
 }

@@ -1,22 +1,35 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use http::{HeaderValue, Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::task::coop::unconstrained;
 
-use super::{Sender, destination::Destination};
+use super::{Connection, destination::Destination};
 use crate::gateway::body::UploadBody;
 
-/// A connection in use. It is closed when this is dropped, unless it is [given back](Self::give_back).
+/// A connection in use, which gets on while its holder polls it. It is closed when this is dropped, unless it is
+/// [given back](Self::give_back).
 pub(in crate::gateway) struct Lease {
-    sender: Sender,
+    connection: Connection,
     destination: Arc<Destination>,
     /// Whether it served before, and may have been closed by the endpoint meanwhile.
     pub(in crate::gateway) reused: bool,
+    /// Whether it may serve again.
+    pub(in crate::gateway) reusable: bool,
 }
 
+/// What an endpoint says to a request; one that was not written at all comes back with the error.
+type Said = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
+
 impl Lease {
-    pub(super) fn new(sender: Sender, destination: Arc<Destination>, reused: bool) -> Self {
-        Self { sender, destination, reused }
+    pub(super) fn new(connection: Connection, destination: Arc<Destination>, reused: bool) -> Self {
+        Self { connection, destination, reused, reusable: true }
     }
 
     /// What the endpoint is called in `Host`.
@@ -24,18 +37,42 @@ impl Lease {
         self.destination.host()
     }
 
-    /// Sends a request; one that was not written at all comes back with the error.
-    pub(in crate::gateway) fn send(
+    /// Sends a request, and drives the connection until its answer has come. `silence` is polled where nothing has come yet;
+    /// `None` once it is over.
+    pub(in crate::gateway) async fn send(
         &mut self,
         request: Request<UploadBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>> {
-        self.sender.try_send_request(request)
+        mut silence: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Option<Said> {
+        // Nothing but this connection brings it on, and that one wakes the task itself.
+        let mut answer = pin!(unconstrained(self.connection.sender.try_send_request(request)));
+        let connection = &mut self.connection.driver;
+        poll_fn(|cx| {
+            connection.poll(cx);
+            if let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Poll::Ready(Some(answer));
+            }
+            silence(cx).map(|()| None)
+        })
+        .await
     }
 
-    /// Keeps the connection for the next request.
+    /// Brings the connection on.
+    pub(in crate::gateway) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.connection.driver.poll(cx);
+    }
+
+    /// Becomes an upgraded connection.
+    pub(in crate::gateway) async fn into_upgraded(mut self) {
+        poll_fn(|cx| self.connection.driver.poll_end(cx)).await;
+    }
+
+    /// Keeps the connection for the next request, if it may serve one.
     pub(in crate::gateway) fn give_back(self) {
-        let Self { sender, destination, .. } = self;
-        destination.give(sender);
+        let Self { connection, destination, reusable, .. } = self;
+        if reusable {
+            destination.give(connection);
+        }
     }
 }
 

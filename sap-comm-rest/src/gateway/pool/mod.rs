@@ -1,19 +1,20 @@
 //! Connections to the endpoints of one upstream, kept apart by worker.
 //!
 //! A pool of our own over hyper's connections: what a general client does for each request (a lock that all threads
-//! share, a task that waits for the connection to be free, boxed futures, a URI made and taken apart) costs more than
+//! share, a task for each connection, another that waits until it is free, boxed futures, a URI made and taken apart) costs more than
 //! the rest of the way.
 
+mod connection;
 mod destination;
 mod lease;
 
 use std::{
     fmt,
     sync::{Arc, Weak},
+    task::Context,
     time::Duration,
 };
 
-use hyper::client::conn::http1;
 use parking_lot::Mutex;
 use sap_comm_core::{BoxError, Endpoint};
 use tokio::{
@@ -22,14 +23,12 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{UpstreamConfig, body::UploadBody};
+use super::UpstreamConfig;
 use crate::{connector::Connector, worker};
 
+use connection::Connection;
 use destination::Destination;
 pub(super) use lease::Lease;
-
-/// A connection that takes one request at a time.
-type Sender = http1::SendRequest<UploadBody>;
 
 /// How many workers have a shard to themselves.
 const SHARDS: usize = 64;
@@ -63,24 +62,17 @@ impl Pool {
     }
 
     /// A connection that is free, if there is one.
-    pub(super) fn reuse(&self, endpoint: &Endpoint) -> Result<Option<Lease>, http::Error> {
+    pub(super) fn reuse(&self, endpoint: &Endpoint, cx: &mut Context<'_>) -> Result<Option<Lease>, http::Error> {
         let destination = self.destination(endpoint)?;
-        let sender = destination.take(self.shared.idle_timeout);
-        Ok(sender.map(|sender| Lease::new(sender, destination, true)))
+        let connection = destination.take(self.shared.idle_timeout, cx);
+        Ok(connection.map(|connection| Lease::new(connection, destination, true)))
     }
 
     /// A new connection.
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, BoxError> {
         let destination = self.destination(endpoint)?;
         let io = self.shared.connector.clone().oneshot(destination.uri().clone()).await?;
-        let (sender, connection) = http1::Builder::new().max_buf_size(64 * 1024).handshake(io).await?;
-        // It ends with its sender, or with the upgraded connection that it becomes.
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an upstream ended");
-            }
-        });
-        Ok(Lease::new(sender, destination, false))
+        Ok(Lease::new(Connection::open(io).await?, destination, false))
     }
 
     fn destination(&self, endpoint: &Endpoint) -> Result<Arc<Destination>, http::Error> {
