@@ -57,4 +57,20 @@ impl RabbitCluster {
         let name = name.trim_matches('\'');
         Ok(self.nodes.iter().position(|node| node.name() == name))
     }
+
+    /// How many nodes run their member of a quorum queue, as the node `asked` knows; 0 when there is no such queue.
+    ///
+    /// # Errors
+    /// When the node that is asked does not answer.
+    pub async fn members_of(&self, asked: usize, vhost: &str, queue: &str) -> Result<usize, TestkitError> {
+        let (vhost, queue) = (binary(vhost_name(vhost)), binary(queue));
+        let members = self.nodes[asked]
+            .eval(&format!(
+                "case rabbit_amqqueue:lookup(rabbit_misc:r({vhost}, queue, {queue})) of \
+                 {{ok, Q}} -> [{{online, L}}] = rabbit_quorum_queue:info(Q, [online]), length(L); \
+                 {{error, not_found}} -> 0 end"
+            ))
+            .await?;
+        Ok(members.parse().unwrap_or(0))
+    }
 }

@@ -162,4 +162,5 @@ async fn nodes_join_into_a_cluster() {
     assert_eq!(one.queue_depth(&uris[0], "anywhere").await.unwrap(), Some(0));
     assert_eq!(cluster.leader_of(0, &uris[0], "anywhere").await.unwrap(), Some(1), "{}", other.name());
     assert_eq!(cluster.leader_of(0, &uris[0], "nowhere").await.unwrap(), None);
+    assert_eq!(cluster.members_of(0, &uris[0], "nowhere").await.unwrap(), 0);
 }

@@ -7,7 +7,7 @@ use sap_comm_testkit::RabbitCluster;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::{Stream, all_arrive, config, numbers, soon};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 const QUEUE: &str = "user.events.user-service";
 
@@ -41,6 +41,8 @@ async fn what_is_confirmed_across_a_leader_change_arrives() {
             seen.push(soon(numbers.recv()).await.unwrap());
         }
         node.restart().await.unwrap();
+        // Without it two of three would be gone.
+        soon(until(async || cluster.members_of(leader, &uris[0], QUEUE).await.unwrap() == 3)).await;
     }
     let mut missing = stream.finish().await;
     missing.retain(|number| !seen.contains(number));
