@@ -157,7 +157,9 @@ async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoi
             }
         };
         // The endpoint may close it as soon as it has answered early, so no other request should go there.
-        lease.reusable = is_sent(outgoing.upload.as_ref());
+        if !is_sent(outgoing.upload.as_ref()) {
+            lease.send_on();
+        }
         return check(response, outgoing).map(|response| (response, lease));
     }
 }

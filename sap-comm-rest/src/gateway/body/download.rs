@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -29,14 +29,12 @@ impl Download {
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Nothing but its connection brings the body on, and that one wakes the task itself.
-        let mut unheard = Context::from_waker(Waker::noop());
-        let mut polled = Pin::new(&mut self.body).poll_frame(&mut unheard);
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending()
             && let Some(in_use) = &mut self.in_use
         {
             in_use.lease.poll(cx);
-            polled = Pin::new(&mut self.body).poll_frame(&mut unheard);
+            polled = Pin::new(&mut self.body).poll_frame(cx);
         }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {

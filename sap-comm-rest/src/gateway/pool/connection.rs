@@ -34,6 +34,12 @@ impl Connection {
 }
 
 impl Driver {
+    /// Leaves the driving to somebody else.
+    pub(super) fn take(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let driving = self.0.take()?;
+        Some(async move { report(driving.await) })
+    }
+
     /// Reads and writes what can be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
         // Whoever waits for an answer hears of the end there.
@@ -45,9 +51,13 @@ impl Driver {
         let Some(driving) = &mut self.0 else { return Poll::Ready(()) };
         let Poll::Ready(ended) = driving.as_mut().poll(cx) else { return Poll::Pending };
         self.0 = None;
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection to an upstream ended");
-        }
+        report(ended);
         Poll::Ready(())
+    }
+}
+
+fn report(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to an upstream ended");
     }
 }

@@ -57,10 +57,15 @@ impl Destination {
     }
 
     pub(super) fn give(&self, connection: Connection) {
-        let mut idle = self.idle.lock();
-        if idle.len() < self.max_idle {
-            idle.push(Idle { connection, since: Instant::now() });
+        if self.max_idle == 0 {
+            return;
         }
+        let mut idle = self.idle.lock();
+        if idle.len() >= self.max_idle {
+            // The oldest is the likeliest to have ended.
+            idle.remove(0);
+        }
+        idle.push(Idle { connection, since: Instant::now() });
     }
 
     /// Closes what was idle for too long or has ended; whether anything is left.

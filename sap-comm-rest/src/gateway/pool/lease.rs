@@ -21,7 +21,7 @@ pub(in crate::gateway) struct Lease {
     /// Whether it served before, and may have been closed by the endpoint meanwhile.
     pub(in crate::gateway) reused: bool,
     /// Whether it may serve again.
-    pub(in crate::gateway) reusable: bool,
+    reusable: bool,
 }
 
 /// What an endpoint says to a request; one that was not written at all comes back with the error.
@@ -57,6 +57,15 @@ impl Lease {
         .await
     }
 
+    /// The endpoint has answered before it had the whole request: the rest is sent whether or not anybody reads the answer,
+    /// and the connection serves no other.
+    pub(in crate::gateway) fn send_on(&mut self) {
+        self.reusable = false;
+        if let Some(driving) = self.connection.driver.take() {
+            tokio::spawn(driving);
+        }
+    }
+
     /// Brings the connection on.
     pub(in crate::gateway) fn poll(&mut self, cx: &mut Context<'_>) {
         self.connection.driver.poll(cx);
@@ -69,8 +78,8 @@ impl Lease {
 
     /// Keeps the connection for the next request, if it may serve one.
     pub(in crate::gateway) fn give_back(self) {
-        let Self { connection, destination, reusable, .. } = self;
-        if reusable {
+        let Self { mut connection, destination, reusable, .. } = self;
+        if reusable && connection.is_ready(&mut Context::from_waker(Waker::noop())) {
             destination.give(connection);
         }
     }
