@@ -40,6 +40,8 @@ enum End {
     Lost,
     /// The broker closed the channel.
     Closed(Error),
+    /// The channel refuses everything.
+    Refusing,
 }
 
 impl Actor {
@@ -64,6 +66,13 @@ impl Actor {
                     suspects = left.in_flight;
                     tracing::warn!(%error, in_flight = left.in_flight, "the broker closed the publishing channel");
                     self.vitals.error(error.to_string());
+                    sleep(PAUSE).await;
+                }
+                End::Refusing => {
+                    tracing::warn!(
+                        in_flight = left.in_flight,
+                        "the broker refuses what is published; trying another channel"
+                    );
                     sleep(PAUSE).await;
                 }
                 End::Closed(_) | End::Lost => {}
@@ -110,6 +119,7 @@ impl Actor {
                     }
                 }
                 Step::Leave(error) => return End::Closed(error),
+                Step::Renew => return End::Refusing,
             }
         }
     }

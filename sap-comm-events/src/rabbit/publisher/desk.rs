@@ -45,6 +45,8 @@ pub(super) enum Step {
     Declare(Target, u32),
     /// Leave the channel, which has ended.
     Leave(Error),
+    /// Leave the channel for another, since it refuses everything.
+    Renew,
 }
 
 /// What is left of a line.
@@ -89,6 +91,9 @@ impl Desk {
             let Some(line) = line else { break Step::Wait };
             if let Some(error) = &line.end {
                 break Step::Leave(error.clone());
+            }
+            if line.refuses() {
+                break Step::Renew;
             }
             let Some(job) = backlog.pop_front() else { break Step::Wait };
             if job.is_abandoned() && !job.resent {
@@ -217,7 +222,7 @@ impl Sink for Ear {
             Event::Closed(error) => line.end = Some(error),
             Event::Delivery(_) | Event::Cancelled => {}
         }
-        let has_work = is_closed || !backlog.is_empty();
+        let has_work = is_closed || line.refuses() || !backlog.is_empty();
         drop(state);
         if has_work {
             self.desk.work.notify_one();

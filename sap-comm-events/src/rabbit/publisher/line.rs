@@ -1,6 +1,8 @@
 //! A confirm channel in use: what is known to exist, and what was sent over it and is not confirmed.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+
+use tokio::time::Instant;
 
 use super::job::Job;
 use crate::{
@@ -22,6 +24,9 @@ pub(super) enum Hindrance {
     Ended,
 }
 
+/// How long a channel may refuse whatever it gets.
+const REFUSING: Duration = Duration::from_secs(1);
+
 pub(super) struct Line {
     pub(super) channel: Channel,
     /// How many jobs may be in flight.
@@ -35,6 +40,8 @@ pub(super) struct Line {
     rungs: u32,
     delayed: HashSet<String>,
     window: Window<Job>,
+    /// Since when the broker refuses whatever it gets.
+    refusing: Option<Instant>,
     /// Why the channel is no more.
     pub(super) end: Option<Error>,
 }
@@ -59,6 +66,7 @@ impl Line {
             rungs: 0,
             delayed: HashSet::new(),
             window: Window::default(),
+            refusing: None,
             end: None,
         }
     }
@@ -120,6 +128,10 @@ impl Line {
 
     /// Takes the jobs that a confirm is about out of the window.
     pub(super) fn confirm(&mut self, number: u64, multiple: bool, acked: bool, settled: &mut Settled) {
+        match acked {
+            true => self.refusing = None,
+            false => drop(self.refusing.get_or_insert_with(Instant::now)),
+        }
         let before = settled.len();
         let outcome = |job: &Job| match (acked, job.returned) {
             (true, false) => Ok(()),
@@ -141,6 +153,12 @@ impl Line {
             Some(job) => job.returned = true,
             None => tracing::warn!(exchange = &*content.exchange(), "the broker returned a message that is not ours"),
         }
+    }
+
+    /// Whether another channel may fare better: RabbitMQ's may go on to refuse what goes to a quorum queue, because it asks a
+    /// node that is gone.
+    pub(super) fn refuses(&self) -> bool {
+        self.refusing.is_some_and(|since| since.elapsed() >= REFUSING)
     }
 
     /// What is in flight.
