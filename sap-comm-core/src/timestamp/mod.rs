@@ -1,10 +1,6 @@
 mod rfc3339;
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -26,11 +22,7 @@ impl Timestamp {
     /// The current time, read from the wall clock.
     #[must_use]
     pub fn now() -> Self {
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self::from_millis(match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => millis(since),
-            Err(before) => -millis(before.duration()),
-        })
+        Self::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
     /// From milliseconds since the Unix epoch; saturates at the limits of the calendar.
