@@ -131,7 +131,10 @@ impl Drop for Tunnels {
 }
 
 async fn run(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, idle_timeout: Duration) -> io::Result<()> {
-    let upgraded = async { Ok(lease.into_upgraded().await) };
+    let upgraded = async {
+        lease.into_upgraded().await;
+        Ok(())
+    };
     let (client, upstream, ()) = tokio::try_join!(client, upstream, upgraded).map_err(io::Error::other)?;
     let pulse = Arc::new(Pulse { begun: Instant::now(), last: AtomicU64::new(0) });
     let mut client = Pulsing { inner: TokioIo::new(client), pulse: Arc::clone(&pulse) };
