@@ -6,13 +6,10 @@ use futures_util::{StreamExt, future::try_join_all};
 use lapin::{Channel, Consumer, options::BasicAckOptions};
 
 use super::{
-    Publisher,
+    BATCH, Publisher,
     topology::{Confirms, Wire, publish},
 };
 use crate::{Arrivals, BenchError, Figures, Setting, event::PlainEvent};
-
-/// How many publishes are started together.
-const CHUNK: usize = 64;
 
 pub(super) async fn run(setting: &Setting, arrivals: &Arc<Arrivals>) -> Result<Figures, BenchError> {
     let wire = Wire::connect(setting).await?;
@@ -48,7 +45,7 @@ impl Publisher for Chunked {
     async fn send(&mut self, numbers: Range<u32>) -> Result<(), BenchError> {
         let mut rest = numbers;
         while !rest.is_empty() {
-            let chunk: Vec<u32> = rest.by_ref().take(CHUNK).collect();
+            let chunk: Vec<u32> = rest.by_ref().take(BATCH).collect();
             self.confirms.settle(self.window.saturating_sub(chunk.len())).await?;
             let started = chunk.into_iter().map(|number| publish(&self.channel, number));
             let sent = try_join_all(started).await?;
