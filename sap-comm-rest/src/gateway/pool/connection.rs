@@ -15,7 +15,7 @@ pub(super) struct Connection {
     pub(super) driver: Driver,
 }
 
-/// What reads and writes; `None` once the connection has ended.
+/// What reads and writes; `None` once the connection has ended, or somebody else drives it.
 pub(super) struct Driver(Option<Driving>);
 
 type Driving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
@@ -26,10 +26,9 @@ impl Connection {
         Ok(Self { sender, driver: Driver(Some(Box::pin(connection.with_upgrades()))) })
     }
 
-    /// Whether it can take a request, as far as it is known by now.
+    /// Whether it can take a request from whoever holds it, as far as it is known by now.
     pub(super) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        self.driver.poll(cx);
-        self.sender.is_ready()
+        self.driver.poll_end(cx).is_pending() && self.sender.is_ready()
     }
 }
 

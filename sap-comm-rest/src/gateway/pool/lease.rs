@@ -20,8 +20,6 @@ pub(in crate::gateway) struct Lease {
     destination: Arc<Destination>,
     /// Whether it served before, and may have been closed by the endpoint meanwhile.
     pub(in crate::gateway) reused: bool,
-    /// Whether it may serve again.
-    reusable: bool,
 }
 
 /// What an endpoint says to a request; one that was not written at all comes back with the error.
@@ -29,7 +27,7 @@ type Said = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 impl Lease {
     pub(super) fn new(connection: Connection, destination: Arc<Destination>, reused: bool) -> Self {
-        Self { connection, destination, reused, reusable: true }
+        Self { connection, destination, reused }
     }
 
     /// What the endpoint is called in `Host`.
@@ -60,7 +58,6 @@ impl Lease {
     /// The endpoint has answered before it had the whole request: the rest is sent whether or not anybody reads the answer,
     /// and the connection serves no other.
     pub(in crate::gateway) fn send_on(&mut self) {
-        self.reusable = false;
         if let Some(driving) = self.connection.driver.take() {
             tokio::spawn(driving);
         }
@@ -78,8 +75,8 @@ impl Lease {
 
     /// Keeps the connection for the next request, if it may serve one.
     pub(in crate::gateway) fn give_back(self) {
-        let Self { mut connection, destination, reusable, .. } = self;
-        if reusable && connection.is_ready(&mut Context::from_waker(Waker::noop())) {
+        let Self { mut connection, destination, .. } = self;
+        if connection.is_ready(&mut Context::from_waker(Waker::noop())) {
             destination.give(connection);
         }
     }
