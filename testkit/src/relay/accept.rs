@@ -1,9 +1,13 @@
 //! The task that owns the listener and every connection of a relay.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::sleep,
@@ -13,7 +17,7 @@ use super::{
     connection,
     faults::{Counts, Faults},
 };
-use crate::TestkitError;
+use crate::{TestkitError, free_port};
 
 /// What the acceptor is told to do.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +48,7 @@ impl Orders {
 
 /// Accepts and owns connections.
 pub(super) struct Acceptor {
-    addr: SocketAddr,
+    port: HeldPort,
     target: String,
     faults: watch::Sender<Faults>,
     counts: Counts,
@@ -53,14 +57,9 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(
-        addr: SocketAddr,
-        target: String,
-        faults: watch::Sender<Faults>,
-        counts: Counts,
-    ) -> (Self, Orders) {
+    pub(super) fn new(port: HeldPort, target: String, faults: watch::Sender<Faults>, counts: Counts) -> (Self, Orders) {
         let (sender, orders) = mpsc::channel(1);
-        (Self { addr, target, faults, counts, orders, connections: JoinSet::new() }, Orders(sender))
+        (Self { port, target, faults, counts, orders, connections: JoinSet::new() }, Orders(sender))
     }
 
     pub(super) async fn run(mut self, listener: TcpListener) {
@@ -91,7 +90,7 @@ impl Acceptor {
 
     async fn obey(&mut self, order: Order, listener: &mut Option<TcpListener>) -> io::Result<()> {
         match order {
-            Order::Listen if listener.is_none() => *listener = Some(TcpListener::bind(self.addr).await?),
+            Order::Listen if listener.is_none() => *listener = Some(self.port.listen()?),
             Order::Listen => {}
             Order::Cut => {
                 *listener = None;
@@ -106,6 +105,39 @@ impl Acceptor {
         self.faults.send_modify(|faults| faults.resets += 1);
         while self.connections.join_next().await.is_some() {}
     }
+}
+
+/// A port that nobody else can take while nothing listens on it: connections to it are refused.
+pub(super) struct HeldPort(TcpSocket);
+
+impl HeldPort {
+    /// A free port of 127.0.0.1, where no connection of an earlier owner lingers.
+    pub(super) fn hold() -> Result<Self, TestkitError> {
+        loop {
+            let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            match shared(addr) {
+                Ok(socket) => return Ok(Self(socket)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(TestkitError::io(format!("bind {addr}"))(error)),
+            }
+        }
+    }
+
+    pub(super) fn addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub(super) fn listen(&self) -> io::Result<TcpListener> {
+        shared(self.addr()?)?.listen(1024)
+    }
+}
+
+/// A socket that is bound beside others of its user, as long as all of them allow it.
+fn shared(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
 }
 
 /// The next client; never, while there is no listener.

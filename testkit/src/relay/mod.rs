@@ -8,16 +8,12 @@ mod connection;
 mod faults;
 mod pump;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    num::NonZeroU64,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{TestkitError, free_port};
-use accept::{Acceptor, Order, Orders};
+use crate::TestkitError;
+use accept::{Acceptor, HeldPort, Order, Orders};
 pub use faults::Direction;
 use faults::{Counts, Faults};
 
@@ -51,11 +47,12 @@ impl Relay {
     /// Starts a relay to `target`, a `host:port` that need not listen yet.
     pub async fn start(target: impl Into<String>) -> Result<Self, TestkitError> {
         let target = target.into();
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let listener = TcpListener::bind(addr).await.map_err(TestkitError::io(format!("listen on {addr}")))?;
+        let port = HeldPort::hold()?;
+        let listening = port.addr().and_then(|addr| Ok((addr, port.listen()?)));
+        let (addr, listener) = listening.map_err(TestkitError::io("listen for the relay"))?;
         let (faults, _) = watch::channel(Faults::default());
         let counts = Counts::default();
-        let (acceptor, orders) = Acceptor::new(addr, target.clone(), faults.clone(), counts.clone());
+        let (acceptor, orders) = Acceptor::new(port, target.clone(), faults.clone(), counts.clone());
         let acceptor = tokio::spawn(acceptor.run(listener));
         Ok(Self { addr, target, faults, orders, counts, acceptor })
     }

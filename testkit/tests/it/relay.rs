@@ -173,6 +173,16 @@ async fn uris_lead_through_the_relay() {
 }
 
 #[tokio::test]
+async fn nobody_takes_the_port_of_a_cut_relay() {
+    let relay = Relay::start("127.0.0.1:1").await.unwrap();
+    relay.cut().await.unwrap();
+    assert_eq!(TcpListener::bind(relay.addr()).await.unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(TcpStream::connect(relay.addr()).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    relay.pass().await.unwrap();
+    TcpStream::connect(relay.addr()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_cut_reaches_a_connection_that_was_accepted_a_moment_before() {
     let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = Relay::start(target.local_addr().unwrap().to_string()).await.unwrap();
