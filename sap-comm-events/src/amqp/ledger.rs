@@ -1,6 +1,6 @@
 //! Which deliveries of a channel are settled, and the frames that say so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{frame, method::basic};
 
@@ -36,7 +36,26 @@ pub(super) struct Ledger {
     /// Acknowledged; the broker does not know.
     acked: BTreeSet<u64>,
     /// Settled beyond the floor; the broker knows.
-    told: BTreeSet<u64>,
+    told: Runs,
+}
+
+/// Numbers as their unbroken runs, the last by the first: of those between deliveries that are long in hand there are few.
+#[derive(Debug, Default)]
+struct Runs(BTreeMap<u64, u64>);
+
+impl Runs {
+    fn insert(&mut self, number: u64) {
+        let last = self.0.remove(&(number + 1)).unwrap_or(number);
+        match self.0.range_mut(..number).next_back() {
+            Some((_, end)) if *end + 1 == number => *end = last,
+            _ => drop(self.0.insert(number, last)),
+        }
+    }
+
+    /// Takes the run that begins with `first` out, and says where it ends.
+    fn take(&mut self, first: u64) -> Option<u64> {
+        self.0.remove(&first)
+    }
 }
 
 impl Ledger {
@@ -56,12 +75,13 @@ impl Ledger {
         loop {
             let next = self.floor + 1;
             if self.acked.remove(&next) {
-                last = Some(next);
+                (self.floor, last) = (next, Some(next));
                 count += 1;
-            } else if !self.told.remove(&next) {
+            } else if let Some(end) = self.told.take(next) {
+                self.floor = end;
+            } else {
                 break;
             }
-            self.floor = next;
         }
         if let Some(tag) = last {
             frames.push(Frame::Ack { tag, multiple: count > 1 });
@@ -93,6 +113,21 @@ mod tests {
         assert_eq!(ledger.give_back(7), Frame::Nack { tag: 7 });
         ledger.ack(8);
         assert_eq!(ledger.due(), [Frame::Ack { tag: 8, multiple: true }]);
+    }
+
+    #[test]
+    fn one_that_is_long_in_hand_costs_no_memory() {
+        let mut ledger = Ledger::default();
+        for tag in (2..10_000).filter(|tag| *tag != 5_000).rev() {
+            ledger.ack(tag);
+            ledger.due();
+        }
+        assert_eq!(ledger.told.0, BTreeMap::from([(2, 4_999), (5_001, 9_999)]));
+        ledger.ack(1);
+        assert_eq!(ledger.due(), [Frame::Ack { tag: 1, multiple: false }]);
+        ledger.ack(5_000);
+        assert_eq!(ledger.due(), [Frame::Ack { tag: 5_000, multiple: false }]);
+        assert_eq!((ledger.floor, ledger.told.0.len()), (9_999, 0));
     }
 
     proptest! {

@@ -45,6 +45,9 @@ use crate::{
     topology::{ExchangeKind, Role, Target, Topology, TopologyDifference, TopologySpec},
 };
 
+/// So many messages of a batch are taken under one lock.
+const SLICE: usize = 256;
+
 /// Exchanges and queues in memory.
 pub(crate) struct MemoryBackend {
     shared: Arc<Shared>,
@@ -134,13 +137,19 @@ impl MemoryBackend {
         }
     }
 
-    /// Takes messages in their order, until one has to wait for room.
+    /// Takes messages in their order, until one has to wait for room. Others get a turn between slices of them.
     fn take_all(&self, target: &Target, messages: &[Arc<Message>]) -> Vec<Result<(), PublishError>> {
-        let mut state = self.shared.state.lock();
-        messages
-            .iter()
-            .map_while(|message| self.take_into(&mut state, target, message).map(is_taken).transpose())
-            .collect()
+        let mut taken = Vec::with_capacity(messages.len());
+        for slice in messages.chunks(SLICE) {
+            let before = taken.len();
+            let mut state = self.shared.state.lock();
+            let outcomes = slice.iter().map(|message| self.take_into(&mut state, target, message));
+            taken.extend(outcomes.map_while(|outcome| outcome.map(is_taken).transpose()));
+            if taken.len() - before < slice.len() {
+                break;
+            }
+        }
+        taken
     }
 
     async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {

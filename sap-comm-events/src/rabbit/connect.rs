@@ -1,11 +1,11 @@
 //! One attempt to connect, and what its failure means.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use rustls::pki_types::ServerName;
 use tokio::{
     net::{TcpStream, lookup_host},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
@@ -18,7 +18,7 @@ use crate::{
 /// Connects by `deadline`.
 pub(super) async fn connect(address: &Address, name: &str, deadline: Instant) -> Result<Connection, ConnectError> {
     let started = Instant::now();
-    match timeout_at(deadline, attempt(address, name)).await {
+    match timeout_at(deadline, attempt(address, name, deadline)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(Failure::Tls(reason))) => Err(ConnectError::Tls { address: address.shown(), reason }),
         Ok(Err(Failure::Amqp(error))) => Err(explain(address, &error)),
@@ -37,9 +37,9 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-async fn attempt(address: &Address, name: &str) -> Result<Connection, Failure> {
+async fn attempt(address: &Address, name: &str, deadline: Instant) -> Result<Connection, Failure> {
     let login = Login { name: name.to_owned(), ..address.login.clone() };
-    let socket = socket(address).await?;
+    let socket = socket(address, deadline).await?;
     let Some(config) = &address.tls else {
         let (reader, writer) = socket.into_split();
         return Ok(amqp::connect(reader, writer, &login).await?);
@@ -63,16 +63,23 @@ fn tls(error: Error) -> Failure {
 }
 
 /// The first of the host's addresses that answers.
-async fn socket(address: &Address) -> io::Result<TcpStream> {
+async fn socket(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
+    let candidates = lookup_host((address.host.as_str(), address.port)).await?;
+    let socket = first_to_answer(candidates.collect(), deadline).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// Each has an equal share of the time that is left, so that one that says nothing does not take it all.
+async fn first_to_answer(candidates: Vec<SocketAddr>, deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    for candidate in lookup_host((address.host.as_str(), address.port)).await? {
-        match TcpStream::connect(candidate).await {
-            Ok(socket) => {
-                socket.set_nodelay(true)?;
-                return Ok(socket);
-            }
-            Err(error) => last = error,
-        }
+    for (candidate, left) in candidates.iter().zip((1..=candidates.len()).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
+        last = match timeout(share, TcpStream::connect(candidate)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => error,
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, format!("{candidate} does not answer")),
+        };
     }
     Err(last)
 }
@@ -115,6 +122,26 @@ mod tests {
         let error = connect(&address, "test", Instant::now() + Duration::from_secs(30)).await.unwrap_err();
         closing.await.unwrap();
         error
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_leaves_time_for_the_next() {
+        // Its queue of connections is full, so that the kernel answers no further one.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let deaf = silent.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(Ok(socket)) = timeout(Duration::from_millis(100), TcpStream::connect(deaf)).await {
+            queued.push(socket);
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sound = listener.local_addr().unwrap();
+        let deadline = Instant::now() + Duration::from_millis(800);
+        let socket = first_to_answer(vec![deaf, sound], deadline).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), sound);
+        let error = first_to_answer(vec![deaf], Instant::now() + Duration::from_millis(50)).await.unwrap_err();
+        assert!(error.to_string().contains(&deaf.to_string()), "{error}");
     }
 
     #[tokio::test]
