@@ -103,6 +103,10 @@ impl Wire {
         Self { inner, refused: None, read_ended: false }
     }
 
+    pub(crate) fn into_transport(self) -> Transport {
+        self.inner
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let kind = match (&self.refused, &progress) {
             (Some((kind, _)), _) => *kind,

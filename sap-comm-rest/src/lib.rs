@@ -13,6 +13,7 @@
 //!
 //! Errors are `sap_comm_core::ApiError` everywhere, and the envelope on the wire.
 
+mod chunks;
 pub mod client;
 pub mod conditional;
 mod connector;

@@ -54,11 +54,17 @@ impl TraceContext {
     /// The `traceparent` header.
     #[must_use]
     pub fn traceparent(&self) -> String {
+        str::from_utf8(&self.traceparent_bytes()).unwrap_or_default().to_owned()
+    }
+
+    /// The `traceparent` header as its bytes, for whoever writes it without memory of its own.
+    #[must_use]
+    pub fn traceparent_bytes(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write_hex(&mut text[3..35], self.trace_id);
-        write_hex(&mut text[36..52], self.span_id.into());
-        write_hex(&mut text[53..], u8::from(self.sampled).into());
-        text.iter().map(|byte| char::from(*byte)).collect()
+        write_hex(&mut text[3..35], &self.trace_id.to_be_bytes());
+        write_hex(&mut text[36..52], &self.span_id.to_be_bytes());
+        write_hex(&mut text[53..], &[self.sampled.into()]);
+        text
     }
 
     /// The `tracestate` header.
@@ -76,6 +82,11 @@ impl TraceContext {
     /// Shows the trace id, for spans and logs that may be off: nothing is written until somebody reads it.
     pub fn display_trace_id(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| write!(f, "{:032x}", self.trace_id))
+    }
+
+    /// Shows the span id, as [`display_trace_id`](Self::display_trace_id) the trace's.
+    pub fn display_span_id(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| write!(f, "{:016x}", self.span_id))
     }
 
     /// The span id: 16 hexadecimal digits.
@@ -104,11 +115,10 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// The lowest digits of `number` that fit.
-fn write_hex(digits: &mut [u8], mut number: u128) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
-        number >>= 4;
+fn write_hex(digits: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
 }
 

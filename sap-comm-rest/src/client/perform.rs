@@ -13,7 +13,7 @@ impl Client {
             { telemetry::SERVICE_PEER_NAME } = self.service(),
             { telemetry::HTTP_REQUEST_METHOD } = %spec.method,
             { telemetry::URL_PATH } = spec.path,
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
             { telemetry::REQUEST_ID } = context.request_id(),
         );
         let attempts = async {

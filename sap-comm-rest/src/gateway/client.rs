@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::config::ConfigError;
 
 use super::Scheme;
@@ -109,18 +109,16 @@ impl Client {
         }
     }
 
-    /// Tells a service, in place of whatever the client said.
-    pub(super) fn write(self, headers: &mut HeaderMap) {
-        headers.remove(header::FORWARDED);
+    /// Tells a service of it.
+    pub(super) fn tell(&self, mut tell: impl FnMut(&str, &[u8])) {
         for (name, value) in [
-            (X_FORWARDED_FOR, self.forwarded_for),
-            (X_FORWARDED_HOST, self.forwarded_host),
-            (X_FORWARDED_PROTO, self.forwarded_proto),
+            (X_FORWARDED_FOR, &self.forwarded_for),
+            (X_FORWARDED_HOST, &self.forwarded_host),
+            (X_FORWARDED_PROTO, &self.forwarded_proto),
         ] {
-            match value {
-                Some(value) => headers.insert(name, value),
-                None => headers.remove(name),
-            };
+            if let Some(value) = value {
+                tell(name.as_str(), value.as_bytes());
+            }
         }
     }
 }
@@ -138,9 +136,10 @@ mod tests {
         }
         let peer = Peer::new(SocketAddr::new(peer.parse().unwrap(), 1));
         let client = Client::read(&headers, Some(peer), None, &proxies, Scheme::Http);
-        let address = client.address.unwrap().to_string();
-        client.write(&mut headers);
-        (address, headers[X_FORWARDED_FOR].to_str().unwrap().to_owned())
+        let mut told = Vec::new();
+        client.tell(|name, value| told.push((name.to_owned(), String::from_utf8(value.to_vec()).unwrap())));
+        let (_, chain) = told.into_iter().find(|(name, _)| name == X_FORWARDED_FOR.as_str()).unwrap();
+        (client.address.unwrap().to_string(), chain)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use sap_comm_discovery::PickError;
 use super::{
     Refusal,
     body::{Upload, UploadFault},
+    exchange::ExchangeError,
 };
 
 /// Why there is no answer from an upstream.
@@ -27,17 +28,17 @@ pub(super) enum Failure {
     Unsendable(BoxError),
 }
 
-impl Failure {
-    pub(super) fn from_hyper(error: hyper::Error) -> Self {
-        if error.is_parse() {
-            Self::Garbage(error.into())
-        } else if error.is_user() {
-            Self::Unsendable(error.into())
-        } else {
-            Self::Dropped(error.into())
+impl From<ExchangeError> for Failure {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Garbage(_) => Self::Garbage(error.into()),
+            ExchangeError::Ended | ExchangeError::Broken(_) => Self::Dropped(error.into()),
+            ExchangeError::Upload(fault) => Self::Upload(fault),
         }
     }
+}
 
+impl Failure {
     /// Whether it says that the upstream does not work. While the client still sends, it says nothing: a slow or oversized
     /// body makes a working upstream give up, too.
     pub(super) fn blames_upstream(&self, upload: Option<&Upload>) -> bool {

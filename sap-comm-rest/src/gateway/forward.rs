@@ -1,18 +1,12 @@
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::{Poll, ready},
-    time::Duration,
-};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, Response, StatusCode, header, uri::PathAndQuery};
 use sap_comm_core::Endpoint;
 use sap_comm_discovery::{Outcome, Picked};
-use tokio::time::{Instant, sleep_until};
 
 use super::{
-    body::{Upload, UploadBody},
+    body::Upload,
+    exchange::{HeaderLines, OutgoingHead},
     failure::{Failure, is_sent},
     headers::strip_hop_by_hop,
     pool::Lease,
@@ -25,7 +19,10 @@ use super::{
 pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) target: PathAndQuery,
+    /// What the client says.
     pub(super) headers: HeaderMap,
+    /// What the gateway says.
+    pub(super) own: HeaderLines,
     pub(super) upload: Option<Upload>,
     /// How long the endpoint may take to answer, counted from the last byte it was sent.
     pub(super) timeout: Duration,
@@ -43,24 +40,19 @@ pub(super) struct Trace {
 /// What an endpoint said, and what its answer holds on to.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<()>,
     pub(super) picked: Picked,
     pub(super) lease: Lease,
 }
 
 /// Asks one endpoint, and further ones as far as [`UpstreamRetry`](super::UpstreamRetry) allows.
-pub(super) async fn forward(
-    upstream: &Upstream,
-    outgoing: &mut Outgoing,
-    trace: &mut Trace,
-) -> Result<Answer, Failure> {
+pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mut Trace) -> Result<Answer, Failure> {
     upstream.earn_retry();
     let mut retries = upstream.config.retry.max_retries;
     let mut picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
     loop {
         trace.attempts += 1;
-        let keep = retries > 0 && outgoing.is_repeatable();
-        let ended = attempt(upstream, picked.endpoint(), outgoing, keep).await;
+        let ended = attempt(upstream, picked.endpoint(), outgoing).await;
         let next = if retries > 0 { another(upstream, picked.endpoint(), outgoing, &ended) } else { None };
         report(&picked, outgoing, &ended);
         match (next, ended) {
@@ -82,7 +74,7 @@ pub(super) async fn forward(
     }
 }
 
-type Attempt = Result<(Response<Incoming>, Lease), Failure>;
+type Attempt = Result<(Response<()>, Lease), Failure>;
 
 fn report(picked: &Picked, outgoing: &Outgoing, ended: &Attempt) {
     match ended {
@@ -110,87 +102,46 @@ fn is_unavailable(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// Sends the request to an endpoint. With `keep` its headers stay for another attempt.
-async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoing, keep: bool) -> Attempt {
+/// Sends the request to an endpoint.
+async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &Outgoing) -> Attempt {
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, cx))).await;
-    let mut idle = reused.map_err(|error| Failure::Unsendable(error.into()))?;
-    loop {
-        let mut lease = match idle.take() {
-            Some(lease) => lease,
-            // In a box, since it is seldom, and large for what every request would carry.
-            None => Box::pin(upstream.pool.connect(endpoint)).await.map_err(Failure::Connect)?,
-        };
-        let request = outgoing.request(&lease, keep);
-        let answer = {
-            let mut deadline = Instant::now() + outgoing.timeout;
-            let mut timer = pin!(sleep_until(deadline));
-            lease
-                .send(request, |cx| {
-                    loop {
-                        ready!(timer.as_mut().poll(cx));
-                        // A long upload is no silence of the upstream.
-                        let progress = outgoing.upload.as_ref().map(|upload| upload.last_progress() + outgoing.timeout);
-                        match progress.filter(|progress| *progress > deadline) {
-                            Some(later) => deadline = later,
-                            None => return Poll::Ready(()),
-                        }
-                        timer.as_mut().reset(deadline);
-                    }
-                })
-                .await
-        };
-        let response = match answer {
-            Some(Ok(response)) => response,
-            None => return Err(Failure::Timeout(outgoing.timeout)),
-            Some(Err(mut error)) => {
-                if let Some(unsent) = error.take_message() {
-                    // Closed by the endpoint between two requests: nothing was sent, and a new connection is sound.
-                    outgoing.headers = unsent.into_parts().0.headers;
-                    if lease.reused {
-                        continue;
-                    }
-                }
-                return Err(match outgoing.upload.as_ref().and_then(Upload::fault) {
-                    Some(fault) => Failure::Upload(fault),
-                    None => Failure::from_hyper(error.into_error()),
-                });
-            }
-        };
-        // The endpoint may close it as soon as it has answered early, so no other request should go there.
-        if !is_sent(outgoing.upload.as_ref()) {
-            lease.send_on();
-        }
-        return check(response, outgoing).map(|response| (response, lease));
+    let mut lease = match reused.map_err(|error| Failure::Unsendable(error.into()))? {
+        Some(lease) => lease,
+        // In a box, since it is seldom, and large for what every request would carry.
+        None => Box::pin(upstream.pool.connect(endpoint)).await.map_err(Failure::Connect)?,
+    };
+    let host = lease.host();
+    let own_host = outgoing.preserve_host && outgoing.headers.contains_key(header::HOST);
+    let head = OutgoingHead {
+        method: &outgoing.method,
+        target: &outgoing.target,
+        headers: &outgoing.headers,
+        own: &outgoing.own,
+        host: (!own_host).then_some(&host),
+    };
+    let body = outgoing.upload.as_ref().map(Upload::body);
+    // A long upload is no silence of the upstream.
+    let progress = || outgoing.upload.as_ref().map(Upload::last_progress);
+    let answer = lease.send(&head, body, outgoing.timeout, progress).await;
+    match answer {
+        None => Err(Failure::Timeout(outgoing.timeout)),
+        Some(Err(error)) => Err(match outgoing.upload.as_ref().and_then(Upload::fault) {
+            Some(fault) => Failure::Upload(fault),
+            None => error.into(),
+        }),
+        // The endpoint may answer before it has the whole request.
+        Some(Ok(response)) => Ok((check(response, outgoing)?, lease.send_on(upstream.config.idle_timeout))),
     }
 }
 
 /// Refuses an answer that the client could understand in another way than the gateway did.
-fn check(mut response: Response<Incoming>, outgoing: &Outgoing) -> Result<Response<Incoming>, Failure> {
-    let garbage = |reason: &str| Err(Failure::Garbage(reason.into()));
-    let headers = response.headers();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    if let Some(coding) = codings.next() {
-        if lengths > 0 {
-            return garbage("the answer has both Content-Length and Transfer-Encoding");
-        }
-        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return garbage("the answer has a transfer coding other than chunked");
-        }
+fn check(mut response: Response<()>, outgoing: &Outgoing) -> Result<Response<()>, Failure> {
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !(outgoing.upgrade && upgrade::to_websocket(response.headers())) {
+        return Err(Failure::Garbage("the answer switches to a protocol that was not asked for".into()));
     }
-    if lengths > 1 {
-        return garbage("the answer has more than one Content-Length");
-    }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let websocket = outgoing.upgrade && upgrade::to_websocket(headers);
-        if !websocket {
-            return garbage("the answer switches to a protocol that was not asked for");
-        }
-    }
-    // What hyper reads from the wire is HTTP/1; what goes to the client is the client's version.
-    *response.version_mut() = Version::default();
     strip_hop_by_hop(response.headers_mut());
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if switches {
         upgrade::ask(response.headers_mut());
     }
     Ok(response)
@@ -204,22 +155,5 @@ impl Outgoing {
     /// Whether it does no harm to send it twice, and it can be sent again.
     fn is_repeatable(&self) -> bool {
         self.method.is_idempotent() && !self.upgrade && self.is_whole()
-    }
-
-    fn request(&mut self, lease: &Lease, keep: bool) -> Request<UploadBody> {
-        let body = self.upload.as_ref().map_or_else(UploadBody::empty, Upload::body);
-        let mut headers = if keep { self.headers.clone() } else { std::mem::take(&mut self.headers) };
-        if !self.preserve_host {
-            headers.insert(header::HOST, lease.host().clone());
-        }
-        if self.upload.as_ref().is_some_and(Upload::is_chunked) {
-            // Said outright, since hyper takes a GET without a length for one without a body.
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = headers;
-        request
     }
 }

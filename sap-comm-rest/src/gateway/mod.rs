@@ -22,6 +22,7 @@ mod client;
 mod config;
 mod edge;
 mod entry;
+mod exchange;
 mod failure;
 mod forward;
 mod headers;
@@ -136,14 +137,13 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         // Within a larger service the context stands already.
-        let context = Context::try_current()
-            .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
+        let context = Context::try_current().unwrap_or_else(|| outbound::read_context(headers));
         // The line of the log says the same: the span is for whoever looks closer. A router of our own has one beside it.
         let span = tracing::debug_span!(
             "gateway",
             { telemetry::SERVICE_NAME } = &*self.0.service,
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
-            { telemetry::SPAN_ID } = context.trace().span_id(),
+            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
+            { telemetry::SPAN_ID } = %context.trace().display_span_id(),
             { telemetry::REQUEST_ID } = context.request_id(),
             { telemetry::CORRELATION_ID } = context.correlation_id(),
         );

@@ -5,45 +5,42 @@ use sap_comm_core::{Context, Name, header};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
 const CORRELATION_ID: HeaderName = HeaderName::from_static(header::CORRELATION_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
-const TRACESTATE: HeaderName = HeaderName::from_static(header::TRACESTATE);
-const API_KEY: HeaderName = HeaderName::from_static(header::API_KEY);
 
-/// Writes the context in place of whatever the client sent. The principal and the deadline go along with the gateway's
-/// key only, since a service believes them only from a peer that it knows.
-pub(super) fn write_context(
-    headers: &mut HeaderMap,
+/// The context that a client tells of, or one of its own.
+pub(super) fn read_context(headers: &HeaderMap) -> Context {
+    Context::extract(|name| {
+        // Names that are parsed already are found sooner.
+        let value = match name {
+            header::REQUEST_ID => headers.get(&REQUEST_ID),
+            header::CORRELATION_ID => headers.get(&CORRELATION_ID),
+            header::TRACEPARENT => headers.get(&TRACEPARENT),
+            other => headers.get(other),
+        };
+        value.and_then(|value| value.to_str().ok())
+    })
+}
+
+/// Tells a service of the context. The principal and the deadline go along with the gateway's key only, since a service
+/// believes them only from a peer that it knows.
+pub(super) fn tell_context(
     context: &Context,
     request_id: &HeaderValue,
     api_key: Option<&HeaderValue>,
+    mut tell: impl FnMut(&str, &[u8]),
 ) {
-    headers.insert(REQUEST_ID, request_id.clone());
-    if context.correlation_id() == context.request_id() {
-        headers.insert(CORRELATION_ID, request_id.clone());
-    } else {
-        insert(headers, CORRELATION_ID, context.correlation_id().as_bytes());
-    }
-    insert(headers, TRACEPARENT, context.trace().traceparent());
-    match context.trace().tracestate() {
-        Some(state) => insert(headers, TRACESTATE, state.as_bytes()),
-        None => drop(headers.remove(TRACESTATE)),
+    tell(header::REQUEST_ID, request_id.as_bytes());
+    tell(header::CORRELATION_ID, context.correlation_id().as_bytes());
+    tell(header::TRACEPARENT, &context.trace().traceparent_bytes());
+    if let Some(state) = context.trace().tracestate() {
+        tell(header::TRACESTATE, state.as_bytes());
     }
     let Some(key) = api_key else { return };
     context.inject(|name, value| {
-        if header::TRUSTED_ONLY.contains(&name)
-            && let Ok(value) = HeaderValue::try_from(value)
-        {
-            headers.insert(name, value);
+        if header::TRUSTED_ONLY.contains(&name) {
+            tell(name, value.as_bytes());
         }
     });
-    headers.insert(API_KEY, key.clone());
-}
-
-/// Ids are visible ASCII, and what is not was never taken over.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl TryInto<HeaderValue>) {
-    match value.try_into() {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
+    tell(header::API_KEY, key.as_bytes());
 }
 
 /// An id as the owner of a header's value.

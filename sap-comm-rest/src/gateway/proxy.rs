@@ -1,17 +1,19 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
-use sap_comm_core::{ApiError, Context, ErrorCode};
+use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
 use super::{
     Refusal, RequestBody, ResponseBody,
     body::{Download, Upload},
+    client::Client,
     entry::Entry,
+    exchange::HeaderLines,
     failure::{Failure, is_sent},
     forward::{Answer, Outgoing, Trace, forward},
     headers::strip_hop_by_hop,
     live::Live,
-    outbound::write_context,
+    outbound::tell_context,
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
@@ -28,6 +30,7 @@ impl Inner {
         service: &str,
         entry: &Entry,
         context: &Context,
+        client: &Client,
         mut parts: Parts,
         target: PathAndQuery,
         body: RequestBody,
@@ -61,18 +64,24 @@ impl Inner {
             // Nobody else believes a deadline.
             context = context.with_timeout(entry.timeout);
         }
-        write_context(&mut headers, &context, &record.request_id, api_key);
-        let mut outgoing = Outgoing {
+        if api_key.is_some() {
+            headers.remove(names::API_KEY);
+        }
+        let mut own = HeaderLines::default();
+        client.tell(|name, value| own.push(name, value));
+        tell_context(&context, &record.request_id, api_key, |name, value| own.push(name, value));
+        let outgoing = Outgoing {
             method: parts.method,
             target,
             headers,
+            own,
             upload,
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),
             preserve_host: entry.preserve_host,
         };
         let mut trace = Trace::default();
-        let answer = forward(upstream, &mut outgoing, &mut trace).await;
+        let answer = forward(upstream, &outgoing, &mut trace).await;
         record.upstream = trace.endpoint.map(|endpoint| (Arc::clone(upstream), endpoint));
         record.attempts = trace.attempts;
         let Answer { mut response, picked, lease } = match answer {
@@ -103,13 +112,13 @@ impl Inner {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let in_use = InUse { _picked: picked, lease, _slot: slot };
             let idle_timeout = upstream.config.idle_timeout;
-            return Ok(response.map(|body| Download::new(body, idle_timeout, in_use).into()));
+            return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
         }
         let Some(upgrade) = upgrade else {
             return Err(Failure::Garbage("an upgrade that was not asked for".into()).into());
         };
-        self.tunnels.join(upgrade, &mut response, picked, lease);
-        Ok(response.map(|_| axum::body::Body::empty().into()))
+        self.tunnels.join(upgrade, picked, lease);
+        Ok(response.map(|()| axum::body::Body::empty().into()))
     }
 }
 

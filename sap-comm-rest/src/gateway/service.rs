@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::Router;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
 use tokio::{sync::watch, task::AbortHandle};
@@ -23,7 +23,7 @@ use super::{
     headers::strip_forged,
     live::{Live, Parts},
     log::Log,
-    outbound::write_context,
+    outbound::tell_context,
     proxy::target,
     rate_limit::{Caller, Denied},
     record::Record,
@@ -141,14 +141,14 @@ impl Inner {
         let address = client.address;
         record.client = address;
         strip_forged(&mut parts.headers);
-        client.write(&mut parts.headers);
         let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
             Found::Route(entry, matched) => (entry, matched),
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
             Found::Nothing => {
                 let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
-                return Box::pin(self.serve_locally(router, context, parts, &path, body, &record.request_id)).await;
+                let local = self.serve_locally(router, context, &client, parts, &path, body, &record.request_id);
+                return Box::pin(local).await;
             }
         };
         record.route = Some(Arc::clone(&entry.pattern));
@@ -164,10 +164,10 @@ impl Inner {
         match (&entry.target, &self.parts.fallback) {
             (Target::Service(service), _) => {
                 let target = target(entry, &uri, &path, matched)?;
-                self.proxy(live, service, entry, &context, parts, target, body, record).await
+                self.proxy(live, service, entry, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {
-                Box::pin(self.serve_locally(router, context, parts, &path, body, &record.request_id)).await
+                Box::pin(self.serve_locally(router, context, &client, parts, &path, body, &record.request_id)).await
             }
             (Target::Local, None) => Err(Refusal::not_found(&path)),
         }
@@ -196,11 +196,13 @@ impl Inner {
         Err(refused.into())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "everything that was decided about the request")]
     /// Hands a request to the router in this process: its own headers stay, for upgrades too.
     async fn serve_locally(
         &self,
         router: &Router,
         context: Context,
+        client: &Client,
         mut parts: Head,
         path: &str,
         body: RequestBody,
@@ -209,12 +211,18 @@ impl Inner {
         if path != parts.uri.path() {
             parts.uri = with_path(&parts.uri, path)?;
         }
-        write_context(&mut parts.headers, &context, request_id, None);
+        let mut insert = |name: &str, value: &[u8]| {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                parts.headers.insert(name, value);
+            }
+        };
+        client.tell(&mut insert);
+        tell_context(&context, request_id, None, insert);
         let request = Request::from_parts(parts, body.into_axum());
         let span = tracing::info_span!(
             "local",
             { telemetry::SERVICE_NAME } = &*self.service,
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
             { telemetry::REQUEST_ID } = context.request_id(),
             { telemetry::CORRELATION_ID } = context.correlation_id(),
         );

@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Response, Version, header, request::Parts};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use sap_comm_core::{ApiError, ErrorCode};
 use sap_comm_discovery::Picked;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
@@ -98,15 +98,14 @@ impl Tunnels {
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.
-    pub(super) fn join(&self, upgrade: Upgrade, response: &mut Response<Incoming>, picked: Picked, lease: Lease) {
-        let upstream = hyper::upgrade::on(response);
+    pub(super) fn join(&self, upgrade: Upgrade, picked: Picked, lease: Lease) {
         let (end, idle_timeout) = (self.end.clone(), self.idle_timeout);
         let tunnel = async move {
             let Upgrade { client, slot: _slot } = upgrade;
             let _picked = picked;
             let ended = tokio::select! {
                 () = end.cancelled() => Ok(()),
-                ended = run(client, upstream, lease, idle_timeout) => ended,
+                ended = run(client, lease, idle_timeout) => ended,
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "WebSocket connection ended");
@@ -130,17 +129,18 @@ impl Drop for Tunnels {
     }
 }
 
-async fn run(client: OnUpgrade, upstream: OnUpgrade, lease: Lease, idle_timeout: Duration) -> io::Result<()> {
-    let upgraded = async {
-        lease.into_upgraded().await;
-        Ok(())
-    };
-    let (client, upstream, ()) = tokio::try_join!(client, upstream, upgraded).map_err(io::Error::other)?;
+async fn run(client: OnUpgrade, lease: Lease, idle_timeout: Duration) -> io::Result<()> {
+    let (upstream, first) = lease.into_connection().into_upgraded()?;
+    let client = client.await.map_err(io::Error::other)?;
     let pulse = Arc::new(Pulse { begun: Instant::now(), last: AtomicU64::new(0) });
     let mut client = Pulsing { inner: TokioIo::new(client), pulse: Arc::clone(&pulse) };
-    let mut upstream = Pulsing { inner: TokioIo::new(upstream), pulse: Arc::clone(&pulse) };
+    let mut upstream = Pulsing { inner: upstream, pulse: Arc::clone(&pulse) };
+    let copied = async {
+        client.write_all(&first).await?;
+        copy_bidirectional(&mut client, &mut upstream).await
+    };
     tokio::select! {
-        copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(drop),
+        copied = copied => copied.map(drop),
         () = pulse.silence(idle_timeout) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

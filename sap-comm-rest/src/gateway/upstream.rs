@@ -115,7 +115,7 @@ impl Upstream {
 }
 
 impl InUse {
-    /// The answer has been read to its end.
+    /// Nobody reads on.
     pub(super) fn finish(self) {
         self.lease.give_back();
     }

@@ -1,12 +1,10 @@
 use std::{
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use sap_comm_core::BoxError;
 
 use crate::{gateway::upstream::InUse, stall::Stall};
@@ -15,43 +13,29 @@ use crate::{gateway::upstream::InUse, stall::Stall};
 /// connection it came on serves the next one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Download {
-    body: Incoming,
     idle_timeout: Duration,
     stall: Stall,
-    ended: bool,
     /// `None` once it is over.
     in_use: Option<InUse>,
 }
 
 impl Download {
-    pub(in crate::gateway) fn new(body: Incoming, idle_timeout: Duration, in_use: InUse) -> Self {
-        Self { body, idle_timeout, stall: Stall::default(), ended: false, in_use: Some(in_use) }
+    pub(in crate::gateway) fn new(idle_timeout: Duration, in_use: InUse) -> Self {
+        Self { idle_timeout, stall: Stall::default(), in_use: Some(in_use) }
     }
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(in_use) = &mut self.in_use
-        {
-            in_use.lease.poll(cx);
-            polled = Pin::new(&mut self.body).poll_frame(cx);
-        }
-        match polled {
-            Poll::Ready(Some(Ok(frame))) => {
+        let Some(in_use) = &mut self.in_use else { return Poll::Ready(None) };
+        match in_use.lease.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
                 self.stall.progressed();
-                // Trailers belong to the connection that they came on, and are its last.
-                let data = frame.into_data().ok();
-                self.ended = data.is_none();
-                Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::warn!(%error, "the upstream broke off in the middle of its answer");
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => {
-                self.ended = true;
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 ready!(self.stall.poll_over(self.idle_timeout, cx));
                 tracing::warn!("the upstream fell silent in the middle of its answer");
@@ -61,18 +45,18 @@ impl Download {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.in_use.as_ref().is_none_or(|in_use| in_use.lease.is_over())
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.in_use.as_ref().map_or_else(|| SizeHint::with_exact(0), |in_use| in_use.lease.size_hint())
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        let whole = self.ended || self.body.is_end_stream();
-        if let Some(in_use) = self.in_use.take().filter(|_| whole) {
+        if let Some(in_use) = self.in_use.take() {
+            // Closed where it is not read to its end.
             in_use.finish();
         }
     }

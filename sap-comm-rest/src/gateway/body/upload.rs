@@ -1,5 +1,4 @@
 use std::{
-    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::SizeHint;
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use tokio::time::Instant;
@@ -67,10 +66,7 @@ pub(in crate::gateway) enum UploadFault {
 
 /// The body of a request to an upstream.
 #[derive(Debug)]
-pub(in crate::gateway) struct UploadBody(Option<Sending>);
-
-#[derive(Debug)]
-struct Sending {
+pub(in crate::gateway) struct UploadBody {
     shared: Arc<Shared>,
     number: u32,
     /// How many of the kept pieces were sent again.
@@ -112,12 +108,7 @@ impl Upload {
         drop(source);
         self.0.sent.store(false, Ordering::Relaxed);
         let shared = Arc::clone(&self.0);
-        UploadBody(Some(Sending { shared, number, again: 0, sent: 0, stall: Stall::default() }))
-    }
-
-    /// Whether its length is open, so that it needs chunks.
-    pub(in crate::gateway) fn is_chunked(&self) -> bool {
-        self.0.hint.exact().is_none()
+        UploadBody { shared, number, again: 0, sent: 0, stall: Stall::default() }
     }
 
     /// Whether it can be sent from its beginning.
@@ -140,13 +131,13 @@ impl Upload {
 }
 
 impl UploadBody {
-    pub(in crate::gateway) fn empty() -> Self {
-        Self(None)
+    /// How long it is, if that is known from the beginning.
+    pub(in crate::gateway) fn length(&self) -> Option<u64> {
+        self.shared.hint.exact()
     }
-}
 
-impl Sending {
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+    /// The next piece of it.
+    pub(in crate::gateway) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UploadFault>>> {
         let taken = {
             let mut source = self.shared.source.lock();
             if source.sending != self.number || !(source.whole || self.sent == source.taken) {
@@ -168,7 +159,7 @@ impl Sending {
                 if self.shared.hint.exact() == Some(self.sent) {
                     self.shared.sent.store(true, Ordering::Relaxed);
                 }
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(data)))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(error = &*error, "request body");
@@ -192,14 +183,7 @@ impl Sending {
         self.shared.progress.store(elapsed, Ordering::Relaxed);
     }
 
-    fn left(&self) -> SizeHint {
-        match self.shared.hint.exact() {
-            Some(length) => SizeHint::with_exact(length.saturating_sub(self.sent)),
-            None => SizeHint::default(),
-        }
-    }
-
-    fn fail(&self, fault: UploadFault) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+    fn fail(&self, fault: UploadFault) -> Poll<Option<Result<Bytes, UploadFault>>> {
         // The first fault is the cause of later ones.
         let fault = *self.shared.fault.get_or_init(|| fault);
         Poll::Ready(Some(Err(fault)))
@@ -230,29 +214,6 @@ impl Source {
             _ => self.ended = true,
         }
         Poll::Ready(taken)
-    }
-}
-
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = UploadFault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
-        match &mut self.0 {
-            Some(sending) => sending.poll_data(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Some(sending) => sending.left(),
-            None => SizeHint::with_exact(0),
-        }
     }
 }
 

@@ -26,10 +26,13 @@ const FORGED: [&str; 16] = [
 const FORGED_PREFIXES: [&str; 7] =
     ["x-user-", "x-auth-request-", "x-authenticated-", "x-remote-", "x-forwarded-", "x-original-", "x-rewrite-"];
 
+/// What the gateway has read, and says anew.
+const CONTEXT: [&str; 4] = [header::REQUEST_ID, header::CORRELATION_ID, header::TRACEPARENT, header::TRACESTATE];
+
 /// Takes out what only the gateway may say. Names with an underscore go altogether: a service that maps both spellings
 /// to one variable could not tell them apart.
 pub(in crate::gateway) fn strip_forged(headers: &mut HeaderMap) {
-    remove_if(headers, is_forged);
+    remove_if(headers, |name| is_forged(name) || CONTEXT.contains(&name));
 }
 
 fn is_forged(name: &str) -> bool {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sap_comm_core::Endpoint;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use crate::gateway::exchange::Connection;
 
 /// One endpoint, as one worker knows it.
 pub(super) struct Destination {
@@ -21,7 +21,7 @@ pub(super) struct Destination {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -47,16 +47,16 @@ impl Destination {
     }
 
     /// The connection that was given back last and still serves; those that do not are dropped.
-    pub(super) fn take(&self, idle_timeout: Duration, cx: &mut Context<'_>) -> Option<Connection> {
+    pub(super) fn take(&self, idle_timeout: Duration, cx: &mut Context<'_>) -> Option<Box<Connection>> {
         loop {
             let Idle { mut connection, since } = self.idle.lock().pop()?;
-            if since.elapsed() < idle_timeout && connection.is_ready(cx) {
+            if since.elapsed() < idle_timeout && connection.is_idle(cx) {
                 return Some(connection);
             }
         }
     }
 
-    pub(super) fn give(&self, connection: Connection) {
+    pub(super) fn give(&self, connection: Box<Connection>) {
         if self.max_idle == 0 {
             return;
         }
@@ -73,7 +73,7 @@ impl Destination {
         let mut idle = self.idle.lock();
         let mut unheard = Context::from_waker(Waker::noop());
         idle.retain_mut(|Idle { connection, since }| {
-            since.elapsed() < idle_timeout && connection.is_ready(&mut unheard)
+            since.elapsed() < idle_timeout && connection.is_idle(&mut unheard)
         });
         !idle.is_empty()
     }

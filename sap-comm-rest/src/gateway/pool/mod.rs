@@ -1,10 +1,8 @@
 //! Connections to the endpoints of one upstream, kept apart by worker.
 //!
-//! A pool of our own over hyper's connections: what a general client does for each request (a lock that all threads
-//! share, a task for each connection, another that waits until it is free, boxed futures, a URI made and taken apart) costs more than
-//! the rest of the way.
+//! A pool of our own: what a general client does for each request (a lock that all threads share, a task for each connection, another
+//! that waits until it is free, boxed futures, a URI made and taken apart) costs more than the rest of the way.
 
-mod connection;
 mod destination;
 mod lease;
 
@@ -23,10 +21,9 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::UpstreamConfig;
+use super::{UpstreamConfig, exchange::Connection};
 use crate::{connector::Connector, worker};
 
-use connection::Connection;
 use destination::Destination;
 pub(super) use lease::Lease;
 
@@ -65,14 +62,14 @@ impl Pool {
     pub(super) fn reuse(&self, endpoint: &Endpoint, cx: &mut Context<'_>) -> Result<Option<Lease>, http::Error> {
         let destination = self.destination(endpoint)?;
         let connection = destination.take(self.shared.idle_timeout, cx);
-        Ok(connection.map(|connection| Lease::new(connection, destination, true)))
+        Ok(connection.map(|connection| Lease::new(connection, destination)))
     }
 
     /// A new connection.
     pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, BoxError> {
         let destination = self.destination(endpoint)?;
         let io = self.shared.connector.clone().oneshot(destination.uri().clone()).await?;
-        Ok(Lease::new(Connection::open(io).await?, destination, false))
+        Ok(Lease::new(Connection::new(io.into_inner().into_transport()), destination))
     }
 
     fn destination(&self, endpoint: &Endpoint) -> Result<Arc<Destination>, http::Error> {

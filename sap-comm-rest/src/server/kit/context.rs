@@ -32,8 +32,8 @@ fn span(service: &str, context: &Context, request: &Request) -> Span {
     tracing::info_span!(
         "request",
         { telemetry::SERVICE_NAME } = service,
-        { telemetry::TRACE_ID } = context.trace().trace_id(),
-        { telemetry::SPAN_ID } = context.trace().span_id(),
+        { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
+        { telemetry::SPAN_ID } = %context.trace().display_span_id(),
         { telemetry::REQUEST_ID } = context.request_id(),
         { telemetry::CORRELATION_ID } = context.correlation_id(),
         { telemetry::HTTP_REQUEST_METHOD } = %request.method(),

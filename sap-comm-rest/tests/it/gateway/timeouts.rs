@@ -27,9 +27,8 @@ async fn a_flood_of_announcements_is_no_answer() {
         }
     })
     .await;
-    let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(200));
-    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
-    assert_eq!(get(&gateway, "/api").await.status, 504);
+    let gateway = serve(to_service(&upstream).route(Route::new("/api").to("test").public()).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api").await.status, 502);
 }
 
 #[tokio::test]

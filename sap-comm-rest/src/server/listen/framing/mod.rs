@@ -3,7 +3,6 @@
 //! Hyper takes a doubtful head apart before anybody sees it: of a Content-Length beside a Transfer-Encoding nothing is
 //! left in the headers. So the heads are read here too, from the bytes as they come.
 
-mod chunks;
 mod head;
 
 use std::sync::{
@@ -11,8 +10,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use chunks::Chunks;
 use head::Head;
+
+use crate::chunks::{Chunks, Piece};
 
 /// Follows the requests of one connection. Remembers one line at most.
 #[derive(Debug)]
@@ -121,12 +121,13 @@ impl Framing {
                     taken
                 }
                 State::Chunks(chunks) => match chunks.read(bytes) {
-                    Step::More => bytes.len(),
-                    Step::Done(taken, true) => {
+                    Piece::More => bytes.len(),
+                    Piece::Data { before, length } => before + length,
+                    Piece::End(taken) => {
                         self.state = State::Head(Head::new());
                         taken
                     }
-                    Step::Done(_, false) => {
+                    Piece::Malformed => {
                         // The body fails; nothing behind it is to be taken for a request.
                         self.doubt(self.heads);
                         return;

@@ -1,0 +1,254 @@
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Response, StatusCode};
+use http_body::SizeHint;
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split},
+    time::{Instant, Sleep, sleep, timeout},
+};
+use tokio_util::io::poll_read_buf;
+
+use super::{
+    ExchangeError, OutgoingHead,
+    head::{self, AnswerHead},
+    outbound::Outbound,
+    remaining::Remaining,
+};
+use crate::{gateway::body::UploadBody, stall::Stall, tls::Transport};
+
+/// A connection that takes one request at a time.
+pub(in crate::gateway) struct Connection {
+    io: Io,
+    received: BytesMut,
+    /// How much is read at once: more of a long answer.
+    read: usize,
+    outbound: Outbound,
+    /// Of the answer that is being read.
+    remaining: Remaining,
+    /// Whether another request may follow.
+    keeps_alive: bool,
+    /// One for all requests: to set it later is cheaper than to make another.
+    timer: Pin<Box<Sleep>>,
+}
+
+enum Io {
+    Whole(Transport),
+    /// The rest of the request is written elsewhere.
+    Reading(ReadHalf<Transport>),
+}
+
+const LEAST_READ: usize = 8 * 1024;
+const MOST_READ: usize = 64 * 1024;
+/// Interim answers before the answer.
+const MAX_INTERIM: usize = 16;
+
+impl Connection {
+    pub(in crate::gateway) fn new(transport: Transport) -> Box<Self> {
+        Box::new(Self {
+            io: Io::Whole(transport),
+            received: BytesMut::new(),
+            read: LEAST_READ,
+            outbound: Outbound::default(),
+            remaining: Remaining::Over,
+            keeps_alive: true,
+            timer: Box::pin(sleep(Duration::ZERO)),
+        })
+    }
+
+    /// Sends a request, and returns the head of its answer as soon as it has come; `None` if that is not within `limit`, counted
+    /// from the last `progress` of the body.
+    pub(in crate::gateway) async fn send(
+        &mut self,
+        head: &OutgoingHead<'_>,
+        body: Option<UploadBody>,
+        limit: Duration,
+        progress: impl Fn() -> Option<Instant>,
+    ) -> Option<Result<Response<()>, ExchangeError>> {
+        self.outbound.begin(head, body);
+        // What is not read to its end is not to serve another.
+        self.keeps_alive = false;
+        self.timer.as_mut().reset(Instant::now() + limit);
+        let (mut interim, mut unwritten) = (0, None);
+        poll_fn(|cx| {
+            match self.poll_write(cx) {
+                Poll::Ready(Err(error @ ExchangeError::Upload(_))) => return Poll::Ready(Some(Err(error))),
+                // An endpoint may answer and close before it has read the whole request.
+                Poll::Ready(Err(error)) => {
+                    self.outbound.give_up();
+                    unwritten = Some(error);
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            match self.poll_head(cx, head.method, &mut interim) {
+                Poll::Ready(Err(ExchangeError::Ended | ExchangeError::Broken(_))) if unwritten.is_some() => {
+                    Poll::Ready(unwritten.take().map(Err))
+                }
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending => self.poll_silence(cx, limit, &progress).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    fn poll_silence(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Duration,
+        progress: &impl Fn() -> Option<Instant>,
+    ) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            match progress().map(|last| last + limit).filter(|later| *later > self.timer.deadline()) {
+                Some(later) => self.timer.as_mut().reset(later),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        match &mut self.io {
+            Io::Whole(transport) if self.outbound.is_under_way() => self.outbound.poll(Pin::new(transport), cx),
+            Io::Whole(_) | Io::Reading(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        interim: &mut usize,
+    ) -> Poll<Result<Response<()>, ExchangeError>> {
+        loop {
+            let AnswerHead { response, body, keeps_alive } = loop {
+                if let Some(head) = head::take(&mut self.received, method)? {
+                    break head;
+                }
+                if ready!(self.poll_read(cx))? == 0 {
+                    return Poll::Ready(Err(ExchangeError::Ended));
+                }
+            };
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS && !self.outbound.is_done() {
+                return Poll::Ready(Err(ExchangeError::Garbage("the answer switches protocols within the request")));
+            }
+            if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                self.keeps_alive = keeps_alive && !matches!(body, Remaining::UntilClose);
+                self.remaining = body;
+                self.read = LEAST_READ;
+                return Poll::Ready(Ok(response));
+            }
+            *interim += 1;
+            if *interim > MAX_INTERIM {
+                return Poll::Ready(Err(ExchangeError::Garbage("there are only interim answers")));
+            }
+        }
+    }
+
+    /// The next piece of the answer's body.
+    pub(in crate::gateway) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ExchangeError>>> {
+        loop {
+            if let Some(data) = self.remaining.take(&mut self.received)? {
+                return Poll::Ready(Some(Ok(data)));
+            }
+            if self.remaining.is_over() {
+                return Poll::Ready(None);
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                self.remaining.end()?;
+            }
+        }
+    }
+
+    /// Whether the answer has been read to its end.
+    pub(in crate::gateway) fn is_over(&self) -> bool {
+        self.remaining.is_over()
+    }
+
+    pub(in crate::gateway) fn size_hint(&self) -> SizeHint {
+        self.remaining.size_hint()
+    }
+
+    /// The endpoint has answered: what is left of the request is written whether or not anybody reads the answer, as long as the
+    /// endpoint takes something of it within `patience`. The connection then serves no other.
+    pub(in crate::gateway) fn send_on(self: Box<Self>, patience: Duration) -> Box<Self> {
+        if !self.outbound.is_under_way() {
+            return self;
+        }
+        let mut this = *self;
+        this.keeps_alive = false;
+        this.io = match this.io {
+            Io::Reading(reader) => Io::Reading(reader),
+            Io::Whole(transport) => {
+                let (reader, writer) = split(transport);
+                tokio::spawn(write_on(writer, std::mem::take(&mut this.outbound), patience));
+                Io::Reading(reader)
+            }
+        };
+        Box::new(this)
+    }
+
+    /// Whether another request may be sent. Nothing comes in between two of them but the end.
+    pub(in crate::gateway) fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_reusable() && self.poll_read(cx).is_pending()
+    }
+
+    /// The same, as far as it is known.
+    pub(in crate::gateway) fn is_reusable(&self) -> bool {
+        self.keeps_alive && self.is_over() && self.received.is_empty() && self.outbound.is_done()
+    }
+
+    /// The connection after a switch of protocols, and what has come by it already.
+    pub(in crate::gateway) fn into_upgraded(self: Box<Self>) -> io::Result<(Transport, Bytes)> {
+        match self.io {
+            Io::Whole(transport) => Ok((transport, self.received.freeze())),
+            Io::Reading(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.received.reserve(self.read);
+        let room = self.received.capacity() - self.received.len();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.received))?;
+        if read == room {
+            self.read = (self.read * 2).min(MOST_READ);
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+async fn write_on(mut writer: WriteHalf<Transport>, mut outbound: Outbound, patience: Duration) {
+    let mut stall = Stall::default();
+    let written = poll_fn(|cx| {
+        let before = outbound.moved();
+        let polled = outbound.poll(Pin::new(&mut writer), cx);
+        if outbound.moved() > before {
+            stall.progressed();
+        }
+        if polled.is_pending() && outbound.is_blocked() {
+            ready!(stall.poll_over(patience, cx));
+            return Poll::Ready(Err(ExchangeError::Broken(io::ErrorKind::TimedOut.into())));
+        }
+        polled
+    });
+    if let Err(error) = written.await {
+        tracing::debug!(%error, "the rest of a request that was answered early was not sent");
+        // The endpoint is not to wait for it. If it does not take this either, it is told by the end of the connection.
+        let _ = timeout(patience, writer.shutdown()).await;
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Whole(transport) => Pin::new(transport).poll_read(cx, buf),
+            Self::Reading(reader) => Pin::new(reader).poll_read(cx, buf),
+        }
+    }
+}

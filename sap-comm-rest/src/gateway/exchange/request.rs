@@ -1,0 +1,66 @@
+use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
+
+use super::super::body::UploadBody;
+
+/// The head of a request to an endpoint. What frames its body is written as the body is, whatever the headers say.
+pub(in crate::gateway) struct OutgoingHead<'a> {
+    pub(in crate::gateway) method: &'a Method,
+    pub(in crate::gateway) target: &'a PathAndQuery,
+    pub(in crate::gateway) headers: &'a HeaderMap,
+    /// What no header says.
+    pub(in crate::gateway) own: &'a HeaderLines,
+    /// What goes into `Host`, in place of what the headers say.
+    pub(in crate::gateway) host: Option<&'a HeaderValue>,
+}
+
+/// Header lines as they are sent.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct HeaderLines(Vec<u8>);
+
+impl HeaderLines {
+    /// A value that is none is left out.
+    pub(in crate::gateway) fn push(&mut self, name: &str, value: &[u8]) {
+        if value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)) {
+            line(&mut self.0, name, value);
+        }
+    }
+}
+
+impl OutgoingHead<'_> {
+    pub(super) fn write(&self, body: Option<&UploadBody>, out: &mut Vec<u8>) {
+        for part in [self.method.as_str(), " ", self.target.as_str(), " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if let Some(host) = self.host {
+            line(out, header::HOST.as_str(), host.as_bytes());
+        }
+        out.extend_from_slice(&self.own.0);
+        let mut said_empty = false;
+        for (name, value) in self.headers {
+            match *name {
+                header::HOST if self.host.is_some() => {}
+                header::TRANSFER_ENCODING => {}
+                header::CONTENT_LENGTH => said_empty = true,
+                _ => line(out, name.as_str(), value.as_bytes()),
+            }
+        }
+        match body.map(UploadBody::length) {
+            Some(Some(length)) => line(out, header::CONTENT_LENGTH.as_str(), length.to_string().as_bytes()),
+            Some(None) => line(out, header::TRANSFER_ENCODING.as_str(), b"chunked"),
+            None if said_empty || expects_body(self.method) => line(out, header::CONTENT_LENGTH.as_str(), b"0"),
+            None => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Methods whose requests say so when they have no body (RFC 9110, section 8.6).
+fn expects_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
