@@ -23,7 +23,7 @@ mod reading;
 mod registry;
 mod settling;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 mod writing;
 

@@ -50,7 +50,9 @@ impl Outbound {
         let written = queue.write(write);
         let tell = !queue.told && !queue.bytes.is_empty();
         queue.told |= tell;
-        self.waiting.store(queue.bytes.len(), Ordering::Relaxed);
+        if !queue.closed {
+            self.waiting.store(queue.bytes.len(), Ordering::Relaxed);
+        }
         drop(queue);
         if tell {
             self.now.notify_one();

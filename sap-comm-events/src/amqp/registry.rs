@@ -104,6 +104,8 @@ struct Open {
     sink: Arc<dyn Sink>,
     questions: VecDeque<Question>,
     assembly: Assembly,
+    /// Whether the broker knows of it. What comes before is for an earlier one of the same number.
+    opened: bool,
 }
 
 struct Question {
@@ -136,7 +138,13 @@ impl Registry {
         let at = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         let id = u16::try_from(at + 1).ok().filter(|id| *id <= self.max).ok_or(Error::NoChannel(self.max))?;
         let core = Arc::new(Core { id, ..Core::default() });
-        let open = Open { core: Arc::clone(&core), sink, questions: VecDeque::new(), assembly: Assembly::default() };
+        let open = Open {
+            core: Arc::clone(&core),
+            sink,
+            questions: VecDeque::new(),
+            assembly: Assembly::default(),
+            opened: false,
+        };
         match self.slots.get_mut(at) {
             Some(slot) => *slot = Some(open),
             None => self.slots.push(Some(open)),
@@ -178,7 +186,16 @@ impl Registry {
         let Some(slot) = self.slot(id) else {
             return Err(Error::Protocol("a frame is for a channel that is not open"));
         };
-        let Some(open) = slot else { return Err(Error::Protocol("a frame is for a channel that is not open")) };
+        // The broker may have sent it before it heard that the channel was at its end.
+        let Some(open) = slot else { return Ok(()) };
+        if !open.opened {
+            match &payload {
+                Payload::Method(channel::CLOSE, _) => {}
+                Payload::Method(method, _) if *method == channel::OPEN.answer() => open.opened = true,
+                Payload::Method(..) | Payload::Header { .. } | Payload::Body(_) => return Ok(()),
+                Payload::Heartbeat => {}
+            }
+        }
         let whole = match payload {
             Payload::Method(channel::CLOSE, mut arguments) => {
                 let (code, text) = arguments.reason();

@@ -37,7 +37,7 @@ fn login() -> Login {
 }
 
 /// The broker's end of a connection.
-struct Broker(DuplexStream);
+pub(crate) struct Broker(DuplexStream);
 
 impl Broker {
     /// The next frame, and whose it is; heartbeats are passed over.
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     /// Lets the client open a channel.
-    async fn opens(&mut self, client: &Connection) -> (Channel, UnboundedReceiver<Event>) {
+    pub(crate) async fn opens(&mut self, client: &Connection) -> (Channel, UnboundedReceiver<Event>) {
         let (sink, events) = tokio::sync::mpsc::unbounded_channel();
         let (opened, ()) = tokio::join!(client.channel(Arc::new(sink)), async {
             let (id, method, _) = self.hears().await;
@@ -143,7 +143,7 @@ fn wire() -> (ReadHalf<DuplexStream>, WriteHalf<DuplexStream>, Broker) {
     (reader, writer, Broker(theirs))
 }
 
-async fn connected() -> (Connection, Broker) {
+pub(crate) async fn connected() -> (Connection, Broker) {
     let (reader, writer, mut broker) = wire();
     let login = login();
     let (connection, ()) = tokio::join!(connect(reader, writer, &login), broker.welcomes());
@@ -368,6 +368,36 @@ async fn nothing_is_written_for_a_channel_that_the_broker_closed() {
     broker.hears_of(channel::CLOSE_OK).await;
     // The number is free again, and its first frame is that of the new channel.
     broker.opens(&client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_late_for_a_channel_is_nobody_elses() {
+    let (client, mut broker) = connected().await;
+    let (_first, mut of_first) = broker.opens(&client).await;
+    let mut late = Vec::new();
+    frame::method(&mut late, 1, basic::DELIVER, |out| {
+        out.short("sap-comm-0")?;
+        out.u64(1);
+        out.bits([false]);
+        out.short("x")?;
+        out.short("k")
+    })
+    .unwrap();
+    frame::content(&mut late, 1, b"late", 4_096, |_| ());
+    broker.closes_channel(1).await;
+    broker.says_bytes(&late).await;
+    assert!(matches!(of_first.recv().await, Some(Event::Closed(_))));
+    broker.hears_of(channel::CLOSE_OK).await;
+    let (sink, mut of_second) = tokio::sync::mpsc::unbounded_channel();
+    let (second, ()) = tokio::join!(client.channel(Arc::new(sink)), async {
+        broker.hears_of(channel::OPEN).await;
+        broker.says_bytes(&late).await;
+        broker.says(1, channel::OPEN.answer(), |out| out.u32(0)).await;
+        broker.says_bytes(&late).await;
+    });
+    second.unwrap();
+    assert!(matches!(of_second.recv().await, Some(Event::Delivery(_))));
+    assert!(of_second.try_recv().is_err() && of_first.try_recv().is_err(), "only what came after the opening counts");
 }
 
 #[tokio::test(start_paused = true)]

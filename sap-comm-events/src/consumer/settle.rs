@@ -143,7 +143,16 @@ impl Handling {
 
     async fn hand_over(&self, queue: String, message: Message) -> Result<(), PublishError> {
         let deadline = Instant::now() + self.broker.config().publish_deadline.min(MAX_WAIT);
-        self.broker.backend().publish(Target::Queue(queue), message, deadline).await
+        let mut bare = message.clone();
+        match self.broker.backend().publish(Target::Queue(queue.clone()), message, deadline).await {
+            // With the reason of a failure, headers may be longer than a frame.
+            Err(PublishError::Encode { reason }) => {
+                tracing::warn!(reason, "foreign headers of the event are left out, since they cannot be written");
+                bare.headers.drop_foreign();
+                self.broker.backend().publish(Target::Queue(queue), bare, deadline).await
+            }
+            settled => settled,
+        }
     }
 }
 

@@ -92,7 +92,7 @@ impl Pass<'_> {
             tokio::select! {
                 biased;
                 Some(landed) = self.flights.next(), if !self.flights.is_empty() => self.land(landed).await,
-                () = sleep_until(self.due.min(self.since + HOLD)), if self.waiting.is_some() => self.start_if_due().await,
+                () = sleep_until(self.due.min(self.since + HOLD)), if self.waiting.is_some() && !stale => self.start_if_due().await,
                 taken = self.hand.next(), if takes => match taken {
                     Ok(Some(held)) => self.look_at(held),
                     Ok(None) => self.end(End::Done),

@@ -2,7 +2,7 @@ use std::{borrow::Cow, sync::OnceLock};
 
 use sap_comm_core::{Context, EventKind};
 
-use super::cause::Cause;
+use super::{cause::Cause, header};
 
 /// Headers in the order they were set; a name occurs once.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +84,14 @@ impl Headers {
         self.own.retain(|(own, _)| own != name);
     }
 
+    /// Leaves what a failure is told by, and what the event belongs to.
+    pub(crate) fn drop_foreign(&mut self) {
+        use sap_comm_core::header::{CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE};
+
+        let kept = [header::KIND, CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE];
+        self.own.retain(|(name, _)| name.starts_with(header::PREFIX) || kept.contains(&name.as_ref()));
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
             HeaderValue::Text(text) => Some(text),
@@ -119,7 +127,7 @@ impl Headers {
         match find(&self.own) {
             Some(at) => Some(&self.own[at].1),
             // Counters of this crate are looked for with every delivery, and a cause has none.
-            None if name.starts_with(super::header::PREFIX) => None,
+            None if name.starts_with(header::PREFIX) => None,
             None => self.of_cause().iter().find_map(|(own, value)| (own == name).then_some(value)),
         }
     }
@@ -135,7 +143,7 @@ impl Headers {
 
     /// Makes the headers of the cause our own if `name` may be one of them.
     fn release(&mut self, name: &str) {
-        if self.cause.is_some() && !name.starts_with(super::header::PREFIX) {
+        if self.cause.is_some() && !name.starts_with(header::PREFIX) {
             let mut own = self.of_cause().to_vec();
             own.append(&mut self.own);
             *self = Self { own, ..Self::default() };

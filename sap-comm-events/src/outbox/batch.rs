@@ -133,8 +133,15 @@ impl Desk {
         if discard {
             return Fate::Discarded;
         }
-        // When the broker is away, every event waits for it, and none is to blame.
-        let broker_away = error.is_transient() || matches!(error, PublishError::Closed);
+        // When the broker is away, every event waits for it, and none is to blame. One that is refused, or not answered, may be alone
+        // in that: others are not to wait behind it.
+        let broker_away = matches!(
+            error,
+            PublishError::Unavailable { .. }
+                | PublishError::Blocked { .. }
+                | PublishError::QueueFull { .. }
+                | PublishError::Closed
+        );
         let pause = if broker_away { Duration::ZERO } else { pause };
         Fate::Failed { error: error.to_string(), pause, broker_away }
     }
@@ -171,7 +178,7 @@ impl Desk {
                 Fate::Sent | Fate::Discarded => sent.push(number),
                 Fate::Failed { error, pause, broker_away } => {
                     tally.broker_away |= broker_away;
-                    if let Err(error) = self.store.postpone(&self.owner, number, &error, pause).await {
+                    if let Err(error) = self.store.postpone(&self.owner, number, &error, pause, !broker_away).await {
                         tracing::warn!(%error, number, "the failure of an event was not noted");
                     }
                 }

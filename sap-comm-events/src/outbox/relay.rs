@@ -43,11 +43,13 @@ impl RelayHandle {
     /// # Errors
     /// When the relay had ended on its own, or does not end.
     pub async fn stop(mut self) -> Result<(), SqlError> {
+        let doing = "stop the outbox's relay";
         let deadline = Instant::now() + self.drain_timeout;
         self.stop.send_replace(Some(deadline));
         match timeout_at(deadline + LAST_WRITES, &mut self.task).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(SqlError::Task { doing: "stop the outbox's relay" }),
+            Ok(Err(_)) => Err(SqlError::Task { doing }),
+            Err(_) => Err(SqlError::Timeout { doing, limit: self.drain_timeout + LAST_WRITES }),
         }
     }
 }

@@ -81,7 +81,7 @@ const SENT: &str = "UPDATE sap_outbox SET sent_at = {now}, lease_owner = NULL, l
 const REMOVE: &str = "DELETE FROM sap_outbox WHERE number IN {list}";
 
 const POSTPONE: &str = "UPDATE sap_outbox
-    SET attempts = attempts + 1, last_error = $3, due_at = {now} + $4, lease_owner = NULL, lease_until = 0
+    SET attempts = attempts + $5, last_error = $3, due_at = {now} + $4, lease_owner = NULL, lease_until = 0
     WHERE number = $1 AND lease_owner = $2 AND sent_at IS NULL";
 
 const CLEAN: &str = "DELETE FROM sap_outbox WHERE number IN (

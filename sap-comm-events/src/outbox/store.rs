@@ -105,10 +105,18 @@ impl Store {
         self.run(statement, vec![Dialect::list(numbers).into()], "mark events of the outbox as sent").await.map(drop)
     }
 
-    pub(super) async fn postpone(&self, owner: &str, number: i64, error: &str, by: Duration) -> Result<(), SqlError> {
+    /// Notes that an event was not published, which counts as an attempt or not.
+    pub(super) async fn postpone(
+        &self,
+        owner: &str,
+        number: i64,
+        error: &str,
+        by: Duration,
+        counts: bool,
+    ) -> Result<(), SqlError> {
         let (_, statements) = self.statements()?;
         let error: String = error.chars().filter(|c| *c != '\0').take(MAX_ERROR).collect();
-        let values = vec![number.into(), owner.into(), error.into(), millis(by).into()];
+        let values = vec![number.into(), owner.into(), error.into(), millis(by).into(), i64::from(counts).into()];
         self.run(&statements.postpone, values, "postpone an event of the outbox").await.map(drop)
     }
 

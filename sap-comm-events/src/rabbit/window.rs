@@ -60,6 +60,12 @@ impl<T> Window<T> {
         self.entries.iter_mut().flatten()
     }
 
+    /// What is left behind a number.
+    pub(super) fn after(&mut self, number: u64) -> impl Iterator<Item = &mut T> {
+        let skipped = usize::try_from((number + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.entries.iter_mut().skip(skipped).flatten()
+    }
+
     /// What is left, oldest first.
     pub(super) fn into_rest(self) -> impl DoubleEndedIterator<Item = T> {
         self.entries.into_iter().flatten()
@@ -82,6 +88,8 @@ mod tests {
         assert_eq!((window.take(numbers[0]), window.take(numbers[0])), (Some(0), None));
         assert_eq!((window.len(), window.take(99)), (3, None));
         assert_eq!((window.push(5), window.push(6)), (6, 7));
+        assert_eq!(window.after(5).map(|entry| *entry).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!((window.after(0).count(), window.after(7).count()), (5, 0));
         assert_eq!(window.take(5), Some(4));
         let taken: Vec<_> = std::iter::from_fn(|| window.take_up_to(6)).collect();
         assert_eq!((taken.as_slice(), window.take_up_to(0)), ([2, 3, 5].as_slice(), None));

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use sap_comm_core::{BoxError, DecodeError, Name};
 
 /// Why an outbox or an inbox failed.
@@ -36,6 +38,14 @@ pub enum SqlError {
         size: usize,
         /// The limit.
         limit: usize,
+    },
+    /// It took too long, and was broken off.
+    #[error("cannot {doing} within {limit:?}")]
+    Timeout {
+        /// What was tried.
+        doing: &'static str,
+        /// How long it might take.
+        limit: Duration,
     },
     /// A task of ours ended on its own.
     #[error("cannot {doing}: the task ended on its own")]

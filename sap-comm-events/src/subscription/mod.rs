@@ -160,11 +160,17 @@ impl Subscription {
         let group = self.group.as_deref().unwrap_or(&config.service);
         check_name("exchange", &self.exchange)?;
         check_name("group", group)?;
-        let kind = if self.single_active { QueueKind::Quorum } else { self.kind };
+        let kind = self.queue_kind(config);
         let (interest, delays) = (router.interest(), &config.retry_delays);
         let topology = Topology::of(&self.exchange, group, &interest, delays, kind, self.single_active);
         topology.check()?;
         Ok(TopologySpec::of(&topology))
+    }
+
+    /// A classic queue would move what is counted behind the others.
+    fn queue_kind(&self, config: &BrokerConfig) -> QueueKind {
+        let moves_events = self.kind == QueueKind::Classic && config.count_redeliveries;
+        if self.single_active && moves_events { QueueKind::Quorum } else { self.kind.clone() }
     }
 }
 
@@ -192,17 +198,19 @@ impl Broker {
         subscription: impl Into<Subscription>,
         router: EventRouter,
     ) -> Result<SubscriptionHandle, SubscribeError> {
+        let subscription = subscription.into();
+        let kind = subscription.queue_kind(self.config());
         let Subscription {
             exchange,
             group,
             prefetch,
             concurrency,
             timeout,
-            kind,
+            kind: _,
             ordering,
             retry_order,
             single_active,
-        } = subscription.into();
+        } = subscription;
         let mut group = group.unwrap_or_else(|| self.service().to_owned());
         check_name("exchange", &exchange)?;
         check_name("group", &group)?;
@@ -239,8 +247,6 @@ impl Broker {
                 return Err(SubscribeError::Option { option, reason });
             }
         }
-        let moves_events = kind == QueueKind::Classic && self.config().count_redeliveries;
-        let kind = if single_active && moves_events { QueueKind::Quorum } else { kind };
         let interest = router.interest();
         if interest.is_empty() {
             return Err(SubscribeError::NoHandlers { exchange });

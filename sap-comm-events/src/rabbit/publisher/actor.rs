@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{
     desk::{Desk, Left, Step},
     job::Job,
-    line::Line,
+    line::{Line, REFUSING},
 };
 use crate::{
     PublishError,
@@ -26,6 +26,9 @@ use crate::{
 const SWEEP: Duration = Duration::from_millis(100);
 /// The pause after a channel that could not be opened or ended in an error.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long channels may refuse everything, one after the other.
+const MOST_REFUSING: Duration = Duration::from_secs(60);
 
 pub(super) struct Actor {
     desk: Arc<Desk>,
@@ -51,9 +54,9 @@ impl Actor {
 
     /// Publishes until the connection is closed for good.
     pub(super) async fn run(mut self) {
-        let mut suspects = 0;
+        let (mut suspects, mut patience) = (0, REFUSING);
         while let Some(live) = self.live().await {
-            if let Err(error) = self.open(&live, suspects).await {
+            if let Err(error) = self.open(&live, suspects, patience).await {
                 self.vitals.error(format!("cannot open a channel: {error}"));
                 sleep(PAUSE).await;
                 continue;
@@ -61,9 +64,14 @@ impl Actor {
             let end = self.serve(&live).await;
             let left = self.desk.leave(|left, job| blame(&end, left, job));
             suspects = 0;
+            // A queue that is full is so over any channel.
+            patience = match end {
+                End::Refusing if !left.served => (patience * 2).min(MOST_REFUSING),
+                _ => REFUSING,
+            };
             match end {
                 End::Closed(error) if !live.lost.is_cancelled() => {
-                    suspects = left.in_flight;
+                    suspects = left.suspects;
                     tracing::warn!(%error, in_flight = left.in_flight, "the broker closed the publishing channel");
                     self.vitals.error(error.to_string());
                     sleep(PAUSE).await;
@@ -91,10 +99,10 @@ impl Actor {
         }
     }
 
-    async fn open(&self, live: &Live, suspects: usize) -> Result<(), String> {
+    async fn open(&self, live: &Live, suspects: usize, patience: Duration) -> Result<(), String> {
         let channel = live.channel_heard_by(Arc::new(self.desk.ear())).await?;
         live.answer(channel.confirm()).await?.map_err(|error| error.to_string())?;
-        self.desk.open(Line::new(channel, self.window, suspects));
+        self.desk.open(Line::new(channel, self.window, suspects, patience));
         Ok(())
     }
 
@@ -107,7 +115,7 @@ impl Actor {
                     () = self.desk.work() => {}
                     () = live.lost.cancelled() => return End::Lost,
                 },
-                Step::Drain(channel) => channel.room().await,
+                Step::Drain(channel) => drop(live.lost.run_until_cancelled(channel.room()).await),
                 Step::Declare(target, rungs) => {
                     // Nobody would answer.
                     live.lost.run_until_cancelled(live.unblocked()).await;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{
     job::Job,
-    line::{Hindrance, Line, Settled},
+    line::{Hindrance, Line, Refused, Settled},
 };
 use crate::{
     PublishError,
@@ -50,11 +50,16 @@ pub(super) enum Step {
 }
 
 /// What is left of a line.
+#[derive(Default)]
 pub(super) struct Left {
     /// How many jobs were in flight.
     pub(super) in_flight: usize,
     /// Whether a lone job of them was sent for the first time.
     pub(super) is_fresh: bool,
+    /// How many of what is sent next may be why the channel ended.
+    pub(super) suspects: usize,
+    /// Whether the broker has taken anything over it.
+    pub(super) served: bool,
 }
 
 impl Desk {
@@ -156,20 +161,27 @@ impl Desk {
         }
     }
 
-    /// Leaves the channel: what was in flight is to be sent again, unless `blame` answers the only one that was.
+    /// Leaves the channel: what was in flight is to be sent again, unless it would overtake what was refused, or `blame` answers the
+    /// only one that was.
     pub(super) fn leave(&self, blame: impl Fn(&Left, &Job) -> Option<PublishError>) -> Left {
         let mut state = self.state.lock();
-        let Some(mut line) = state.line.take() else { return Left { in_flight: 0, is_fresh: false } };
+        let Some(mut line) = state.line.take() else { return Left::default() };
         let window = line.take_window();
-        let mut left = Left { in_flight: window.len(), is_fresh: window.iter().all(|job| !job.resent) };
-        let mut blamed = None;
+        let (in_flight, is_fresh) = (window.len(), window.iter().all(|job| !job.resent));
+        let mut left = Left { in_flight, is_fresh, suspects: in_flight, served: line.served };
+        let (mut blamed, mut overtaking) = (None, Vec::new());
         for mut job in window.into_rest().rev() {
             if left.in_flight == 1
                 && let Some(error) = blame(&left, &job)
             {
                 blamed = Some((job, error));
-                left.in_flight = 0;
+                // The others may be to blame for an earlier end still.
+                (left.in_flight, left.suspects) = (0, line.suspects.saturating_sub(1));
                 break;
+            }
+            if job.follows_refused {
+                overtaking.push(job);
+                continue;
             }
             (job.resent, job.returned) = (true, false);
             state.backlog.push_front(job);
@@ -177,6 +189,10 @@ impl Desk {
         drop(state);
         drop(line);
         if let Some((job, error)) = blamed {
+            job.answer(Err(error));
+        }
+        for job in overtaking {
+            let error = job.overtaking();
             job.answer(Err(error));
         }
         left
@@ -217,7 +233,12 @@ impl Sink for Ear {
         let State { backlog, line: Some(line), .. } = &mut *state else { return };
         let is_closed = matches!(event, Event::Closed(_));
         match event {
-            Event::Confirmed { number, multiple, acked } => line.confirm(number, multiple, acked, &mut settled),
+            Event::Confirmed { number, multiple, acked } => {
+                line.confirm(number, multiple, acked, &mut settled);
+                if !acked {
+                    hold_back(line, backlog, number, &mut settled);
+                }
+            }
             Event::Returned(content) => line.returned(&content),
             Event::Closed(error) => line.end = Some(error),
             Event::Delivery(_) | Event::Cancelled => {}
@@ -231,9 +252,92 @@ impl Sink for Ear {
     }
 }
 
+/// Keeps jobs from overtaking those of their ordering key that were refused: what was not sent yet is refused as well, and what
+/// was is not sent again.
+fn hold_back(line: &mut Line, backlog: &mut VecDeque<Job>, number: u64, settled: &mut Settled) {
+    let keys: Vec<_> = settled.iter().filter_map(|(job, _)| job.ordering_key().map(str::to_owned)).collect();
+    if keys.is_empty() {
+        return;
+    }
+    line.hold_back(number, &keys);
+    let (followers, kept) = mem::take(backlog)
+        .into_iter()
+        .partition(|job| job.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own)));
+    *backlog = kept;
+    settled.extend(Vec::from(followers).into_iter().map(|job: Job| (job, Err(Refused::Overtaking))));
+}
+
 fn answer(settled: Settled) {
     for (job, outcome) in settled {
         let outcome = outcome.map_err(|refused| refused.error(&job));
         job.answer(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicBool};
+
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+    use crate::{
+        amqp::tests::connected,
+        message::{Message, header},
+        rabbit::publisher::line::REFUSING,
+    };
+
+    type Reply = oneshot::Receiver<Result<(), PublishError>>;
+
+    fn job(key: &str) -> (Job, Reply) {
+        let mut message = Message::default();
+        message.headers.set(header::ORDERING_KEY, key.to_owned());
+        let (reply, answer) = oneshot::channel();
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let job = Job {
+            target: Target::Queue("q".to_owned()),
+            message,
+            reply,
+            sent: Arc::new(AtomicBool::new(false)),
+            resent: false,
+            returned: false,
+            follows_refused: false,
+            _room: room,
+        };
+        (job, answer)
+    }
+
+    fn is_refused(reply: &mut Reply) -> bool {
+        matches!(reply.try_recv(), Ok(Err(PublishError::Nacked { .. })))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_overtakes_what_was_refused() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let ear = desk.ear();
+        // Four are in flight at most.
+        desk.open(Line::new(channel, 4, 0, REFUSING));
+        let mut replies = Vec::new();
+        for key in ["a", "a", "b", "a", "a", "b"] {
+            let (job, reply) = job(key);
+            assert!(desk.submit(job));
+            replies.push(reply);
+        }
+        ear.happen(Event::Confirmed { number: 1, multiple: false, acked: true });
+        assert_eq!(replies[0].try_recv().unwrap().unwrap(), ());
+        ear.happen(Event::Confirmed { number: 2, multiple: false, acked: false });
+        assert!(is_refused(&mut replies[1]), "the broker said so");
+        assert!(is_refused(&mut replies[4]), "it was not sent yet, and would come before");
+        assert!(
+            [2, 3, 5].iter().all(|at| replies[*at].try_recv().is_err()),
+            "the broker decides, or it is of another key"
+        );
+        let left = desk.leave(|_, _| None);
+        assert!(is_refused(&mut replies[3]), "sent again it would overtake");
+        assert_eq!(left.in_flight, 2);
+        let again: Vec<_> = desk.state.lock().backlog.iter().map(|job| job.ordering_key().map(str::to_owned)).collect();
+        assert_eq!(again, [Some("b".to_owned()), Some("b".to_owned())]);
     }
 }

@@ -5,7 +5,12 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{PublishError, amqp::Content, message::Message, topology::Target};
+use crate::{
+    PublishError,
+    amqp::Content,
+    message::{Message, header},
+    topology::Target,
+};
 
 /// A message on its way, and who waits for it.
 pub(super) struct Job {
@@ -18,6 +23,8 @@ pub(super) struct Job {
     pub(super) resent: bool,
     /// Whether the broker returned it.
     pub(super) returned: bool,
+    /// Whether an earlier one of its ordering key was refused after it was sent: it is not sent again, or it would overtake that.
+    pub(super) follows_refused: bool,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -25,6 +32,10 @@ impl Job {
     /// Whether nobody waits any more and it is no harm to forget it.
     pub(super) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    pub(super) fn ordering_key(&self) -> Option<&str> {
+        self.message.headers.text(header::ORDERING_KEY)
     }
 
     pub(super) fn mark_sent(&self) {
@@ -62,6 +73,10 @@ impl Job {
         };
         let event_type = self.message.event_type.clone();
         PublishError::Unroutable { exchange, event_type }
+    }
+
+    pub(super) fn overtaking(&self) -> PublishError {
+        self.nacked("an earlier event of its ordering key was refused".to_owned())
     }
 
     pub(super) fn nacked(&self, reason: String) -> PublishError {

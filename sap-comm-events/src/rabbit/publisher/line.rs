@@ -25,7 +25,7 @@ pub(super) enum Hindrance {
 }
 
 /// How long a channel may refuse whatever it gets.
-const REFUSING: Duration = Duration::from_secs(1);
+pub(super) const REFUSING: Duration = Duration::from_secs(1);
 
 pub(super) struct Line {
     pub(super) channel: Channel,
@@ -33,15 +33,19 @@ pub(super) struct Line {
     limit: usize,
     /// How many jobs were in flight when a channel was closed on us: one of them may be the reason, so they are sent one at a
     /// time.
-    suspects: usize,
+    pub(super) suspects: usize,
     /// Exchanges that exist as far as this channel knows.
     declared: HashSet<String>,
     /// How many rungs of the ladder of delays exist as far as this channel knows, and the exchanges that it leads to.
     rungs: u32,
     delayed: HashSet<String>,
     window: Window<Job>,
-    /// Since when the broker refuses whatever it gets.
-    refusing: Option<Instant>,
+    /// Since when the broker refuses whatever it gets, and when it did last.
+    refusing: Option<(Instant, Instant)>,
+    /// How long it may.
+    patience: Duration,
+    /// Whether it has taken anything.
+    pub(super) served: bool,
     /// Why the channel is no more.
     pub(super) end: Option<Error>,
 }
@@ -53,11 +57,13 @@ pub(super) type Settled = Vec<(Job, Result<(), Refused>)>;
 pub(super) enum Refused {
     Unroutable,
     Nacked,
+    /// One that it follows was.
+    Overtaking,
     Unwritable(Error),
 }
 
 impl Line {
-    pub(super) fn new(channel: Channel, limit: usize, suspects: usize) -> Self {
+    pub(super) fn new(channel: Channel, limit: usize, suspects: usize, patience: Duration) -> Self {
         Self {
             channel,
             limit,
@@ -67,6 +73,8 @@ impl Line {
             delayed: HashSet::new(),
             window: Window::default(),
             refusing: None,
+            patience,
+            served: false,
             end: None,
         }
     }
@@ -129,8 +137,13 @@ impl Line {
     /// Takes the jobs that a confirm is about out of the window.
     pub(super) fn confirm(&mut self, number: u64, multiple: bool, acked: bool, settled: &mut Settled) {
         match acked {
-            true => self.refusing = None,
-            false => drop(self.refusing.get_or_insert_with(Instant::now)),
+            true => (self.refusing, self.served) = (None, true),
+            false => {
+                let now = Instant::now();
+                // What is refused now and then says nothing of what comes between.
+                let since = self.refusing.filter(|(_, last)| now - *last < REFUSING).map_or(now, |(since, _)| since);
+                self.refusing = Some((since, now));
+            }
         }
         let before = settled.len();
         let outcome = |job: &Job| match (acked, job.returned) {
@@ -147,6 +160,13 @@ impl Line {
         self.suspects = self.suspects.saturating_sub(settled.len() - before);
     }
 
+    /// Notes what was sent after `number` under one of these ordering keys, under which a job was refused.
+    pub(super) fn hold_back(&mut self, number: u64, keys: &[String]) {
+        for job in self.window.after(number) {
+            job.follows_refused |= job.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own));
+        }
+    }
+
     /// Notes a message that no queue wanted. The broker returns in the order of publishing, and before it confirms.
     pub(super) fn returned(&mut self, content: &Content) {
         match self.window.iter_mut().find(|job| !job.returned && job.is(content)) {
@@ -158,7 +178,7 @@ impl Line {
     /// Whether another channel may fare better: RabbitMQ's may go on to refuse what goes to a quorum queue, because it asks a
     /// node that is gone.
     pub(super) fn refuses(&self) -> bool {
-        self.refusing.is_some_and(|since| since.elapsed() >= REFUSING)
+        self.refusing.is_some_and(|(since, last)| last - since >= self.patience)
     }
 
     /// What is in flight.
@@ -172,6 +192,7 @@ impl Refused {
         match self {
             Self::Unroutable => job.unroutable(),
             Self::Nacked => job.nacked("basic.nack".to_owned()),
+            Self::Overtaking => job.overtaking(),
             Self::Unwritable(error) => PublishError::Encode { reason: error.to_string() },
         }
     }

@@ -135,8 +135,16 @@ impl Publisher {
         let channel = self.channel(&message).ok_or(PublishError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
-        let job =
-            Job { target, message, reply, sent: Arc::clone(&sent), resent: false, returned: false, _room: permit };
+        let job = Job {
+            target,
+            message,
+            reply,
+            sent: Arc::clone(&sent),
+            resent: false,
+            returned: false,
+            follows_refused: false,
+            _room: permit,
+        };
         if channel.desk.submit(job) { Ok(Answer { answer, sent }) } else { Err(PublishError::Closed) }
     }
 
