@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use sap_comm_benches::{BenchError, compare, gateway::Part};
 
+/// nginx and HAProxy have allocators of their own; every proxy in Rust, ours and the peers, has this one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compares our gateway with other proxies in front of the same origin
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]

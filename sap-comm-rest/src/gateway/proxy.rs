@@ -67,7 +67,7 @@ impl Inner {
         if api_key.is_some() {
             headers.remove(names::API_KEY);
         }
-        let mut own = HeaderLines::default();
+        let mut own = HeaderLines::new();
         client.tell(|name, value| own.push(name, value));
         tell_context(&context, &record.request_id, api_key, |name, value| own.push(name, value));
         let outgoing = Outgoing {

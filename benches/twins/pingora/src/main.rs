@@ -10,6 +10,10 @@ use pingora_core::{
 };
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
+/// That of the other proxies in Rust.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Bare {
     origin: (&'static str, u16),
 }

@@ -14,13 +14,21 @@ pub(in crate::gateway) struct OutgoingHead<'a> {
 }
 
 /// Header lines as they are sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::gateway) struct HeaderLines(Vec<u8>);
 
 impl HeaderLines {
+    /// With room for what most requests need.
+    pub(in crate::gateway) fn new() -> Self {
+        Self(Vec::with_capacity(512))
+    }
+
     /// A value that is none is left out.
     pub(in crate::gateway) fn push(&mut self, name: &str, value: &[u8]) {
-        if value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)) {
+        // All of it is looked at, which takes less than to stop early.
+        let control =
+            value.iter().fold(false, |found, byte| found | (*byte < b' ' && *byte != b'\t') | (*byte == 0x7f));
+        if !control {
             line(&mut self.0, name, value);
         }
     }
@@ -60,6 +68,7 @@ fn expects_body(method: &Method) -> bool {
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }

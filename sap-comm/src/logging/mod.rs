@@ -1,8 +1,13 @@
 //! Logs of a service: one line an event, to standard error.
 
+mod json;
+
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{fmt, format::JsonFields},
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +36,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
     let builder = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     match format {
         Format::Text => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Json => builder.event_format(json::Json).fmt_fields(JsonFields::new()).try_init(),
     }
     .map_err(|error| LoggingError(error.to_string()))
 }
