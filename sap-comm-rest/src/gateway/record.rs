@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     net::IpAddr,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -97,19 +98,23 @@ impl Entry {
             { telemetry::HTTP_ROUTE } = known.route.as_deref(),
             { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
             duration_ms = took.as_secs_f64() * 1_000.0,
-            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| format!("{} {endpoint}", upstream.service())),
+            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| tracing::field::display(asked(upstream, endpoint))),
             attempts = known.attempts,
             { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
             { telemetry::CLIENT_ADDRESS } = known.client.map(tracing::field::display),
             { telemetry::ERROR_TYPE } = error.as_ref().map(|error| error.code().as_str()),
             cause = error.as_ref().and_then(std::error::Error::source).map(tracing::field::display),
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
             { telemetry::REQUEST_ID } = context.request_id(),
             { telemetry::CORRELATION_ID } = context.correlation_id(),
             "{}",
             if status.is_some() { "request" } else { "request given up by its client" },
         );
     }
+}
+
+fn asked(upstream: &Upstream, endpoint: &Endpoint) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{} {endpoint}", upstream.service()))
 }
 
 impl Deref for Record<'_> {

@@ -1,3 +1,5 @@
+use memchr::memchr;
+
 use super::{Length, Step};
 
 /// Reads one head, line by line.
@@ -38,7 +40,7 @@ impl Head {
     pub(super) fn read(&mut self, bytes: &[u8]) -> Step<Length> {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr(b'\n', rest) else {
                 self.keep(rest);
                 return Step::More;
             };
