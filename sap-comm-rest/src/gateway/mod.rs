@@ -150,8 +150,11 @@ impl Gateway {
         let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
         let mut record = Record::begin(&self.0, &parts, &context);
         let live = self.0.live.load_full();
-        let serving = self.0.serve(&live, context.clone(), parts, body, peer, &mut record);
-        let decided = if span.is_disabled() { serving.await } else { serving.instrument(span).await };
+        let decided = {
+            // In its place from the beginning: it is large, and would be moved.
+            let serving = pin!(self.0.serve(&live, context.clone(), parts, body, peer, &mut record));
+            if span.is_disabled() { serving.await } else { serving.instrument(span).await }
+        };
         match decided {
             Ok(mut response) => {
                 answer::finish(&mut response, &record);

@@ -7,7 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
@@ -147,8 +147,8 @@ impl Inner {
             Found::Nothing => {
                 let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
-                let local = self.serve_locally(router, context, &client, parts, &path, body, &record.request_id);
-                return Box::pin(local).await;
+                let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
+                return self.serve_locally(router, context, request).await;
             }
         };
         record.route = Some(Arc::clone(&entry.pattern));
@@ -167,7 +167,8 @@ impl Inner {
                 self.proxy(live, service, entry, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {
-                Box::pin(self.serve_locally(router, context, &client, parts, &path, body, &record.request_id)).await
+                let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
+                self.serve_locally(router, context, request).await
             }
             (Target::Local, None) => Err(Refusal::not_found(&path)),
         }
@@ -196,29 +197,13 @@ impl Inner {
         Err(refused.into())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that was decided about the request")]
-    /// Hands a request to the router in this process: its own headers stay, for upgrades too.
-    async fn serve_locally(
-        &self,
-        router: &Router,
+    /// Hands a request to the router in this process. In a box, since it is large, and other routes would carry it too.
+    fn serve_locally<'a>(
+        &'a self,
+        router: &'a Router,
         context: Context,
-        client: &Client,
-        mut parts: Head,
-        path: &str,
-        body: RequestBody,
-        request_id: &HeaderValue,
-    ) -> Result<Response<ResponseBody>, Refusal> {
-        if path != parts.uri.path() {
-            parts.uri = with_path(&parts.uri, path)?;
-        }
-        let mut insert = |name: &str, value: &[u8]| {
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-                parts.headers.insert(name, value);
-            }
-        };
-        client.tell(&mut insert);
-        tell_context(&context, request_id, None, insert);
-        let request = Request::from_parts(parts, body.into_axum());
+        request: Request<axum::body::Body>,
+    ) -> BoxFuture<'a, Result<Response<ResponseBody>, Refusal>> {
         let span = tracing::info_span!(
             "local",
             { telemetry::SERVICE_NAME } = &*self.service,
@@ -226,14 +211,37 @@ impl Inner {
             { telemetry::REQUEST_ID } = context.request_id(),
             { telemetry::CORRELATION_ID } = context.correlation_id(),
         );
-        let answer = context.scope(router.clone().call(request)).instrument(span);
-        let answer = AssertUnwindSafe(answer).catch_unwind().await;
-        match answer {
-            Ok(Ok(response)) => Ok(response.map(ResponseBody::from)),
-            Ok(Err(never)) => match never {},
-            Err(_) => Err(ApiError::internal("the gateway's own router panicked").into()),
-        }
+        Box::pin(async move {
+            let answer = context.scope(router.clone().call(request)).instrument(span);
+            match AssertUnwindSafe(answer).catch_unwind().await {
+                Ok(Ok(response)) => Ok(response.map(ResponseBody::from)),
+                Ok(Err(never)) => match never {},
+                Err(_) => Err(ApiError::internal("the gateway's own router panicked").into()),
+            }
+        })
     }
+}
+
+/// What the router in this process is asked: the request's own headers stay, for upgrades too.
+fn local_request(
+    mut parts: Head,
+    path: &str,
+    body: RequestBody,
+    context: &Context,
+    client: &Client,
+    request_id: &HeaderValue,
+) -> Result<Request<axum::body::Body>, Refusal> {
+    if path != parts.uri.path() {
+        parts.uri = with_path(&parts.uri, path)?;
+    }
+    let mut insert = |name: &str, value: &[u8]| {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            parts.headers.insert(name, value);
+        }
+    };
+    client.tell(&mut insert);
+    tell_context(context, request_id, None, insert);
+    Ok(Request::from_parts(parts, body.into_axum()))
 }
 
 async fn count(live: &Live, limit: &Limit, caller: Caller<'_>, record: &mut Record<'_>) -> Result<(), Refusal> {
