@@ -3,6 +3,7 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 use http::{HeaderMap, Method, Response, StatusCode, header, uri::PathAndQuery};
 use sap_comm_core::Endpoint;
 use sap_comm_discovery::{Outcome, Picked};
+use tokio::time::Instant;
 
 use super::{
     body::Upload,
@@ -104,11 +105,15 @@ fn is_unavailable(status: StatusCode) -> bool {
 
 /// Sends the request to an endpoint.
 async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &Outgoing) -> Attempt {
-    let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, cx))).await;
-    let mut lease = match reused.map_err(|error| Failure::Unsendable(error.into()))? {
-        Some(lease) => lease,
+    let now = Instant::now();
+    let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;
+    let (mut lease, now) = match reused.map_err(|error| Failure::Unsendable(error.into()))? {
+        Some(lease) => (lease, now),
         // In a box, since it is seldom, and large for what every request would carry.
-        None => Box::pin(upstream.pool.connect(endpoint)).await.map_err(Failure::Connect)?,
+        None => {
+            let lease = Box::pin(upstream.pool.connect(endpoint)).await.map_err(Failure::Connect)?;
+            (lease, Instant::now())
+        }
     };
     let host = lease.host();
     let own_host = outgoing.preserve_host && outgoing.headers.contains_key(header::HOST);
@@ -122,7 +127,7 @@ async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &Outgoing) 
     let body = outgoing.upload.as_ref().map(Upload::body);
     // A long upload is no silence of the upstream.
     let progress = || outgoing.upload.as_ref().map(Upload::last_progress);
-    let answer = lease.send(&head, body, outgoing.timeout, progress).await;
+    let answer = lease.send(&head, body, now, outgoing.timeout, progress).await;
     match answer {
         None => Err(Failure::Timeout(outgoing.timeout)),
         Some(Err(error)) => Err(match outgoing.upload.as_ref().and_then(Upload::fault) {

@@ -36,6 +36,8 @@ pub(in crate::gateway) struct Connection {
     keeps_alive: bool,
     /// One for all requests: to set it later is cheaper than to make another.
     timer: Pin<Box<Sleep>>,
+    /// When the last request was sent.
+    used: Instant,
 }
 
 enum Io {
@@ -59,6 +61,7 @@ impl Connection {
             remaining: Remaining::Over,
             keeps_alive: true,
             timer: Box::pin(sleep(Duration::ZERO)),
+            used: Instant::now(),
         })
     }
 
@@ -68,13 +71,15 @@ impl Connection {
         &mut self,
         head: &OutgoingHead<'_>,
         body: Option<UploadBody>,
+        now: Instant,
         limit: Duration,
         progress: impl Fn() -> Option<Instant>,
     ) -> Option<Result<Response<()>, ExchangeError>> {
         self.outbound.begin(head, body);
         // What is not read to its end is not to serve another.
         self.keeps_alive = false;
-        self.timer.as_mut().reset(Instant::now() + limit);
+        self.used = now;
+        self.timer.as_mut().reset(now + limit);
         let (mut interim, mut unwritten) = (0, None);
         poll_fn(|cx| {
             match self.poll_write(cx) {
@@ -164,6 +169,10 @@ impl Connection {
                 self.remaining.end()?;
             }
         }
+    }
+
+    pub(in crate::gateway) fn used(&self) -> Instant {
+        self.used
     }
 
     /// Whether the answer has been read to its end.

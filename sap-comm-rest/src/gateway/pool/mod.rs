@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use sap_comm_core::{BoxError, Endpoint};
 use tokio::{
     task::AbortHandle,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tower::ServiceExt;
 
@@ -59,9 +59,14 @@ impl Pool {
     }
 
     /// A connection that is free, if there is one.
-    pub(super) fn reuse(&self, endpoint: &Endpoint, cx: &mut Context<'_>) -> Result<Option<Lease>, http::Error> {
+    pub(super) fn reuse(
+        &self,
+        endpoint: &Endpoint,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Lease>, http::Error> {
         let destination = self.destination(endpoint)?;
-        let connection = destination.take(self.shared.idle_timeout, cx);
+        let connection = destination.take(self.shared.idle_timeout, now, cx);
         Ok(connection.map(|connection| Lease::new(connection, destination)))
     }
 

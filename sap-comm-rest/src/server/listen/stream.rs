@@ -1,4 +1,5 @@
 use std::{
+    cell::RefCell,
     io,
     pin::Pin,
     sync::Arc,
@@ -40,6 +41,13 @@ pub(super) struct Watch {
     pub(super) activity: Arc<Activity>,
     pub(super) framing: Framing,
     pub(super) lingering: Lingering,
+}
+
+/// So few bytes cost less to put together than to be sent from where they are.
+const JOINED: usize = 2 * 1024;
+
+thread_local! {
+    static JOINT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Stream {
@@ -101,6 +109,14 @@ impl AsyncWrite for Stream {
         let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
         if let (Some(only), None) = (filled.next(), filled.next()) {
             return self.poll_write(cx, only);
+        }
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= JOINED {
+            return JOINT.with_borrow_mut(|joint| {
+                joint.clear();
+                bufs.iter().for_each(|buf| joint.extend_from_slice(buf));
+                let progress = Pin::new(&mut self.inner).poll_write(cx, joint);
+                self.bound(cx, progress)
+            });
         }
         let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.bound(cx, progress)
