@@ -7,6 +7,8 @@ pub(crate) struct Chunks {
     size: u64,
     /// Bytes of the line so far, or of all trailers.
     line: usize,
+    /// Whether spaces may stand behind a size.
+    padded: bool,
 }
 
 /// What stands at the beginning of some bytes.
@@ -43,7 +45,12 @@ const MAX_LINE: usize = 16 * 1024;
 
 impl Chunks {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size, size: 0, line: 0 }
+        Self { state: State::Size, size: 0, line: 0, padded: false }
+    }
+
+    /// Those of an answer: old servers write their sizes to a width.
+    pub(crate) fn of_answer() -> Self {
+        Self { padded: true, ..Self::new() }
     }
 
     /// Reads on, as far as the end of the next data.
@@ -74,6 +81,7 @@ impl Chunks {
         match (self.state, byte) {
             (State::Size, b'\r') if self.line > 1 => Some(State::SizeEnd),
             (State::Size, b';') if self.line > 1 => Some(State::Extension),
+            (State::Size, b' ' | b'\t') if self.line > 1 && self.padded => Some(State::Extension),
             (State::Size, digit) => {
                 let digit = char::from(digit).to_digit(16)?;
                 self.size = self.size.checked_mul(16)?.checked_add(u64::from(digit))?;
@@ -131,6 +139,12 @@ mod tests {
             assert_eq!(read(wire, piece), Some((b"hello 0123456789".to_vec(), b"behind".to_vec())), "{piece}");
         }
         assert_eq!(read(b"0\r\n\r\n", 5), Some((Vec::new(), Vec::new())));
+    }
+
+    #[test]
+    fn the_sizes_of_an_answer_may_be_padded() {
+        assert_eq!(Chunks::of_answer().read(b"5  \r\nhello"), Piece::Data { before: 5, length: 5 });
+        assert_eq!(Chunks::of_answer().read(b" 5\r\nhello"), Piece::Malformed);
     }
 
     #[test]

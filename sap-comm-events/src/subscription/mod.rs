@@ -170,7 +170,7 @@ impl Subscription {
     /// A classic queue would move what is counted behind the others.
     fn queue_kind(&self, config: &BrokerConfig) -> QueueKind {
         let moves_events = self.kind == QueueKind::Classic && config.count_redeliveries;
-        if self.single_active && moves_events { QueueKind::Quorum } else { self.kind.clone() }
+        if self.single_active && moves_events { QueueKind::Quorum } else { self.kind }
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
             }
             (None, Ok((response, lease))) => {
                 trace.endpoint = Some(picked.endpoint().clone());
+                // The endpoint may have answered before it had the whole request.
+                let lease = lease.send_on(outgoing.timeout);
                 return Ok(Answer { response, picked, lease });
             }
             (None, Err(failure)) => {
@@ -134,8 +136,7 @@ async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &Outgoing) 
             Some(fault) => Failure::Upload(fault),
             None => error.into(),
         }),
-        // The endpoint may answer before it has the whole request.
-        Some(Ok(response)) => Ok((check(response, outgoing)?, lease.send_on(upstream.config.idle_timeout))),
+        Some(Ok(response)) => Ok((check(response, outgoing)?, lease)),
     }
 }
 

@@ -126,7 +126,8 @@ impl Inner {
 pub(super) fn target(entry: &Entry, uri: &Uri, path: &str, matched: usize) -> Result<PathAndQuery, Refusal> {
     let rewritten = entry.rewritten(path, matched);
     match (&rewritten, uri.path_and_query()) {
-        (None, Some(own)) if own.path() == path => Ok(own.clone()),
+        // One that begins with the query has a path all the same.
+        (None, Some(own)) if own.path() == path && own.as_str().starts_with('/') => Ok(own.clone()),
         _ => path_and_query(rewritten.as_deref().unwrap_or(path), uri.query()),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::Router;
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderName, HeaderValue, Request, Response, Uri, request::Parts as Head, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Parts as Head, uri::PathAndQuery};
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
 use tokio::{sync::watch, task::AbortHandle};
@@ -164,6 +164,10 @@ impl Inner {
         match (&entry.target, &self.parts.fallback) {
             (Target::Service(service), _) => {
                 let target = target(entry, &uri, &path, matched)?;
+                if let Some(host) = host.filter(|_| entry.preserve_host) {
+                    // HTTP/2 has it in the target.
+                    parts.headers.entry(header::HOST).or_insert(host);
+                }
                 self.proxy(live, service, entry, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {

@@ -137,6 +137,7 @@ async fn run(client: OnUpgrade, lease: Lease, idle_timeout: Duration) -> io::Res
     let mut upstream = Pulsing { inner: upstream, pulse: Arc::clone(&pulse) };
     let copied = async {
         client.write_all(&first).await?;
+        client.flush().await?;
         copy_bidirectional(&mut client, &mut upstream).await
     };
     tokio::select! {

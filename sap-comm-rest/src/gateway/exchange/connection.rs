@@ -36,8 +36,9 @@ pub(in crate::gateway) struct Connection {
     keeps_alive: bool,
     /// One for all requests: to set it later is cheaper than to make another.
     timer: Pin<Box<Sleep>>,
-    /// When the last request was sent.
-    used: Instant,
+    /// How much of a head was looked at, and from how much on it is read again in any case.
+    seen: usize,
+    read_again_at: usize,
 }
 
 enum Io {
@@ -61,7 +62,8 @@ impl Connection {
             remaining: Remaining::Over,
             keeps_alive: true,
             timer: Box::pin(sleep(Duration::ZERO)),
-            used: Instant::now(),
+            seen: 0,
+            read_again_at: 0,
         })
     }
 
@@ -78,7 +80,6 @@ impl Connection {
         self.outbound.begin(head, body);
         // What is not read to its end is not to serve another.
         self.keeps_alive = false;
-        self.used = now;
         self.timer.as_mut().reset(now + limit);
         let (mut interim, mut unwritten) = (0, None);
         poll_fn(|cx| {
@@ -132,7 +133,7 @@ impl Connection {
     ) -> Poll<Result<Response<()>, ExchangeError>> {
         loop {
             let AnswerHead { response, body, keeps_alive } = loop {
-                if let Some(head) = head::take(&mut self.received, method)? {
+                if let Some(head) = self.take_head(method)? {
                     break head;
                 }
                 if ready!(self.poll_read(cx))? == 0 {
@@ -156,6 +157,21 @@ impl Connection {
         }
     }
 
+    /// Reads a head that comes in many pieces not anew for each of them, and what is none early.
+    fn take_head(&mut self, method: &Method) -> Result<Option<AnswerHead>, ExchangeError> {
+        let new = self.received.get(self.seen.saturating_sub(3)..).unwrap_or_default();
+        self.seen = self.received.len();
+        if self.seen < self.read_again_at && !head::may_end(new) {
+            return Ok(None);
+        }
+        let head = head::take(&mut self.received, method)?;
+        (self.seen, self.read_again_at) = match head {
+            Some(_) => (0, 0),
+            None => (self.seen, self.seen * 2),
+        };
+        Ok(head)
+    }
+
     /// The next piece of the answer's body.
     pub(in crate::gateway) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ExchangeError>>> {
         loop {
@@ -169,10 +185,6 @@ impl Connection {
                 self.remaining.end()?;
             }
         }
-    }
-
-    pub(in crate::gateway) fn used(&self) -> Instant {
-        self.used
     }
 
     /// Whether the answer has been read to its end.
@@ -222,7 +234,9 @@ impl Connection {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.received.reserve(self.read);
+        if self.received.capacity() - self.received.len() < LEAST_READ {
+            self.received.reserve(self.read);
+        }
         let room = self.received.capacity() - self.received.len();
         let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.received))?;
         if read == room {
@@ -240,7 +254,7 @@ async fn write_on(mut writer: WriteHalf<Transport>, mut outbound: Outbound, pati
         if outbound.moved() > before {
             stall.progressed();
         }
-        if polled.is_pending() && outbound.is_blocked() {
+        if polled.is_pending() && outbound.waits_for_endpoint() {
             ready!(stall.poll_over(patience, cx));
             return Poll::Ready(Err(ExchangeError::Broken(io::ErrorKind::TimedOut.into())));
         }

@@ -3,6 +3,8 @@ use std::mem::MaybeUninit;
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use httparse::Status;
+use hyper::ext::ReasonPhrase;
+use memchr::memchr_iter;
 
 use super::{ExchangeError, remaining::Remaining};
 use crate::chunks::Chunks;
@@ -19,6 +21,12 @@ pub(super) struct AnswerHead {
 /// The longest head of an answer, with its headers.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
+
+/// Whether the end of a head is among what came in.
+pub(super) fn may_end(received: &[u8]) -> bool {
+    let behind = |at: usize| received.get(at + 1..).unwrap_or_default();
+    memchr_iter(b'\n', received).any(|at| behind(at).starts_with(b"\n") || behind(at).starts_with(b"\r\n"))
+}
 
 /// Takes the head of an answer to `method` out of what came in; `None` until there is a whole one. Further ones follow an
 /// interim answer.
@@ -38,6 +46,11 @@ pub(super) fn take(received: &mut BytesMut, method: &Method) -> Result<Option<An
     let (Some(status), Some(minor)) = (status, parsed.version) else { return garbage("the answer has no status") };
     let mut response = Response::new(());
     *response.status_mut() = status;
+    if let Some(reason) = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason))
+        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    {
+        response.extensions_mut().insert(reason);
+    }
     let headers = response.headers_mut();
     // With room for what the gateway adds.
     headers.reserve(parsed.headers.len() + 4);
@@ -84,7 +97,7 @@ fn remaining(method: &Method, status: StatusCode, minor: u8, headers: &HeaderMap
         || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
     Ok(match (is_bare, coding, length) {
         (true, ..) => Remaining::Over,
-        (false, Some(_), _) => Remaining::Chunked(Chunks::new()),
+        (false, Some(_), _) => Remaining::Chunked(Chunks::of_answer()),
         (false, None, Some(0)) => Remaining::Over,
         (false, None, Some(length)) => Remaining::Known(length),
         (false, None, None) => Remaining::UntilClose,

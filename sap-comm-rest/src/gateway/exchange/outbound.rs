@@ -49,9 +49,13 @@ impl Outbound {
         self.body.is_some() || self.is_blocked() || self.unflushed
     }
 
-    /// Whether something waits for the endpoint, and not for the client.
-    pub(super) fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.written < self.frame.len() || !self.data.is_empty() || !self.end.is_empty()
+    }
+
+    /// Whether it is the endpoint that takes nothing, and not the client that gives nothing.
+    pub(super) fn waits_for_endpoint(&self) -> bool {
+        self.is_blocked() || self.unflushed
     }
 
     /// The endpoint takes no more: the rest is not written.
@@ -153,6 +157,10 @@ impl Outbound {
         self.written += of_frame;
         let of_data = (written - of_frame).min(self.data.len());
         self.data.advance(of_data);
+        if self.data.is_empty() {
+            // What it was a part of is free.
+            self.data = Bytes::new();
+        }
         self.end = self.end.get(written - of_frame - of_data..).unwrap_or_default();
         Poll::Ready(Ok(()))
     }

@@ -16,8 +16,13 @@ pub(super) struct Destination {
     authority: Box<str>,
     uri: Uri,
     host: HeaderValue,
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Vec<Idle>>,
     max_idle: usize,
+}
+
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
 }
 
 impl Destination {
@@ -44,8 +49,8 @@ impl Destination {
     /// The connection that was given back last and still serves; those that do not are dropped.
     pub(super) fn take(&self, idle_timeout: Duration, now: Instant, cx: &mut Context<'_>) -> Option<Box<Connection>> {
         loop {
-            let mut connection = self.idle.lock().pop()?;
-            if now.saturating_duration_since(connection.used()) < idle_timeout && connection.is_idle(cx) {
+            let Idle { mut connection, since } = self.idle.lock().pop()?;
+            if now.saturating_duration_since(since) < idle_timeout && connection.is_idle(cx) {
                 return Some(connection);
             }
         }
@@ -60,15 +65,15 @@ impl Destination {
             // The oldest is the likeliest to have ended.
             idle.remove(0);
         }
-        idle.push(connection);
+        idle.push(Idle { connection, since: Instant::now() });
     }
 
     /// Closes what was idle for too long or has ended; whether anything is left.
     pub(super) fn sweep(&self, idle_timeout: Duration) -> bool {
         let (mut idle, now) = (self.idle.lock(), Instant::now());
         let mut unheard = Context::from_waker(Waker::noop());
-        idle.retain_mut(|connection| {
-            now.saturating_duration_since(connection.used()) < idle_timeout && connection.is_idle(&mut unheard)
+        idle.retain_mut(|Idle { connection, since }| {
+            now.saturating_duration_since(*since) < idle_timeout && connection.is_idle(&mut unheard)
         });
         !idle.is_empty()
     }

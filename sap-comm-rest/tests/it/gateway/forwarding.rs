@@ -156,3 +156,13 @@ async fn layers_around_the_gateway_leave_a_services_words_alone() {
     let answer = get(&wrapped, "/nothing").await;
     assert_eq!(answer.code(), "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_target_that_begins_with_its_query_has_a_path() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to_service(&upstream).route(Route::new("/").to("test").public()).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("GET http://gateway.example?a=b HTTP/1.1\r\nHost: gateway.example\r\n\r\n").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.json()["target"].as_str()), (200, Some("/?a=b")));
+}

@@ -6,6 +6,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use sap_comm_rest::gateway::Route;
+
 use super::support::{Running, echo, serve, to, upstream, within};
 
 async fn send(gateway: &Running, request: Request<Full<Bytes>>) -> Response<Incoming> {
@@ -37,4 +39,17 @@ async fn an_authority_unlike_the_host_is_refused() {
     let gateway = serve(to(&upstream).build().unwrap()).await;
     let request = Request::get("http://gateway.example/api").header("host", "evil.example").body(Full::default());
     assert_eq!(send(&gateway, request.unwrap()).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_host_of_http2_is_kept_where_it_is_to_be() {
+    let upstream = upstream(echo()).await;
+    let route = Route::new("/kept").to("test").public().preserve_host();
+    let gateway = serve(to(&upstream).route(route).build().unwrap()).await;
+    for (path, host) in [("/kept", "gateway.example".to_owned()), ("/api", upstream.address.to_string())] {
+        let request = Request::get(format!("http://gateway.example{path}")).body(Full::default()).unwrap();
+        let body = within(send(&gateway, request).await.into_body().collect()).await.unwrap().to_bytes();
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert!(json["headers"].as_array().unwrap().contains(&serde_json::json!(["host", host])), "{json}");
+    }
 }

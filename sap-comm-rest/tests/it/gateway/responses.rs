@@ -5,9 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{canned, get, raw_upstream, read_head, send, serve, to};
+use super::support::{Wire, canned, get, raw_upstream, read_head, send, serve, to, within};
 
 #[tokio::test]
 async fn an_answer_that_could_be_read_in_two_ways_is_not_passed_on() {
@@ -80,4 +80,27 @@ async fn a_connection_that_closes_before_the_answer_is_tried_once_more_if_that_d
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     assert_eq!(send(&gateway, "POST", "/api", &[("Content-Length", "0")], "").await.status, 502);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn an_answer_in_single_bytes_with_words_of_its_own_is_passed_on() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.set_nodelay(true).unwrap();
+        let answer =
+            b"HTTP/1.1 404 Gone Fishing\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0\r\n\r\n";
+        for byte in answer {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("GET /api HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let mut text = String::new();
+    within(wire.0.read_to_string(&mut text)).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 404 Gone Fishing\r\n") && text.contains("x-a: b"), "{text}");
+    let letters = text.split("\r\n").filter(|line| line.len() == 1 && line.starts_with(char::is_alphabetic));
+    assert!(letters.collect::<String>() == "hello" || text.contains("hello"), "{text}");
 }

@@ -11,7 +11,7 @@ use sap_comm_resilience::CircuitBreakerConfig;
 use sap_comm_rest::gateway::{Gateway, GatewayBuilder, GatewayConfig, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Running, get, raw_upstream, read_head, resolver, send, serve, upstream, within};
+use super::support::{Running, Wire, get, raw_upstream, read_head, resolver, send, serve, upstream, within};
 
 /// A service that answers with `status`, and counts how often.
 async fn answering(status: StatusCode) -> (Running, Arc<AtomicUsize>) {
@@ -153,4 +153,44 @@ async fn an_endpoint_that_keeps_failing_is_left_out() {
         assert_eq!(get(&edge, "/api").await.status, 200);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 5);
+}
+
+#[tokio::test]
+async fn an_early_refusal_takes_nothing_from_the_next_attempt() {
+    const BODY: usize = 300_000;
+    let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let told = tell.clone();
+    let refusing = raw_upstream(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            tell.send(()).unwrap();
+            // It reads no further.
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let taking = raw_upstream(move |mut stream, _| {
+        let tell = told.clone();
+        async move {
+            while read_head(&mut stream).await.ends_with("\r\n\r\n") {
+                tell.send(()).unwrap();
+                let mut body = vec![0; BODY];
+                stream.read_exact(&mut body).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let gateway = serve(gateway(&[&refusing, &taking], |_| ()).build().unwrap()).await;
+    for _ in 0..10 {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(format!("PUT /api HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n")).await;
+        wire.write([7; 1_000]).await;
+        within(asked.recv()).await.unwrap();
+        wire.write(vec![7; BODY - 1_000]).await;
+        assert_eq!(wire.answer().await.status, 200);
+        while asked.try_recv().is_ok() {}
+    }
 }
