@@ -43,6 +43,13 @@ impl Extensions {
     }
 }
 
+/// Fields whose names are distinct.
+impl FromIterator<(String, Box<RawValue>)> for Extensions {
+    fn from_iter<T: IntoIterator<Item = (String, Box<RawValue>)>>(fields: T) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value.get()))).finish()

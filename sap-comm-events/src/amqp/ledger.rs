@@ -45,9 +45,9 @@ struct Runs(BTreeMap<u64, u64>);
 
 impl Runs {
     fn insert(&mut self, number: u64) {
-        let last = self.0.remove(&(number + 1)).unwrap_or(number);
+        let last = number.checked_add(1).and_then(|next| self.0.remove(&next)).unwrap_or(number);
         match self.0.range_mut(..number).next_back() {
-            Some((_, end)) if *end + 1 == number => *end = last,
+            Some((_, end)) if end.checked_add(1) == Some(number) => *end = last,
             _ => drop(self.0.insert(number, last)),
         }
     }
@@ -73,7 +73,7 @@ impl Ledger {
         let mut frames = Vec::new();
         let (mut last, mut count) = (None, 0);
         loop {
-            let next = self.floor + 1;
+            let next = self.floor.saturating_add(1);
             if self.acked.remove(&next) {
                 (self.floor, last) = (next, Some(next));
                 count += 1;

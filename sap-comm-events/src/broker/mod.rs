@@ -68,6 +68,9 @@ const SCHEMES: &str = "memory, amqp, amqps";
 #[cfg(not(feature = "rabbitmq"))]
 const SCHEMES: &str = "memory (amqp and amqps need the feature `rabbitmq`)";
 
+/// How long what was cut off may take to end.
+const LAST: Duration = Duration::from_secs(1);
+
 impl Broker {
     /// Connects to the broker that `url` names: `memory://` makes a new in-memory broker, `amqp://` and `amqps://`
     /// connect to RabbitMQ. Several URLs with commas between them are the nodes of one broker, which must know each other: they
@@ -224,7 +227,10 @@ impl Broker {
         }
         backend.refuse();
         abort.cancel();
-        tasks.wait().await;
+        // A handler that blocks its thread cannot be cut off.
+        if tokio::time::timeout(LAST, tasks.wait()).await.is_err() {
+            tracing::warn!("a handler goes on behind the closed broker: it does not yield");
+        }
         backend.disconnect().await;
     }
 

@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    fmt,
+};
 
 use sap_comm_core::{DecodeError, Event, Extensions, Metadata, Name, RawEvent, Timestamp};
 use serde::{
@@ -14,7 +17,7 @@ const ENVELOPE: [&str; 3] = ["timestamp", "correlationId", "metadata"];
 
 /// The attributes of a CloudEvent as JSON values; a name occurs once.
 #[derive(Debug, Default)]
-pub(super) struct Attributes(Vec<(String, Box<RawValue>)>);
+pub(super) struct Attributes(BTreeMap<String, Box<RawValue>>);
 
 pub(super) fn refuse(reason: impl fmt::Display) -> DecodeError {
     DecodeError::Envelope { reason: format!("CloudEvents: {reason}") }
@@ -36,9 +39,8 @@ pub(super) fn of_event<T>(event: &Event<T>, mut add: impl FnMut(&str, &str)) {
 
 /// The unknown fields that may be extensions, by the rules for names; a name occurs once, as it must.
 pub(super) fn extensions<T>(event: &Event<T>) -> impl Iterator<Item = (&str, &RawValue)> {
-    let first = |at: usize, name: &str| event.extensions.iter().take(at).all(|(other, _)| other != name);
-    let all = event.extensions.iter().enumerate();
-    all.filter(move |(at, (name, _))| is_extension(name) && first(*at, name)).map(|(_, extension)| extension)
+    let mut seen = BTreeSet::new();
+    event.extensions.iter().filter(move |(name, _)| is_extension(name) && seen.insert(*name))
 }
 
 /// Whether CloudEvents allows an extension of that name: lower-case letters and digits, and no name of its own.
@@ -64,17 +66,18 @@ fn is_extension(name: &str) -> bool {
 
 impl Attributes {
     pub(super) fn insert(&mut self, name: String, value: Box<RawValue>) -> Result<(), String> {
-        if self.0.iter().any(|(own, _)| *own == name) {
-            return Err(format!("attribute {name:?} is given twice"));
+        match self.0.entry(name) {
+            Entry::Occupied(own) => Err(format!("attribute {:?} is given twice", own.key())),
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Ok(())
+            }
         }
-        self.0.push((name, value));
-        Ok(())
     }
 
     /// Takes an attribute out; one that is `null` is absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
-        let at = self.0.iter().position(|(own, _)| own == name)?;
-        Some(self.0.swap_remove(at).1).filter(|value| value.get() != "null")
+        self.0.remove(name).filter(|value| value.get() != "null")
     }
 
     pub(super) fn take_text(&mut self, name: &str) -> Result<Option<String>, DecodeError> {
@@ -105,11 +108,9 @@ impl Attributes {
         let correlation_id = self.take_text(CORRELATION_ID)?.map_or_else(|| id.clone(), Name::from);
         let version = self.take_text(DATA_VERSION)?.map_or_else(|| "1.0".into(), Name::from);
         let user_id = self.take_text(USER_ID)?.map(Name::from);
-        let mut extensions = Extensions::default();
-        for (name, value) in self.0 {
-            let taken = ENVELOPE.contains(&name.as_str());
-            extensions.insert(if taken { format!("ce-{name}") } else { name }, value);
-        }
+        // Distinct, since no name of an attribute has a hyphen.
+        let named = |name: String| if ENVELOPE.contains(&name.as_str()) { format!("ce-{name}") } else { name };
+        let extensions = self.0.into_iter().map(|(name, value)| (named(name), value)).collect();
         let metadata = Metadata { version, user_id, extensions: Extensions::default() };
         Ok(Event { id, event_type, source, timestamp, correlation_id, data, metadata, extensions })
     }

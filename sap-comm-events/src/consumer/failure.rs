@@ -1,5 +1,7 @@
 //! Why an event could not be handled, for the dead letters and for `error.events`.
 
+use std::panic::AssertUnwindSafe;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sap_comm_core::{BoxError, DecodeError, ErrorCode, EventPayload};
 use serde::{Deserialize, Serialize};
@@ -74,11 +76,15 @@ impl FailureCause {
 
     /// The failure of a handler.
     pub(super) fn of_handler(reason: &BoxError) -> Self {
-        let message = match reason.downcast_ref::<sap_comm_core::ApiError>() {
-            Some(error) => error.message().to_owned(),
-            None => reason.to_string(),
-        };
-        Self::new(&code_of(reason), message)
+        // Foreign code, which may panic as well as the handler.
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let message = match reason.downcast_ref::<sap_comm_core::ApiError>() {
+                Some(error) => error.message().to_owned(),
+                None => reason.to_string(),
+            };
+            Self::new(&code_of(reason), message)
+        }));
+        told.unwrap_or_else(|_| Self::new(&ErrorCode::INTERNAL_ERROR, "the handler's error panicked when it was asked"))
     }
 
     /// The failure to read an event.
@@ -99,6 +105,23 @@ mod tests {
     fn original(body: &[u8]) -> String {
         let cause = FailureCause::new(&ErrorCode::UNKNOWN_ERROR, "x");
         EventProcessingFailed::of(body, MAX_ORIGINAL, cause).unwrap().original_event.get().to_owned()
+    }
+
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("it shows itself to nobody")
+        }
+    }
+
+    impl std::error::Error for Unspeakable {}
+
+    #[test]
+    fn an_error_that_panics_is_told_as_one() {
+        let cause = FailureCause::of_handler(&BoxError::from(Unspeakable));
+        assert_eq!((cause.code.as_str(), cause.message.contains("panicked")), ("INTERNAL_ERROR", true));
     }
 
     #[test]

@@ -88,8 +88,16 @@ impl Headers {
     pub(crate) fn drop_foreign(&mut self) {
         use sap_comm_core::header::{CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE};
 
-        let kept = [header::KIND, CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE];
-        self.own.retain(|(name, _)| name.starts_with(header::PREFIX) || kept.contains(&name.as_ref()));
+        const OF_THE_EVENT: [&str; 7] =
+            [header::KIND, header::ORDERING_KEY, CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE];
+        /// All of them together fit into the smallest frame that RabbitMQ agrees on by default.
+        const LONGEST: usize = 4 * 1024;
+        self.own.retain(|(name, value)| {
+            let name = name.as_ref();
+            let ours = header::OF_FAILURE.contains(&name) || OF_THE_EVENT.contains(&name);
+            let short = !matches!(value, HeaderValue::Text(text) if text.len() > LONGEST);
+            short && (ours || name.starts_with("cloudEvents"))
+        });
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
@@ -198,5 +206,19 @@ mod tests {
         assert!(headers.cause().is_none());
         assert_eq!(headers.text("traceparent"), Some("none"));
         assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+    }
+    #[test]
+    fn what_is_left_without_foreign_headers_is_short() {
+        let mut headers = Headers::default();
+        let long = "x".repeat(100_000);
+        for name in ["a", "x-sap-note", "traceparent", "cloudEvents_long", header::QUEUE] {
+            headers.set(name, long.clone());
+        }
+        for name in [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"] {
+            headers.set(name, "kept".to_owned());
+        }
+        headers.drop_foreign();
+        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"]);
     }
 }

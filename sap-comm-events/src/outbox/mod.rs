@@ -101,6 +101,9 @@ pub struct Outbox {
     max_event_bytes: usize,
 }
 
+/// The longest ordering key: it travels as a header with each event.
+const MAX_KEY: usize = 1_024;
+
 impl Outbox {
     /// An outbox in the database of `pool`: `AnyPool`, `SqlitePool` or `PgPool`.
     pub fn new(pool: impl Into<SqlPool>) -> Self {
@@ -179,6 +182,9 @@ impl Outbox {
         if !(1..=MAX_EVENT_TYPE).contains(&event.event_type.len()) {
             let length = event.event_type.len();
             return Err(unpublishable(format!("its type has {length} bytes; a routing key has 1 to 255")));
+        }
+        if let Some(length) = key.map(str::len).filter(|length| *length > MAX_KEY) {
+            return Err(unpublishable(format!("its ordering key has {length} bytes; the limit is {MAX_KEY}")));
         }
         let entry = NewEntry::of(exchange, key, event, kind)?;
         let (size, limit) = (entry.event.len(), self.max_event_bytes);

@@ -29,6 +29,8 @@ pub(super) struct Open {
     queues: Vec<Arc<str>>,
     held: Arc<Mutex<Held>>,
     concurrency: usize,
+    /// Whether the broker counts deliveries; where it does not, anybody may have written the header.
+    counts: bool,
     stream: Option<(Arc<Reading>, CancellationToken)>,
     /// Whether any consumer has ended.
     ended: bool,
@@ -60,7 +62,8 @@ impl Open {
             live.answer(consuming).await.map_err(DeclareError::Connection)?.map_err(failed)?;
         }
         let (queues, held) = (topology.consumed.clone(), Arc::clone(held));
-        Ok(Self { live, channel, events, queues, held, concurrency: limits.concurrency, stream, ended: false })
+        let (concurrency, counts) = (limits.concurrency, topology.quorum && topology.stream.is_none());
+        Ok(Self { live, channel, events, queues, held, concurrency, counts, stream, ended: false })
     }
 
     /// The next delivery; `None` once any consumer has ended, or an event of a stream was given back. Cancel safe.
@@ -134,6 +137,7 @@ impl Open {
         let queue = self.queues.get(usize::try_from(delivery.consumer).ok()?)?;
         let properties::Arrived { message, delivery_count, offset } = properties::read(&delivery.content);
         let mut held = self.held.lock();
+        let delivery_count = delivery_count.filter(|_| self.counts);
         let redelivered = held.take(&message.id, delivery.redelivered, delivery_count, self.concurrency);
         drop(held);
         let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, message.id.clone());

@@ -48,6 +48,8 @@ pub(super) fn read(content: &amqp::Content) -> Arrived {
         match (name, value) {
             (DELIVERY_COUNT, Value::Int(count)) => delivery_count = u32::try_from(count).ok(),
             (super::stream::OFFSET, Value::Int(number)) => offset = u64::try_from(number).ok(),
+            // Further routing keys: a copy is for one queue, and RabbitMQ closes the channel for one of another type.
+            ("CC" | "BCC", _) => {}
             _ if OF_THE_BROKER.iter().any(|prefix| name.starts_with(prefix)) => {}
             _ => headers.extend(value_of(value).map(|value| (name.to_owned(), value))),
         }

@@ -62,7 +62,7 @@ impl<T> Window<T> {
 
     /// What is left behind a number.
     pub(super) fn after(&mut self, number: u64) -> impl Iterator<Item = &mut T> {
-        let skipped = usize::try_from((number + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let skipped = usize::try_from(number.saturating_add(1).saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.entries.iter_mut().skip(skipped).flatten()
     }
 

@@ -151,6 +151,9 @@ impl Subscription {
     }
 }
 
+/// The longest that a batch may fill.
+const MAX_LINGER: Duration = Duration::from_secs(3_600);
+
 impl Subscription {
     /// What it declares, for a service with this configuration: to be exported before, or without, a broker.
     ///
@@ -229,11 +232,14 @@ impl Broker {
         let prefetch = prefetch.unwrap_or(self.config().prefetch);
         let largest = router.batches().map(|batching| batching.size).max().unwrap_or(1);
         let batches_fit = router.batches().all(|batching| (1..=usize::from(u16::MAX)).contains(&batching.size));
+        let batches_go = router.batches().all(|batching| batching.linger <= MAX_LINGER);
         for (option, valid, reason) in [
             ("prefetch", prefetch > 0, "must be greater than zero"),
             ("concurrency", concurrency > 0, "must be greater than zero"),
             ("single_active", !(ephemeral && single_active), "an ephemeral queue has one consumer anyway"),
             ("batch size", batches_fit, "must be between 1 and 65535"),
+            ("batch linger", batches_go, "must be at most an hour"),
+            ("timeout", timeout.is_none_or(|timeout| !timeout.is_zero()), "must be greater than zero"),
             ("single_active", !(stream.is_some() && single_active), "every consumer of a stream reads all of it"),
             (
                 "stream",

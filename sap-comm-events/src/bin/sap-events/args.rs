@@ -58,7 +58,11 @@ impl Connection {
 
     /// The virtual host of the URL.
     pub(crate) fn vhost(&self) -> Result<String, Failure> {
-        let url = url::Url::parse(self.url()?).map_err(|error| Failure::usage(format!("--url: {error}")))?;
+        // Of several broker addresses the first: they are nodes of one broker.
+        let urls = self.url()?;
+        let others = urls.match_indices(',').find(|(at, _)| urls[at + 1..].trim_start().starts_with("amqp"));
+        let first = others.map_or(urls, |(at, _)| &urls[..at]);
+        let url = url::Url::parse(first).map_err(|error| Failure::usage(format!("--url: {error}")))?;
         let path = url.path().trim_start_matches('/');
         let vhost = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
         Ok(if vhost.is_empty() { "/".to_owned() } else { vhost })
@@ -185,4 +189,30 @@ pub(crate) enum Topology {
         #[arg(long, value_name = "FILE")]
         topology: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        connection: Connection,
+    }
+
+    #[test]
+    fn of_several_addresses_the_first_names_the_virtual_host() {
+        for (url, vhost) in [
+            ("amqp://u:p@a/v", "v"),
+            ("amqp://u:p@a", "/"),
+            ("amqp://u:p@a/%2fv, amqps://u:secret@b/w", "/v"),
+            ("amqp://u:p@a/v,w", "v,w"),
+        ] {
+            let arguments = Arguments::try_parse_from(["x", "--url", url]).unwrap();
+            assert_eq!(arguments.connection.vhost().unwrap(), vhost, "{url}");
+        }
+    }
 }

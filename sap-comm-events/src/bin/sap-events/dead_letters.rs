@@ -51,7 +51,7 @@ async fn list(
     names.sort_unstable();
     names.dedup();
     let broker = connect(connection).await?;
-    let width = names.iter().map(String::len).max().unwrap_or(0);
+    let width = names.iter().map(String::len).max().unwrap_or(0).min(255);
     let mut missing = None;
     for name in &names {
         match broker.dead_letters_of(name).count().await {

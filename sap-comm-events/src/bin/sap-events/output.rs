@@ -12,6 +12,8 @@ use tokio::time::Instant;
 /// One JSON value in a line of its own.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
+    // Between the words of JSON that was written elsewhere there may be line ends, within them never.
+    line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     line.push(b'\n');
     write(&line)
 }

@@ -175,6 +175,13 @@ pub(crate) async fn batches_that_cannot_be_are_refused<F: Future<Output = Broker
         let error = broker.subscribe("user.events", router).await.unwrap_err().to_string();
         assert!(error.contains("batch size"), "{error}");
     }
+    let (router, _batches) = batches(Batching::of(2).linger(Duration::MAX));
+    let error = broker.subscribe("user.events", router).await.unwrap_err().to_string();
+    assert!(error.contains("batch linger"), "{error}");
+    let (router, _batches) = batches(Batching::of(2));
+    let in_no_time = Subscription::new("user.events").timeout(Duration::ZERO);
+    let error = broker.subscribe(in_no_time, router).await.unwrap_err().to_string();
+    assert!(error.contains("timeout"), "{error}");
     let (router, _batches) = batches(Batching::of(2));
     let subscription = Subscription::new("user.events").ordered_by_key();
     let error = broker.subscribe(subscription, router).await.unwrap_err().to_string();
