@@ -207,6 +207,7 @@ mod tests {
         assert_eq!(headers.text("traceparent"), Some("none"));
         assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
     }
+
     #[test]
     fn what_is_left_without_foreign_headers_is_short() {
         let mut headers = Headers::default();

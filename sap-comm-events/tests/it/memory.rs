@@ -198,7 +198,7 @@ async fn buried(broker: &Broker, numbers: u32) -> sap_comm_events::DeadLetters {
     }
     let letters = broker.dead_letters("user.events", broker.service());
     while letters.count().await.unwrap() < numbers.into() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     handle.stop().await;
     letters

@@ -169,18 +169,19 @@ impl Desk {
         let window = line.take_window();
         let (in_flight, is_fresh) = (window.len(), window.iter().all(|job| !job.resent));
         let mut left = Left { in_flight, is_fresh, suspects: in_flight, served: line.served };
-        let (mut blamed, mut overtaking) = (None, Vec::new());
+        let mut refused = Vec::new();
         for mut job in window.into_rest().rev() {
             if left.in_flight == 1
                 && let Some(error) = blame(&left, &job)
             {
-                blamed = Some((job, error));
+                refused.push((job, error));
                 // The others may be to blame for an earlier end still.
                 (left.in_flight, left.suspects) = (0, line.suspects.saturating_sub(1));
                 break;
             }
             if job.follows_refused {
-                overtaking.push(job);
+                let error = job.overtaking();
+                refused.push((job, error));
                 continue;
             }
             (job.resent, job.returned) = (true, false);
@@ -188,11 +189,7 @@ impl Desk {
         }
         drop(state);
         drop(line);
-        if let Some((job, error)) = blamed {
-            job.answer(Err(error));
-        }
-        for job in overtaking {
-            let error = job.overtaking();
+        for (job, error) in refused {
             job.answer(Err(error));
         }
         left
@@ -260,11 +257,9 @@ fn hold_back(line: &mut Line, backlog: &mut VecDeque<Job>, number: u64, settled:
         return;
     }
     line.hold_back(number, &keys);
-    let (followers, kept) = mem::take(backlog)
-        .into_iter()
-        .partition(|job| job.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own)));
-    *backlog = kept;
-    settled.extend(Vec::from(followers).into_iter().map(|job: Job| (job, Err(Refused::Overtaking))));
+    let (followers, kept): (Vec<_>, Vec<_>) = backlog.drain(..).partition(|job| job.is_of(&keys));
+    backlog.extend(kept);
+    settled.extend(followers.into_iter().map(|job| (job, Err(Refused::Overtaking))));
 }
 
 fn answer(settled: Settled) {

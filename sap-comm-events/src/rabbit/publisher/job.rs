@@ -38,6 +38,11 @@ impl Job {
         self.message.headers.text(header::ORDERING_KEY)
     }
 
+    /// Whether it is ordered by one of these keys.
+    pub(super) fn is_of(&self, keys: &[String]) -> bool {
+        self.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own))
+    }
+
     pub(super) fn mark_sent(&self) {
         self.sent.store(true, Ordering::Release);
     }

@@ -163,7 +163,7 @@ impl Line {
     /// Notes what was sent after `number` under one of these ordering keys, under which a job was refused.
     pub(super) fn hold_back(&mut self, number: u64, keys: &[String]) {
         for job in self.window.after(number) {
-            job.follows_refused |= job.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own));
+            job.follows_refused |= job.is_of(keys);
         }
     }
 

@@ -145,7 +145,7 @@ impl Connection {
                 return Poll::Ready(Err(ExchangeError::Garbage("the answer switches protocols within the request")));
             }
             if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                self.keeps_alive = keeps_alive && !matches!(body, Remaining::UntilClose);
+                self.keeps_alive = keeps_alive;
                 self.remaining = body;
                 self.read = LEAST_READ;
                 return Poll::Ready(Ok(response));

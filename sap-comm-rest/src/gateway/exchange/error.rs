@@ -1,6 +1,6 @@
 use std::io;
 
-use super::super::body::UploadFault;
+use crate::gateway::body::UploadFault;
 
 /// Why a request has no answer, or its answer no end.
 #[derive(Debug, thiserror::Error)]

@@ -65,7 +65,9 @@ pub(super) fn take(received: &mut BytesMut, method: &Method) -> Result<Option<An
     let body = remaining(method, status, minor, headers)?;
     let keeps_alive = match connection(headers) {
         (true, _) => false,
-        (false, asked) => minor == 1 || asked,
+        // The end of the connection is the body's.
+        _ if matches!(body, Remaining::UntilClose) => false,
+        (_, asked) => minor == 1 || asked,
     };
     Ok(Some(AnswerHead { response, body, keeps_alive }))
 }
@@ -138,6 +140,7 @@ mod tests {
             ("HTTP/1.1 204 No Content\r\n", Method::GET, "Over", true),
             ("HTTP/1.1 103 Early Hints\r\n", Method::GET, "Over", true),
             ("HTTP/1.1 200 \r\nx: a\r\nConnection: x, Close\r\n", Method::GET, "UntilClose", false),
+            ("HTTP/1.1 200 \r\nx: a\r\n", Method::GET, "UntilClose", false),
             ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n", Method::GET, "Known(5)", false),
             ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n", Method::GET, "Known(5)", true),
         ] {

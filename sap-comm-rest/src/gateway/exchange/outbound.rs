@@ -1,5 +1,5 @@
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -32,9 +32,7 @@ pub(super) struct Outbound {
 impl Outbound {
     /// Begins a request; the one before was written.
     pub(super) fn begin(&mut self, head: &OutgoingHead<'_>, body: Option<UploadBody>) {
-        self.frame.clear();
-        self.written = 0;
-        head.write(body.as_ref(), &mut self.frame);
+        self.frame_with(|frame| head.write(body.as_ref(), frame));
         self.left = body.as_ref().and_then(UploadBody::length);
         self.body = body;
     }
@@ -70,10 +68,9 @@ impl Outbound {
     /// Writes what can be; ready once all of the request was.
     pub(super) fn poll(
         &mut self,
-        io: Pin<&mut impl AsyncWrite>,
+        mut io: Pin<&mut impl AsyncWrite>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ExchangeError>> {
-        let mut io = io;
         loop {
             while self.is_blocked() {
                 ready!(self.poll_write(io.as_mut(), cx))?;
@@ -115,7 +112,8 @@ impl Outbound {
                 None => return Err(ExchangeError::Upload(UploadFault::Broken)),
             },
             None => {
-                self.frame_with(format_args!("{:X}\r\n", data.len()));
+                // Memory takes everything.
+                self.frame_with(|frame| drop(write!(frame, "{:X}\r\n", data.len())));
                 self.end = b"\r\n";
             }
         }
@@ -127,17 +125,16 @@ impl Outbound {
         match self.left {
             Some(0) => {}
             Some(_) => return Err(ExchangeError::Upload(UploadFault::Broken)),
-            None => self.frame_with(format_args!("0\r\n\r\n")),
+            None => self.frame_with(|frame| frame.extend_from_slice(b"0\r\n\r\n")),
         }
         self.body = None;
         Ok(())
     }
 
-    fn frame_with(&mut self, text: std::fmt::Arguments<'_>) {
+    fn frame_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.frame.clear();
         self.written = 0;
-        // Memory takes everything.
-        let _ = io::Write::write_fmt(&mut self.frame, text);
+        write(&mut self.frame);
     }
 
     fn poll_write(&mut self, io: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

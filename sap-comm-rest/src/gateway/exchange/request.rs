@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 
-use super::super::body::UploadBody;
+use crate::gateway::body::UploadBody;
 
 /// The head of a request to an endpoint. What frames its body is written as the body is, whatever the headers say.
 pub(in crate::gateway) struct OutgoingHead<'a> {

@@ -37,7 +37,7 @@ impl Head {
         self.started || self.length > 0
     }
 
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Step<Length> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Step {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             let Some(end) = memchr(b'\n', rest) else {

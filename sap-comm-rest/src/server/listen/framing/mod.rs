@@ -53,13 +53,13 @@ enum Length {
     Doubtful,
 }
 
-/// How far a part of a message has been read.
+/// How far a head has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step<T> {
+enum Step {
     /// All bytes were read and it goes on.
     More,
     /// It ended after so many bytes.
-    Done(usize, T),
+    Done(usize, Length),
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
