@@ -46,7 +46,9 @@ pub(crate) trait Backend: Debug + Send + Sync {
         if sent { PublishError::Unknown { id } } else { PublishError::Closed }
     }
 
-    /// Hands a message over; returns once the broker has it, or by `deadline`.
+    /// Hands a message over; returns once the broker has it, or by `deadline`. Waits until then for a broker that is away, blocked
+    /// or full, whatever the policies for events of [`publish_now`](Self::publish_now) and
+    /// [`publish_later`](Self::publish_later) say.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
 
     /// Hands messages over as [`publish`](Self::publish) each, all of them at once.
@@ -141,6 +143,9 @@ pub(crate) trait Source: Send {
         None
     }
 
+    /// Keeps what is consumed while no deliveries are taken; returns when the broker is closed, and not before. Cancel safe.
+    async fn keep(&mut self);
+
     /// Takes no more deliveries; those that nobody has taken go back. A source of a queue with a single active consumer
     /// stays that until it is flushed.
     async fn stop(&mut self);
@@ -208,6 +213,9 @@ pub(crate) enum Redelivered {
 /// The way to settle one delivery; dropping it gives the message back.
 #[async_trait]
 pub(crate) trait Settlement: Debug + Send + Sync {
+    /// Whether the message went back to its queue already, whatever becomes of it here.
+    fn is_void(&self) -> bool;
+
     /// The message is dealt with. The broker learns of it soon.
     fn ack(self: Box<Self>);
 

@@ -29,6 +29,7 @@ pub struct BrokerConfig {
     #[serde(with = "duration")]
     pub(crate) publish_deadline: Duration,
     pub(crate) queue_capacity: usize,
+    pub(crate) queue_bytes: usize,
     pub(crate) overflow: OverflowPolicy,
     pub(crate) offline: OverflowPolicy,
     pub(crate) window: usize,
@@ -68,6 +69,7 @@ impl Default for BrokerConfig {
             connect_timeout: Duration::from_secs(5),
             publish_deadline: Duration::from_secs(30),
             queue_capacity: 10_000,
+            queue_bytes: 256 << 20,
             overflow: OverflowPolicy::Wait,
             offline: OverflowPolicy::Wait,
             window: 1_024,
@@ -118,6 +120,15 @@ impl BrokerConfig {
     #[must_use]
     pub fn queue_capacity(mut self, capacity: usize) -> Self {
         self.queue_capacity = capacity;
+        self
+    }
+
+    /// How many bytes the events may have that wait to be confirmed by RabbitMQ, all in all: each counts as one of
+    /// [`queue_capacity`](Self::queue_capacity), and as one more for each share of these bytes, which is 26 KiB by default. An event
+    /// that is larger than all of it waits alone. 256 MiB.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
         self
     }
 
@@ -228,6 +239,7 @@ impl BrokerConfig {
         }
         positive("publish_deadline", !self.publish_deadline.is_zero())?;
         positive("queue_capacity", self.queue_capacity > 0)?;
+        positive("queue_bytes", self.queue_bytes > 0)?;
         positive("prefetch", self.prefetch > 0)?;
         positive("max_attempts", self.max_attempts > 0)?;
         positive("max_event_bytes", self.max_event_bytes > 0)?;
@@ -294,6 +306,7 @@ mod tests {
             (r#"{"service": "a", "window": 0}"#, "window"),
             (r#"{"service": "a", "channels": 0}"#, "channels"),
             (r#"{"service": "a", "channels": 65}"#, "channels"),
+            (r#"{"service": "a", "queue_bytes": 0}"#, "queue_bytes"),
             (r#"{"service": "a", "publish_deadline": "soon"}"#, "soon"),
             (r#"{"service": "a", "connect_timeout": "2days"}"#, "connect_timeout"),
             (r#"{"service": "a", "retry_delays": "0s"}"#, "retry_delays"),

@@ -58,10 +58,10 @@ pub enum PublishError {
         /// The last thing that went wrong.
         reason: String,
     },
-    /// The bound on waiting events is reached.
-    #[error("{capacity} events wait already")]
+    /// The bound on waiting events is reached, or that on their bytes.
+    #[error("the queue of {capacity} events is full")]
     QueueFull {
-        /// The bound.
+        /// The bound on events.
         capacity: usize,
     },
     /// The broker is closed.

@@ -20,6 +20,8 @@ mod work;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
+use parking_lot::Mutex;
 use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +56,8 @@ struct Handling {
     broker: Broker,
     settings: Settings,
     router: EventRouter,
+    /// Cancelled when no more deliveries are taken, until they are again.
+    halt: Mutex<CancellationToken>,
 }
 
 /// The task of a subscription.
@@ -76,7 +80,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Worker {
     pub(crate) fn new(broker: &Broker, settings: Settings, router: EventRouter, source: Box<dyn Source>) -> Self {
-        Self { handling: Arc::new(Handling { broker: broker.clone(), settings, router }), source }
+        let halt = Mutex::default();
+        Self { handling: Arc::new(Handling { broker: broker.clone(), settings, router, halt }), source }
     }
 
     /// How far a stream is read.
@@ -103,7 +108,13 @@ impl Worker {
             } else {
                 // The queue would not outlive its source.
                 drop(left);
-                if !handling.rest(control).await {
+                let resting = std::pin::pin!(handling.rest(control));
+                let keeping = source.keep();
+                let resumes = match select(resting, keeping).await {
+                    Either::Left((resumes, _)) => resumes,
+                    Either::Right(((), resting)) => resting.await,
+                };
+                if !resumes {
                     source.flush(Vec::new()).await;
                     return;
                 }
@@ -116,6 +127,7 @@ impl Worker {
 impl Handling {
     /// Takes and handles deliveries until `halt`, and finishes those in hand; returns what was taken and not begun.
     async fn consume(self: &Arc<Self>, source: &mut dyn Source, halt: &CancellationToken) -> (Ended, Vec<Delivery>) {
+        *self.halt.lock() = halt.clone();
         // One that is taken over in order keeps its place until everything before it is settled.
         let keeps_place = self.settings.topology.single_active;
         let pauses_only = self.settings.ephemeral;

@@ -19,8 +19,9 @@ use crate::{
     topology::{Target, dead_queue, retry_queue},
 };
 
-/// How long a delivery is held whose consequences could not be confirmed, so that it does not spin.
+/// The pause before a consequence that was not confirmed is tried again; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
@@ -29,24 +30,45 @@ impl Handling {
         #[cfg(feature = "test-util")]
         let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {
-            Verdict::Ack if asks(&delivery.message).is_none() => Ok(()),
-            verdict => Box::pin(self.follow(&delivery, verdict)).await,
+            Verdict::Ack if asks(&delivery.message).is_none() => true,
+            verdict => Box::pin(self.see_through(&delivery, &verdict)).await,
         };
         #[cfg(feature = "test-util")]
-        if handled && let Some(recorder) = self.broker.recorder() {
+        if handled
+            && confirmed
+            && let Some(recorder) = self.broker.recorder()
+        {
             recorder.record(crate::test_util::What::Handled, &delivery.queue, Arc::clone(&delivery.message));
         }
         match confirmed {
-            Ok(()) if surely => delivery.settlement.ack_surely().await,
-            Ok(()) => delivery.settlement.ack(),
-            Err(error) => {
-                tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
+            true if surely => delivery.settlement.ack_surely().await,
+            true => delivery.settlement.ack(),
+            false => drop(delivery),
+        }
+    }
+
+    /// Does what a verdict asks for until that is confirmed: the handler has done its part, and is not to do it again for what
+    /// is the broker's. `false` when the event goes back to its queue instead, since its consumer ends or pauses, or when it went
+    /// back already, with its channel.
+    async fn see_through(&self, delivery: &Delivery, verdict: &Verdict) -> bool {
+        let (halt, mut pause) = (self.halt.lock().clone(), PAUSE);
+        loop {
+            let Err(error) = self.follow(delivery, verdict.clone()).await else { return true };
+            let ends = matches!(error, PublishError::Closed) || delivery.settlement.is_void();
+            if !ends {
+                tracing::error!(%error, ?pause, "what should become of the event was not confirmed; it is tried again");
                 if let PublishError::Unroutable { .. } = error {
-                    Box::pin(self.mend()).await;
+                    self.mend().await;
                 }
-                Box::pin(tokio::time::sleep(PAUSE)).await;
-                drop(delivery);
             }
+            if ends
+                || halt.run_until_cancelled(tokio::time::sleep(pause)).await.is_none()
+                || delivery.settlement.is_void()
+            {
+                tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
+                return false;
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 

@@ -6,7 +6,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{DeadLetter, DeadLetterError, Progress, Round};
 use crate::{
@@ -22,6 +22,8 @@ const WINDOW: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long messages are held at most. RabbitMQ takes what is held for 30 minutes for lost, and closes the channel.
 const HOLD: Duration = Duration::from_secs(300);
+/// How often whoever watches is told, and may end the pass, while it waits for its pace or the broker.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// What becomes of the dead letters that are meant.
 pub(super) enum Act {
@@ -82,6 +84,8 @@ pub(super) async fn run(broker: &Broker, queue: &str, round: Round, act: Act) ->
 
 impl Pass<'_> {
     async fn run(mut self) -> Result<Progress, DeadLetterError> {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stale = !matches!(self.act, Act::Look) && Instant::now() >= self.since + HOLD;
             let goes_on = self.end.is_none() && (self.waiting.is_some() || !self.is_over());
@@ -98,6 +102,7 @@ impl Pass<'_> {
                     Ok(None) => self.end(End::Done),
                     Err(error) => self.end(End::Failed(error)),
                 },
+                _ = beat.tick(), if goes_on || !self.flights.is_empty() => self.tell(),
                 else => if !goes_on {
                     break;
                 },

@@ -21,6 +21,11 @@ impl Desk {
         Arc::new(Self { queue, load, room: Arc::clone(&shared.room), shared: Arc::downgrade(shared) })
     }
 
+    /// Whether a message in hand was not taken back.
+    fn holds(&self, stored: &Stored) -> bool {
+        stored.is_ours() || self.shared.upgrade().is_some_and(|shared| shared.state.lock().has_lent(stored))
+    }
+
     /// A message in hand is dealt with, unless it was taken back meanwhile.
     fn forget(&self, stored: &Stored) {
         let ours = stored.is_ours() || self.shared.upgrade().is_some_and(|shared| shared.state.lock().release(stored));
@@ -54,6 +59,10 @@ impl MemorySettlement {
 
 #[async_trait]
 impl Settlement for MemorySettlement {
+    fn is_void(&self) -> bool {
+        self.stored.as_ref().is_none_or(|stored| !self.desk.holds(stored))
+    }
+
     fn ack(mut self: Box<Self>) {
         if let Some(stored) = self.stored.take() {
             self.desk.forget(&stored);

@@ -105,6 +105,11 @@ impl Source for MemorySource {
         self.take()
     }
 
+    async fn keep(&mut self) {
+        // In memory nothing is lost meanwhile.
+        std::future::pending().await
+    }
+
     async fn stop(&mut self) {
         self.give_back();
     }

@@ -25,6 +25,10 @@ struct Tag {
 
 #[async_trait]
 impl Settlement for Tag {
+    fn is_void(&self) -> bool {
+        self.channel.has_ended()
+    }
+
     fn ack(mut self: Box<Self>) {
         self.settled = true;
         self.held.lock().release(&self.id);

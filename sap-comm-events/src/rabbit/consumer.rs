@@ -41,6 +41,12 @@ enum Stage {
     Closed,
 }
 
+impl Stage {
+    fn of(reopened: Option<Open>) -> Self {
+        reopened.map_or(Self::Closed, |open| Self::Open(Box::new(open)))
+    }
+}
+
 /// What is consumed, over whichever connection.
 #[derive(Clone)]
 struct Consumer {
@@ -147,9 +153,7 @@ impl Source for RabbitSource {
                     Some(delivery) => return Some(delivery),
                     None => self.reopen(),
                 },
-                Stage::Reopening(reopening) => {
-                    self.stage = reopening.await.map_or(Stage::Closed, |open| Stage::Open(Box::new(open)));
-                }
+                Stage::Reopening(reopening) => self.stage = Stage::of(reopening.await),
                 Stage::Closed => return None,
             }
         }
@@ -159,6 +163,19 @@ impl Source for RabbitSource {
         match &mut self.stage {
             Stage::Open(open) => open.ready(),
             Stage::Reopening(_) | Stage::Closed => None,
+        }
+    }
+
+    async fn keep(&mut self) {
+        loop {
+            match &mut self.stage {
+                Stage::Open(open) => {
+                    open.ended().await;
+                    self.reopen();
+                }
+                Stage::Reopening(reopening) => self.stage = Stage::of(reopening.await),
+                Stage::Closed => return,
+            }
         }
     }
 

@@ -50,21 +50,20 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
             return Err(DeclareError::Unsupported { feature, version });
         }
     }
-    let declaring = async {
-        for (name, kind) in &topology.exchanges {
-            exchange(channel, name, *kind).await?;
-        }
-        for declared in &topology.queues {
-            queue(channel, &QueueSpec::of(declared, topology)).await?;
-        }
-        for binding in &topology.bindings {
-            let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
-            let bound = channel.bind_queue(name, from, key, &[]).await;
-            bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {name:?}")))?;
-        }
-        Ok(())
-    };
-    live.answer(declaring).await.map_err(DeclareError::Connection)?
+    // Each has a time of its own: there may be hundreds.
+    let answered = |answer: Result<_, String>| answer.map_err(DeclareError::Connection)?;
+    for (name, kind) in &topology.exchanges {
+        answered(live.answer(exchange(channel, name, *kind)).await)?;
+    }
+    for declared in &topology.queues {
+        answered(live.answer(queue(channel, &QueueSpec::of(declared, topology))).await)?;
+    }
+    for binding in &topology.bindings {
+        let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
+        let bound = live.answer(channel.bind_queue(name, from, key, &[])).await.map_err(DeclareError::Connection)?;
+        bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {name:?}")))?;
+    }
+    Ok(())
 }
 
 /// Declares an exchange on a channel of its own, since a refusal ends the channel.

@@ -97,7 +97,7 @@ impl Backend for RabbitBackend {
         message.headers.set(rungs::TO, name.to_string());
         let rung = rungs.highest();
         let target = Target::Later { rung, enters: rungs::name(rung), name, kind };
-        self.publisher.publish(target, message, deadline).await
+        self.publisher.publish_by_policy(target, message, deadline).await
     }
 
     async fn consume(&self, topology: Topology, limits: Limits) -> Result<Box<dyn Source>, SubscribeError> {

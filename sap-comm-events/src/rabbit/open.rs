@@ -1,6 +1,6 @@
 //! A channel that consumes.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ pub(super) struct Open {
     pub(super) live: Arc<Live>,
     channel: Channel,
     events: mpsc::UnboundedReceiver<Event>,
+    /// Deliveries that came while none were taken.
+    ahead: VecDeque<amqp::Delivery>,
     /// What each consumer consumes, by its number.
     queues: Vec<Arc<str>>,
     held: Arc<Mutex<Held>>,
@@ -63,7 +65,8 @@ impl Open {
         }
         let (queues, held) = (topology.consumed.clone(), Arc::clone(held));
         let (concurrency, counts) = (limits.concurrency, topology.quorum && topology.stream.is_none());
-        Ok(Self { live, channel, events, queues, held, concurrency, counts, stream, ended: false })
+        let ahead = VecDeque::new();
+        Ok(Self { live, channel, events, ahead, queues, held, concurrency, counts, stream, ended: false })
     }
 
     /// The next delivery; `None` once any consumer has ended, or an event of a stream was given back. Cancel safe.
@@ -72,23 +75,40 @@ impl Open {
         if let Some(delivery) = self.ready() {
             return Some(delivery);
         }
+        let event = self.event().await?;
+        self.taken(event)
+    }
+
+    /// Waits for the end of any consumer; what is delivered meanwhile is kept, and is no more than the prefetch. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        while let Some(event) = self.event().await {
+            match event {
+                Event::Delivery(delivery) => self.ahead.push_back(delivery),
+                event => drop(self.taken(event)),
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Option<Event> {
         if self.is_over() {
             return None;
         }
         let given_back = self.stream.as_ref().map(|(_, given_back)| given_back.clone());
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             () = self.live.lost.cancelled() => None,
             () = cancelled(given_back) => None,
             event = self.events.recv() => event,
-        };
-        self.taken(event?)
+        }
     }
 
     /// A delivery that is there already.
     pub(super) fn ready(&mut self) -> Option<Delivery> {
         if self.is_over() {
             return None;
+        }
+        if let Some(delivery) = self.ahead.pop_front() {
+            return self.delivery(&delivery);
         }
         let event = self.events.try_recv().ok()?;
         self.taken(event)
@@ -118,6 +138,9 @@ impl Open {
                 // The connection is lost, and everything went back with it.
                 return;
             }
+        }
+        for delivery in std::mem::take(&mut self.ahead) {
+            drop(self.delivery(&delivery));
         }
         while let Ok(event) = self.events.try_recv() {
             if let Event::Delivery(delivery) = event {

@@ -37,6 +37,10 @@ impl Read {
 
 #[async_trait]
 impl Settlement for Read {
+    fn is_void(&self) -> bool {
+        self.settlement.as_ref().is_none_or(|settlement| settlement.is_void())
+    }
+
     fn ack(mut self: Box<Self>) {
         if let Some(settlement) = self.settled() {
             settlement.ack();

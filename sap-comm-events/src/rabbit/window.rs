@@ -41,6 +41,14 @@ impl<T> Window<T> {
         if self.first <= number { self.take(self.first) } else { None }
     }
 
+    /// Takes out what `wanted` says, oldest first.
+    pub(super) fn extract(&mut self, mut wanted: impl FnMut(&mut T) -> bool) -> Vec<T> {
+        let numbered = (self.first..).zip(&mut self.entries);
+        let wanted = numbered.filter_map(|(number, entry)| entry.as_mut().is_some_and(&mut wanted).then_some(number));
+        let numbers: Vec<_> = wanted.collect();
+        numbers.into_iter().filter_map(|number| self.take(number)).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.filled
     }
@@ -91,8 +99,9 @@ mod tests {
         assert_eq!(window.after(5).map(|entry| *entry).collect::<Vec<_>>(), [5, 6]);
         assert_eq!((window.after(0).count(), window.after(7).count()), (5, 0));
         assert_eq!(window.take(5), Some(4));
+        assert_eq!((window.extract(|entry| *entry == 5), window.len()), (vec![5], 3));
         let taken: Vec<_> = std::iter::from_fn(|| window.take_up_to(6)).collect();
-        assert_eq!((taken.as_slice(), window.take_up_to(0)), ([2, 3, 5].as_slice(), None));
+        assert_eq!((taken.as_slice(), window.take_up_to(0)), ([2, 3].as_slice(), None));
         assert_eq!(window.into_rest().collect::<Vec<_>>(), [6]);
     }
 }

@@ -113,6 +113,15 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// The exchange or queue where it leads.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "memory names it itself"))]
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Exchange { name, .. } | Self::Later { name, .. } => name,
+            Self::Queue(name) => name,
+        }
+    }
+
     /// The exchange that takes events of `kind` published to `exchange`.
     pub(crate) fn of(exchange: &str, kind: EventKind) -> Self {
         match kind {

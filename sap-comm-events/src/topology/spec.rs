@@ -96,6 +96,10 @@ const fn yes() -> bool {
 
 /// Milliseconds that an ephemeral queue waits for its consumer to come back.
 const EPHEMERAL_LIFE: i64 = 60_000;
+/// How often an event of a quorum queue may go back to it before the broker drops it: from RabbitMQ 4.0 on 20 times, unless the
+/// queue says otherwise. Consumers count, and make a dead letter of it; whoever looks through dead letters gives them all back. The
+/// most that every version takes, since the earlier ones have no word for "always".
+const DELIVERY_LIMIT: i64 = i32::MAX as i64;
 /// How many events wait for a slow reader of a tail; the oldest make room.
 pub(crate) const TAIL_LENGTH: u16 = 1_000;
 
@@ -170,6 +174,9 @@ impl QueueSpec {
         if topology.quorum && !matches!(queue.role, Role::Ephemeral | Role::Tail) {
             // What a replicated queue relies on is replicated too, or the loss of one node would stop its consumers.
             arguments.push(("x-queue-type", text("quorum")));
+            if matches!(queue.role, Role::Work { .. } | Role::Dead { .. }) {
+                arguments.push(("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)));
+            }
             if matches!(queue.role, Role::Delay { .. }) {
                 // Otherwise an event is dropped whose queue has no leader at the moment that its delay is over.
                 arguments.push(("x-dead-letter-strategy", text("at-least-once")));
@@ -219,9 +226,9 @@ mod tests {
             "exchanges": [{"name": "user.events", "type": "topic", "durable": true}],
             "queues": [
                 {"name": "user.events.audit", "durable": true, "exclusive": false, "autoDelete": false,
-                 "arguments": {"x-queue-type": "quorum"}},
+                 "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 2_147_483_647}},
                 {"name": "user.events.audit.dead", "durable": true, "exclusive": false, "autoDelete": false,
-                 "arguments": {"x-queue-type": "quorum"}},
+                 "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 2_147_483_647}},
                 {"name": "user.events.audit.retry.100", "durable": true, "exclusive": false, "autoDelete": false,
                  "arguments": {"x-message-ttl": 100, "x-dead-letter-exchange": "",
                                "x-dead-letter-routing-key": "user.events.audit", "x-queue-type": "quorum",

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
     desk::{Desk, Left, Step},
@@ -24,6 +24,8 @@ use crate::{
 
 /// How often abandoned jobs are forgotten while the broker is away.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How often it is seen to that what the broker does not answer is not in the way of the rest.
+const LOOK: Duration = Duration::from_secs(1);
 /// The pause after a channel that could not be opened or ended in an error.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -108,18 +110,21 @@ impl Actor {
 
     /// Does what callers cannot do themselves, as long as the channel lasts.
     async fn serve(&self, live: &Live) -> End {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             match self.desk.step() {
                 Step::Wait => tokio::select! {
                     biased;
-                    () = self.desk.work() => {}
                     () = live.lost.cancelled() => return End::Lost,
+                    _ = look.tick() => self.desk.unclog(),
+                    () = self.desk.work() => {}
                 },
                 Step::Drain(channel) => drop(live.lost.run_until_cancelled(channel.room()).await),
                 Step::Declare(target, rungs) => {
                     // Nobody would answer.
                     live.lost.run_until_cancelled(live.unblocked()).await;
-                    match declare(live, &target, rungs).await {
+                    match declare(live, &self.vitals, &target, rungs).await {
                         Ok(()) => self.desk.learn(target),
                         Err(Some(error)) => self.desk.refuse_first(error),
                         Err(None) if live.lost.is_cancelled() => return End::Lost,
@@ -134,7 +139,7 @@ impl Actor {
 }
 
 /// Sees that a target exists; the error is that of the job, if it cannot, and none if nobody knows.
-async fn declare(live: &Live, target: &Target, rungs: u32) -> Result<(), Option<PublishError>> {
+async fn declare(live: &Live, vitals: &Vitals, target: &Target, rungs: u32) -> Result<(), Option<PublishError>> {
     let declared = match target {
         Target::Queue(_) => Ok(()),
         Target::Exchange { name, kind } => declare_exchange(live, name, *kind).await,
@@ -148,7 +153,7 @@ async fn declare(live: &Live, target: &Target, rungs: u32) -> Result<(), Option<
             Some(PublishError::Forbidden { reason })
         }
         DeclareError::Connection(error) => {
-            tracing::debug!(error, ?target, "an exchange could not be declared");
+            vitals.error(format!("cannot declare exchange {:?}: {error}", target.name()));
             None
         }
     })

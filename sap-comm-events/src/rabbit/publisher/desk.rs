@@ -101,7 +101,7 @@ impl Desk {
                 break Step::Renew;
             }
             let Some(job) = backlog.pop_front() else { break Step::Wait };
-            if job.is_abandoned() && !job.resent {
+            if job.is_forgettable() {
                 forgotten.push(job);
                 continue;
             }
@@ -169,7 +169,14 @@ impl Desk {
         let window = line.take_window();
         let (in_flight, is_fresh) = (window.len(), window.iter().all(|job| !job.resent));
         let mut left = Left { in_flight, is_fresh, suspects: in_flight, served: line.served };
-        let mut refused = Vec::new();
+        let (overtaking, kept): (VecDeque<_>, _) =
+            mem::take(&mut state.backlog).into_iter().partition(|job| job.follows_refused);
+        state.backlog = kept;
+        let with_error = |job: Job| {
+            let error = job.overtaking();
+            (job, error)
+        };
+        let mut refused: Vec<_> = overtaking.into_iter().map(with_error).collect();
         for mut job in window.into_rest().rev() {
             if left.in_flight == 1
                 && let Some(error) = blame(&left, &job)
@@ -180,8 +187,7 @@ impl Desk {
                 break;
             }
             if job.follows_refused {
-                let error = job.overtaking();
-                refused.push((job, error));
+                refused.push(with_error(job));
                 continue;
             }
             (job.resent, job.returned) = (true, false);
@@ -198,10 +204,34 @@ impl Desk {
     /// Forgets jobs that nobody waits for.
     pub(super) fn sweep(&self) {
         let mut state = self.state.lock();
-        let (kept, forgotten) = mem::take(&mut state.backlog).into_iter().partition(|job| !job.is_abandoned());
+        let (forgotten, kept) = mem::take(&mut state.backlog).into_iter().partition(Job::is_forgettable);
         state.backlog = kept;
         drop(state);
         drop::<VecDeque<Job>>(forgotten);
+    }
+
+    /// Forgets jobs that nobody waits for any more and the broker does not answer, where they are in the way of others.
+    pub(super) fn unclog(&self) {
+        let mut state = self.state.lock();
+        let State { backlog, line: Some(line), .. } = &mut *state else { return };
+        let forgotten = line.unclog();
+        let keys: Vec<_> = forgotten.iter().filter_map(|job| job.ordering_key().map(str::to_owned)).collect();
+        // Over another channel they would come before what is forgotten and published again.
+        backlog.iter_mut().for_each(|job| job.follows_refused |= job.is_of(&keys));
+        drop(state);
+        if !forgotten.is_empty() {
+            tracing::warn!(
+                count = forgotten.len(),
+                "the broker does not answer what was published; it is awaited no more"
+            );
+            self.work.notify_one();
+        }
+    }
+
+    /// How many jobs there are.
+    pub(super) fn pending(&self) -> usize {
+        let state = self.state.lock();
+        state.backlog.len() + state.line.as_ref().map_or(0, Line::in_flight)
     }
 
     /// Takes nothing any more; whoever waits learns that nobody knows.
@@ -297,7 +327,8 @@ mod tests {
             resent: false,
             returned: false,
             follows_refused: false,
-            _room: room,
+            outwaited: false,
+            room,
         };
         (job, answer)
     }

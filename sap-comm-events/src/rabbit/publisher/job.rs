@@ -25,13 +25,21 @@ pub(super) struct Job {
     pub(super) returned: bool,
     /// Whether an earlier one of its ordering key was refused after it was sent: it is not sent again, or it would overtake that.
     pub(super) follows_refused: bool,
-    pub(super) _room: OwnedSemaphorePermit,
+    /// Whether it was sent and nobody waited for it any more when somebody looked.
+    pub(super) outwaited: bool,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 impl Job {
-    /// Whether nobody waits any more and it is no harm to forget it.
+    /// Whether nobody waits for it any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    /// Whether it need not be sent, since nobody waits and the broker cannot have it. What was sent is sent again in its place: if
+    /// it is published again, it was there before those that follow it.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.is_abandoned() && !self.resent
     }
 
     pub(super) fn ordering_key(&self) -> Option<&str> {
@@ -72,11 +80,7 @@ impl Job {
     }
 
     pub(super) fn unroutable(&self) -> PublishError {
-        let exchange = match &self.target {
-            Target::Exchange { name, .. } | Target::Later { name, .. } => name.to_string(),
-            Target::Queue(name) => name.clone(),
-        };
-        let event_type = self.message.event_type.clone();
+        let (exchange, event_type) = (self.target.name().to_owned(), self.message.event_type.clone());
         PublishError::Unroutable { exchange, event_type }
     }
 

@@ -79,11 +79,14 @@ impl Line {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.window.has_room(if self.suspects > 0 { 1 } else { self.limit })
+    }
+
     pub(super) fn hindrance(&self, target: &Target) -> Option<Hindrance> {
-        let limit = if self.suspects > 0 { 1 } else { self.limit };
         if self.channel.has_ended() {
             Some(Hindrance::Ended)
-        } else if !self.window.has_room(limit) {
+        } else if !self.has_room() {
             Some(Hindrance::Window)
         } else if !self.knows(target) {
             Some(Hindrance::Undeclared)
@@ -165,6 +168,35 @@ impl Line {
         for job in self.window.after(number) {
             job.follows_refused |= job.is_of(keys);
         }
+    }
+
+    /// Takes out what the broker has not answered for as long as anybody waited, and since the last look, where it takes the
+    /// room of others: a queue without a majority of its nodes answers nothing for as long as that lasts.
+    pub(super) fn unclog(&mut self) -> Vec<Job> {
+        let is_full = |job: &Job| job.room.semaphore().available_permits() == 0;
+        if self.has_room() && !self.window.iter().next().is_some_and(is_full) {
+            return Vec::new();
+        }
+        let mut keys = Vec::new();
+        let forgotten = self.window.extract(|job| {
+            if !job.is_abandoned() {
+                // Sent again, it would come before what is forgotten and published again.
+                job.follows_refused |= job.is_of(&keys);
+                return false;
+            }
+            let takes = std::mem::replace(&mut job.outwaited, true);
+            if takes {
+                keys.extend(job.ordering_key().map(str::to_owned));
+            }
+            takes
+        });
+        self.suspects = self.suspects.saturating_sub(forgotten.len());
+        forgotten
+    }
+
+    /// How many jobs are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.window.len()
     }
 
     /// Notes a message that no queue wanted. The broker returns in the order of publishing, and before it confirms.

@@ -38,9 +38,10 @@ pub(super) struct Publisher {
     /// Whose turn it is to publish an event without an ordering key.
     turn: AtomicUsize,
     hasher: RandomState,
-    /// One permit for each job that exists: what bounds the queue.
+    /// What bounds the queue: each job that exists has a permit, and one more for every `unit` bytes of its body.
     room: Arc<Semaphore>,
-    capacity: usize,
+    capacity: u32,
+    unit: usize,
     overflow: OverflowPolicy,
     offline: OverflowPolicy,
     refusing: AtomicBool,
@@ -69,7 +70,9 @@ impl Publisher {
             turn: AtomicUsize::new(0),
             hasher: RandomState::new(),
             room: Arc::new(Semaphore::new(config.queue_capacity)),
-            capacity: config.queue_capacity,
+            // The configuration keeps it within 32 bits.
+            capacity: u32::try_from(config.queue_capacity).unwrap_or(u32::MAX),
+            unit: (config.queue_bytes / config.queue_capacity).max(1),
             overflow: config.overflow,
             offline: config.offline,
             refusing: AtomicBool::new(false),
@@ -93,28 +96,62 @@ impl Publisher {
         if let Err(error) = self.accepts() {
             return Handed::Done(Err(error));
         }
-        match Arc::clone(&self.room).try_acquire_owned() {
+        match Arc::clone(&self.room).try_acquire_many_owned(self.permits(&message)) {
             Ok(permit) => match self.submit(target.clone(), Arc::unwrap_or_clone(message), permit) {
                 Ok(answer) => Handed::Pending(answer),
                 Err(error) => Handed::Done(Err(error)),
             },
             Err(TryAcquireError::Closed) => Handed::Done(Err(PublishError::Closed)),
+            Err(TryAcquireError::NoPermits) if self.overflow == OverflowPolicy::Refuse => {
+                Handed::Done(Err(self.full()))
+            }
             Err(TryAcquireError::NoPermits) => Handed::Back(message),
         }
     }
 
-    /// Publishes and waits for the broker's answer until `deadline`.
+    /// Publishes by the policies and waits for the broker's answer until `deadline`.
+    pub(super) async fn publish_by_policy(
+        &self,
+        target: Target,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        let id = message.id.clone();
+        match self.publish_now(&target, Arc::new(message)) {
+            Handed::Done(outcome) => outcome,
+            Handed::Pending(answer) => self.answered(answer, id, deadline).await,
+            Handed::Back(message) => self.publish(target, Arc::unwrap_or_clone(message), deadline).await,
+        }
+    }
+
+    /// Publishes and waits for the broker's answer until `deadline`, whatever is in the way.
     pub(super) async fn publish(
         &self,
         target: Target,
         message: Message,
         deadline: Instant,
     ) -> Result<(), PublishError> {
-        self.accepts()?;
-        let permit = self.room(deadline).await?;
+        if self.refusing.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        let permit = self.room(self.permits(&message), deadline).await?;
         let id = message.id.clone();
         let answer = self.submit(target, message, permit)?;
+        self.answered(answer, id, deadline).await
+    }
+
+    async fn answered(&self, answer: Answer, id: Name, deadline: Instant) -> Result<(), PublishError> {
         answer.until(deadline).await.unwrap_or_else(|sent| Err(self.late(id, sent)))
+    }
+
+    /// How much of the queue a message takes; one that is larger than all of it is alone.
+    fn permits(&self, message: &Message) -> u32 {
+        let bytes = u32::try_from(message.body().len() / self.unit).unwrap_or(u32::MAX);
+        bytes.saturating_add(1).min(self.capacity)
+    }
+
+    fn full(&self) -> PublishError {
+        PublishError::QueueFull { capacity: self.capacity as usize }
     }
 
     fn accepts(&self) -> Result<(), PublishError> {
@@ -143,25 +180,22 @@ impl Publisher {
             resent: false,
             returned: false,
             follows_refused: false,
-            _room: permit,
+            outwaited: false,
+            room: permit,
         };
         if channel.desk.submit(job) { Ok(Answer { answer, sent }) } else { Err(PublishError::Closed) }
     }
 
     /// Room for one job. Where there is some, it is taken in the order that publishes were first polled in.
-    async fn room(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, PublishError> {
-        match Arc::clone(&self.room).try_acquire_owned() {
+    async fn room(&self, permits: u32, deadline: Instant) -> Result<OwnedSemaphorePermit, PublishError> {
+        match Arc::clone(&self.room).try_acquire_many_owned(permits) {
             Ok(permit) => return Ok(permit),
             Err(TryAcquireError::Closed) => return Err(PublishError::Closed),
             Err(TryAcquireError::NoPermits) => {}
         }
-        let full = PublishError::QueueFull { capacity: self.capacity };
-        if self.overflow == OverflowPolicy::Refuse {
-            return Err(full);
-        }
-        match timeout_at(deadline, Arc::clone(&self.room).acquire_owned()).await {
+        match timeout_at(deadline, Arc::clone(&self.room).acquire_many_owned(permits)).await {
             Ok(permit) => permit.map_err(|_| PublishError::Closed),
-            Err(_) => Err(self.vitals.obstacle().map_or(full, |obstacle| unsent(obstacle, None))),
+            Err(_) => Err(self.vitals.obstacle().map_or(self.full(), |obstacle| unsent(obstacle, None))),
         }
     }
 
@@ -180,7 +214,7 @@ impl Publisher {
 
     /// How many publishes wait for an answer.
     pub(super) fn pending(&self) -> usize {
-        self.capacity.saturating_sub(self.room.available_permits())
+        self.channels.iter().map(|channel| channel.desk.pending()).sum()
     }
 
     pub(super) fn refuse(&self) {
@@ -189,9 +223,8 @@ impl Publisher {
 
     /// Waits until every job is done.
     pub(super) async fn flush(&self) {
-        let all = u32::try_from(self.capacity).unwrap_or(u32::MAX);
         // Closed means that nothing is left to wait for.
-        drop(self.room.acquire_many(all).await);
+        drop(self.room.acquire_many(self.capacity).await);
     }
 
     /// Ends the actors; whoever still waits learns that the outcome is unknown.

@@ -54,7 +54,9 @@ async fn a_publish_to_an_unavailable_queue_is_not_taken_for_confirmed() {
     let cluster = cluster().await;
     let uris = cluster.new_vhost().await.unwrap();
     // One connection to the node that stays.
-    let broker = Broker::connect(&uris[0], config()).await.unwrap();
+    let broker = Broker::connect(&uris[0], config().window(2)).await.unwrap();
+    let (router, mut elsewhere) = numbers();
+    let _elsewhere = broker.subscribe("order.events", router).await.unwrap();
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
     soon(broker.publish("user.events", UserCreated::numbered(0))).await.unwrap();
@@ -66,6 +68,14 @@ async fn a_publish_to_an_unavailable_queue_is_not_taken_for_confirmed() {
     let brief = PublishOptions::new().deadline(Duration::from_secs(2));
     let error = soon(broker.publish_with("user.events", UserCreated::numbered(1), brief)).await.unwrap_err();
     assert!(matches!(error, PublishError::Unknown { .. } | PublishError::Nacked { .. }), "{error:?}");
+    // As many as may be under way wait for that queue: others are not kept from theirs.
+    for number in 10..12 {
+        let brief = PublishOptions::new().deadline(Duration::from_secs(1));
+        let error = soon(broker.publish_with("user.events", UserCreated::numbered(number), brief)).await.unwrap_err();
+        assert!(!matches!(error, PublishError::Topology(_)), "{error:?}");
+    }
+    soon(broker.publish("order.events", UserCreated::numbered(3))).await.unwrap();
+    assert_eq!(soon(elsewhere.recv()).await, Some(3));
     for node in &cluster.nodes()[1..] {
         node.resume().await.unwrap();
     }

@@ -14,11 +14,14 @@ use lapin::{
     options::{BasicPublishOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
-use sap_comm_events::{Broker, DeadLetterError, DeadLetters, Filter, Round, header};
+use sap_comm_core::Event;
+use sap_comm_events::{
+    Broker, DeadLetterError, DeadLetters, EventRouter, Filter, HandlerError, Round, Subscription, header,
+};
 use sap_comm_testkit::RabbitNode;
 
 use super::{config, foreign, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 /// A queue with dead letters from 0 to `number`, as a consumer would have left them; every hundredth is `rare`.
 pub(crate) async fn buried(uri: &str, number: u32) -> DeadLetters {
@@ -28,7 +31,7 @@ pub(crate) async fn buried(uri: &str, number: u32) -> DeadLetters {
     let channel = foreign(uri).await;
     let mut confirms = Vec::new();
     for number in 0..number {
-        let event = sap_comm_core::Event::new("auth-service", UserCreated::numbered(number));
+        let event = Event::new("auth-service", UserCreated::numbered(number));
         let mut headers = FieldTable::default();
         let code = if number % 100 == 0 { "RARE" } else { "COMMON" };
         headers.insert(header::CODE.into(), AMQPValue::LongString(code.into()));
@@ -107,4 +110,20 @@ async fn a_dead_letter_of_anybody_is_shown_and_redriven() {
     assert_eq!(letters.redrive(Round::new()).await.unwrap().done, 1);
     let got = channel.basic_get("theirs".into(), Default::default()).await.unwrap().unwrap();
     assert_eq!(got.data, b"not json");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_not_used_up_by_looking_at_them() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let router = EventRouter::new().on(async |_: Event<UserCreated>| Err(HandlerError::permanent("broken")));
+    let handle = broker.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
+    soon(broker.publish("user.events", UserCreated::numbered(1))).await.unwrap();
+    let letters = broker.dead_letters("user.events", "user-service");
+    soon(until(async || matches!(letters.count().await, Ok(1)))).await;
+    // Quorum queues of RabbitMQ 4 drop what went back to them 20 times, unless they are told otherwise.
+    for _ in 0..25 {
+        assert_eq!(soon(letters.peek(10)).await.unwrap().len(), 1);
+    }
+    soon(handle.stop()).await;
 }

@@ -228,3 +228,33 @@ async fn order_survives_a_connection_that_the_broker_takes_for_alive() {
     }
     publishing.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ephemeral_consumer_keeps_its_queue_over_a_pause_and_a_lost_connection() {
+    let uri = vhost().await;
+    let (_, vhost) = uri.rsplit_once('/').unwrap();
+    let node = RabbitNode::shared().await.unwrap();
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let handle = broker.subscribe(Subscription::new("user.events").ephemeral(), router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+    soon(handle.pause()).await;
+    broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
+    node.close_connections_of(vhost).await.unwrap();
+    eventually("the loss is noticed", || !broker.health().is_ready()).await;
+    // A queue without a consumer is gone after a minute.
+    let consumers = async || {
+        let listed = node.ctl(&["list_queues", "-p", vhost, "--no-table-headers", "-q", "consumers"]).await.unwrap();
+        listed.trim().to_owned()
+    };
+    soon(until(async || broker.health().is_ready() && consumers().await == "1")).await;
+    soon(broker.publish("user.events", UserCreated::numbered(3))).await.unwrap();
+    assert!(handle.is_paused() && numbers.try_recv().is_err());
+    soon(handle.resume()).await;
+    // The broker may deliver the later one before it knows that the first connection is gone.
+    let mut seen = [soon(numbers.recv()).await, soon(numbers.recv()).await];
+    seen.sort_unstable();
+    assert_eq!(seen, [Some(2), Some(3)]);
+    soon(handle.stop()).await;
+}

@@ -306,3 +306,34 @@ async fn a_consumer_whose_channel_the_broker_closes_consumes_again() {
     broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
     assert_eq!(soon(started.recv()).await, Some(2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_bounded_in_bytes_too() {
+    let node = RabbitNode::shared().await.unwrap();
+    let relay = Relay::start(format!("127.0.0.1:{}", node.port())).await.unwrap();
+    let config = config().queue_capacity(100).queue_bytes(100_000).overflow(OverflowPolicy::Refuse);
+    let broker = Broker::connect(&relay.through(&vhost().await), config).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    relay.cut().await.unwrap();
+    eventually("the loss is noticed", || broker.health().state == BrokerState::Reconnecting).await;
+    let publish = |number, size| {
+        let broker = broker.clone();
+        let event = UserCreated { user_id: "x".repeat(size), number };
+        tokio::spawn(async move { broker.publish("user.events", event).await })
+    };
+    let large = publish(1, 60_000);
+    eventually("the large one waits", || broker.health().pending == 1).await;
+    let error = publish(2, 60_000).await.unwrap().unwrap_err();
+    assert!(matches!(error, PublishError::QueueFull { capacity: 100 }), "{error:?}");
+    let small = publish(3, 1_000);
+    eventually("the small one waits", || broker.health().pending == 2).await;
+    relay.pass().await.unwrap();
+    for published in [large, small] {
+        soon(published).await.unwrap().unwrap();
+    }
+    assert_eq!((soon(numbers.recv()).await, soon(numbers.recv()).await), (Some(1), Some(3)));
+    // One that is larger than all of the queue goes alone.
+    soon(publish(4, 300_000)).await.unwrap().unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(4));
+}
