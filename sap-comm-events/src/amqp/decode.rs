@@ -66,6 +66,7 @@ impl<'a> Decoder<'a> {
 
     /// A value of a table. The types are those that RabbitMQ sends, which differ from the specification's.
     fn value(&mut self) -> Option<Value<'a>> {
+        let whole = self.0;
         Some(match self.u8()? {
             b't' => Value::Bool(self.u8()? != 0),
             b'b' => Value::Int(self.array().map(i8::from_be_bytes)?.into()),
@@ -79,10 +80,15 @@ impl<'a> Decoder<'a> {
             b'd' => Value::Float(self.array().map(f64::from_be_bytes)?),
             b'T' => Value::Timestamp(self.u64()?),
             b'S' => Value::Text(self.long()?),
-            b'D' => self.take(5).map(|_| Value::Other)?,
-            b'x' | b'F' | b'A' => self.long().map(|_| Value::Other)?,
-            b'V' => Value::Other,
-            _ => return None,
+            other => {
+                match other {
+                    b'D' => self.take(5)?,
+                    b'x' | b'F' | b'A' => self.long()?,
+                    b'V' => &[],
+                    _ => return None,
+                };
+                Value::Other(whole.get(..whole.len() - self.0.len())?)
+            }
         })
     }
 }
@@ -113,7 +119,7 @@ mod tests {
         let bytes = [
             b"\x01at\x01\x01bb\xff\x01cB\xff\x01ds\xff\xfe\x01eU\xff\xfe\x01fu\xff\xfe\x01gI\xff\xff\xff\xff".as_slice(),
             b"\x01hi\xff\xff\xff\xff\x01il\xff\xff\xff\xff\xff\xff\xff\xff\x01jf\x3f\x80\0\0\x01kd\x3f\xf0\0\0\0\0\0\0",
-            b"\x01lT\0\0\0\0\0\0\0\x07\x01mS\0\0\0\x02hi\x01nD\x01\0\0\0\x07\x01ox\0\0\0\x01z\x01pF\0\0\0\x04\x01at\x01",
+            b"\x01lT\0\0\0\0\0\0\0\x07\x01mS\0\0\0\x02hi\x01nD\x01\0\0\0\x07\x01ox\0\0\0\x01\0\x01pF\0\0\0\x04\x01at\x01",
             b"\x01qA\0\0\0\x01V\x01rV\x01zt\0",
         ]
         .concat();
@@ -122,12 +128,14 @@ mod tests {
         let table = Decoder(&table).table().unwrap();
         let values: Vec<_> = table.iter().map(|(_, value)| value).collect();
         let int = Value::Int;
-        let (one, other) = (Value::Float(1.0), Value::Other);
+        let one = Value::Float(1.0);
         let texts = [Value::Timestamp(7), Value::Text(b"hi")];
         let first =
             [Value::Bool(true), int(-1), int(255), int(-2), int(-2), int(0xfffe), int(-1), int(0xffff_ffff), int(-1)];
-        let last = [other, other, other, other, other, Value::Bool(false)];
-        assert_eq!(values, [&first[..], &[one, one], &texts, &last].concat());
+        let others: [&[u8]; 5] =
+            [b"D\x01\0\0\0\x07", b"x\0\0\0\x01\0", b"F\0\0\0\x04\x01at\x01", b"A\0\0\0\x01V", b"V"];
+        let others = others.map(Value::Other);
+        assert_eq!(values, [&first[..], &[one, one], &texts, &others, &[Value::Bool(false)]].concat());
         assert_eq!(table.get("z"), Some(Value::Bool(false)));
     }
 

@@ -47,6 +47,11 @@ impl Encoder<'_> {
     /// A name and a value of a table.
     pub(super) fn pair(&mut self, name: &str, value: Value<'_>) -> Result<(), Error> {
         self.short(name)?;
+        self.value(value);
+        Ok(())
+    }
+
+    pub(super) fn value(&mut self, value: Value<'_>) {
         match value {
             Value::Text(bytes) => {
                 self.u8(b'S');
@@ -68,9 +73,8 @@ impl Encoder<'_> {
                 self.u8(b'T');
                 self.u64(seconds);
             }
-            Value::Other => self.u8(b'V'),
+            Value::Other(bytes) => self.0.extend_from_slice(bytes),
         }
-        Ok(())
     }
 
     /// What `write` writes, after its length.

@@ -225,8 +225,10 @@ impl BrokerConfig {
     /// # Errors
     /// Names the first option that cannot be.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for node in &self.nodes {
-            check_node(node)?;
+        // By number: a URL would show its password.
+        if let Some(at) = self.nodes.iter().position(|node| !is_node(node)) {
+            let reason = format_args!("number {} must be host or host:port, without user, scheme or path", at + 1);
+            return Err(ConfigError::new("nodes", reason));
         }
         check_name("service", &self.service).map_err(|error| ConfigError::new("service", error))?;
         let positive = |name: &str, valid: bool| match valid {
@@ -266,16 +268,11 @@ impl BrokerConfig {
 }
 
 /// Nothing but a host and a port: a URL would bring a password to where none belongs.
-fn check_node(node: &str) -> Result<(), ConfigError> {
-    let url = url::Url::parse(&format!("amqp://{node}"));
-    let bare = |url: &url::Url| {
+fn is_node(node: &str) -> bool {
+    url::Url::parse(&format!("amqp://{node}")).is_ok_and(|url| {
         let rest = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
         rest && url.host_str().is_some() && url.username().is_empty() && !node.contains('@')
-    };
-    match url {
-        Ok(url) if bare(&url) => Ok(()),
-        _ => Err(ConfigError::new("nodes", "each must be host or host:port, without user, scheme or path")),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(crate) fn from_message(body: &[u8], headers: &Headers) -> Result<RawEvent, D
             HeaderValue::Int(number) => number.to_string(),
             HeaderValue::Bool(value) => value.to_string(),
             HeaderValue::Float(number) => number.to_string(),
+            // No attribute has such a type.
+            HeaderValue::Other(_) => continue,
         };
         let value = serde_json::value::to_raw_value(&text).map_err(refuse)?;
         attributes.insert(name.to_owned(), value).map_err(refuse)?;

@@ -79,8 +79,8 @@ impl Round {
         self
     }
 
-    /// Is told of every step, and twice a second while there is none, and may end the round with [`ControlFlow::Break`]: what is on its way back is still
-    /// confirmed and removed, the rest stays.
+    /// Is told of every step, and twice a second while there is none; may end the round with [`ControlFlow::Break`]: what is on its
+    /// way back is still confirmed and removed, the rest stays.
     pub fn on_progress(mut self, watch: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'static) -> Self {
         self.on_progress = Some(Box::new(watch));
         self

@@ -15,7 +15,7 @@ pub(crate) struct Headers {
 
 type Header = (Cow<'static, str>, HeaderValue);
 
-/// The header values that survive a copy; others are dropped.
+/// The values of headers, all of which survive a copy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum HeaderValue {
     Text(String),
@@ -24,6 +24,9 @@ pub(crate) enum HeaderValue {
     Bool(bool),
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
     Float(f64),
+    /// Of a type that means nothing to this crate, as it stands on the wire.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    Other(Vec<u8>),
 }
 
 impl From<String> for HeaderValue {
@@ -95,7 +98,12 @@ impl Headers {
         self.own.retain(|(name, value)| {
             let name = name.as_ref();
             let ours = header::OF_FAILURE.contains(&name) || OF_THE_EVENT.contains(&name);
-            let short = !matches!(value, HeaderValue::Text(text) if text.len() > LONGEST);
+            let length = match value {
+                HeaderValue::Text(text) => text.len(),
+                HeaderValue::Other(bytes) => bytes.len(),
+                HeaderValue::Int(_) | HeaderValue::Bool(_) | HeaderValue::Float(_) => 0,
+            };
+            let short = length <= LONGEST;
             short && (ours || name.starts_with("cloudEvents"))
         });
     }
@@ -112,7 +120,7 @@ impl Headers {
         match self.get(name)? {
             HeaderValue::Int(number) => u32::try_from(*number).ok(),
             HeaderValue::Text(text) => text.parse().ok(),
-            HeaderValue::Bool(_) | HeaderValue::Float(_) => None,
+            HeaderValue::Bool(_) | HeaderValue::Float(_) | HeaderValue::Other(_) => None,
         }
     }
 

@@ -12,7 +12,6 @@ use super::{
     held::Held,
     link::{Absence, Watcher},
     open::Open,
-    version::{Feature, Version},
     vitals::Vitals,
 };
 use crate::{
@@ -78,16 +77,11 @@ pub(super) async fn start(
         };
         match Open::start(live, &topology, limits, &held).await {
             Ok(open) => break open,
-            Err(DeclareError::Difference(error)) => return Err(error.into()),
-            Err(DeclareError::Forbidden(reason)) => return Err(SubscribeError::Forbidden { reason }),
-            Err(DeclareError::Unsupported { feature, version }) => return Err(unsupported(feature, version)),
-            Err(DeclareError::Connection(reason)) if Instant::now() + PAUSE >= by => {
-                return Err(SubscribeError::Unavailable { reason });
-            }
-            Err(DeclareError::Connection(error)) => {
+            Err(DeclareError::Connection(error)) if Instant::now() + PAUSE < by => {
                 tracing::debug!(error, "consuming could not start");
                 sleep(PAUSE).await;
             }
+            Err(error) => return Err(error.into()),
         }
     };
     let consumer = Consumer { link, vitals, topology: Arc::new(topology), limits, held };
@@ -103,17 +97,7 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {limit:?}"))),
     };
     let channel = live.channel().await.map_err(unavailable)?;
-    super::declare::declare(&live, &channel, topology).await.map_err(|error| match error {
-        DeclareError::Difference(error) => error.into(),
-        DeclareError::Forbidden(reason) => SubscribeError::Forbidden { reason },
-        DeclareError::Unsupported { feature, version } => unsupported(feature, version),
-        DeclareError::Connection(reason) => unavailable(reason),
-    })
-}
-
-pub(super) fn unsupported(feature: Feature, version: Version) -> SubscribeError {
-    let Feature { name, since } = feature;
-    SubscribeError::Unsupported { feature: name, needs: since.to_string(), version: version.to_string() }
+    Ok(super::declare::declare(&live, &channel, topology).await?)
 }
 
 impl RabbitSource {
@@ -215,9 +199,7 @@ impl Consumer {
                     pause = pause.min(PAUSE * 8);
                     error
                 }
-                Err(DeclareError::Forbidden(error)) => error,
-                Err(DeclareError::Difference(error)) => error.to_string(),
-                Err(DeclareError::Unsupported { feature, version }) => unsupported(feature, version).to_string(),
+                Err(error) => SubscribeError::from(error).to_string(),
             };
             tracing::warn!(error, ?pause, "consuming cannot go on yet");
             self.vitals.error(format!("cannot consume: {error}"));

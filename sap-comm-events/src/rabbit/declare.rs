@@ -6,7 +6,7 @@ use super::{
     version::{Feature, QUORUM_QUEUES, STREAMS, Version},
 };
 use crate::{
-    TopologyError,
+    SubscribeError, TopologyError,
     amqp::{Channel, Error, ExchangeOptions, QueueOptions, Value},
     topology::{Argument, ExchangeKind, ExchangeSpec, QueueSpec, Topology},
 };
@@ -21,6 +21,19 @@ pub(super) enum DeclareError {
     Unsupported { feature: Feature, version: Version },
     /// The connection or the channel failed.
     Connection(String),
+}
+
+impl From<DeclareError> for SubscribeError {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::Difference(error) => error.into(),
+            DeclareError::Forbidden(reason) => Self::Forbidden { reason },
+            DeclareError::Unsupported { feature: Feature { name, since }, version } => {
+                Self::Unsupported { feature: name, needs: since.to_string(), version: version.to_string() }
+            }
+            DeclareError::Connection(reason) => Self::Unavailable { reason },
+        }
+    }
 }
 
 impl DeclareError {

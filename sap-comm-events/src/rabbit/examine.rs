@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    consumer::unsupported,
     declare::{self, DeclareError},
     link::{Absence, Live, Watcher},
     refusal::{ACCESS_REFUSED, NOT_FOUND, RESOURCE_LOCKED, Refusal},
@@ -99,9 +98,7 @@ impl Examiner {
         self.channel = None;
         match error {
             DeclareError::Difference(error) => Ok(Some(error.into())),
-            DeclareError::Forbidden(reason) => Err(SubscribeError::Forbidden { reason }),
-            DeclareError::Connection(reason) => Err(unavailable(reason)),
-            DeclareError::Unsupported { feature, version } => Err(unsupported(feature, version)),
+            error => Err(error.into()),
         }
     }
 }

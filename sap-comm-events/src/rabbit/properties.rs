@@ -19,6 +19,7 @@ pub(super) fn write(message: &Message, properties: &mut PropertiesWriter<'_, '_>
             HeaderValue::Int(number) => set(name, Value::Int(*number)),
             HeaderValue::Bool(value) => set(name, Value::Bool(*value)),
             HeaderValue::Float(number) => set(name, Value::Float(*number)),
+            HeaderValue::Other(bytes) => set(name, Value::Other(bytes)),
         });
     });
     properties.persistent();
@@ -51,7 +52,7 @@ pub(super) fn read(content: &amqp::Content) -> Arrived {
             // Further routing keys: a copy is for one queue, and RabbitMQ closes the channel for one of another type.
             ("CC" | "BCC", _) => {}
             _ if OF_THE_BROKER.iter().any(|prefix| name.starts_with(prefix)) => {}
-            _ => headers.extend(value_of(value).map(|value| (name.to_owned(), value))),
+            _ => headers.push((name.to_owned(), value_of(value))),
         }
     }
     let headers = Headers::of_wire(headers);
@@ -87,14 +88,17 @@ fn said(property: Option<&str>) -> Option<&str> {
     property.filter(|text| !text.is_empty())
 }
 
-fn value_of(value: Value<'_>) -> Option<HeaderValue> {
-    Some(match value {
-        Value::Text(text) => HeaderValue::Text(str::from_utf8(text).ok()?.to_owned()),
+fn value_of(value: Value<'_>) -> HeaderValue {
+    match value {
+        Value::Text(bytes) => match str::from_utf8(bytes) {
+            Ok(text) => HeaderValue::Text(text.to_owned()),
+            Err(_) => HeaderValue::Other(value.to_bytes()),
+        },
         Value::Bool(value) => HeaderValue::Bool(value),
         Value::Int(number) => HeaderValue::Int(number),
         Value::Float(number) => HeaderValue::Float(number),
-        Value::Timestamp(_) | Value::Other => return None,
-    })
+        Value::Timestamp(_) | Value::Other(_) => HeaderValue::Other(value.to_bytes()),
+    }
 }
 
 #[cfg(test)]
@@ -168,16 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_any_type_are_harmless() {
+    fn headers_of_any_type_are_kept() {
         let mut table = FieldTable::default();
         table.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::default()));
         table.insert("x-first-death-queue".into(), AMQPValue::LongString("a".into()));
         table.insert("table".into(), AMQPValue::FieldTable(FieldTable::default()));
         table.insert("bytes".into(), AMQPValue::LongString([0xff_u8].to_vec().into()));
         table.insert("void".into(), AMQPValue::Void);
-        table.insert("kept".into(), AMQPValue::Boolean(true));
+        table.insert("time".into(), AMQPValue::Timestamp(7));
+        table.insert("bool".into(), AMQPValue::Boolean(true));
         let message = delivered(&BasicProperties::default().with_headers(table)).message;
-        assert_eq!(message.headers.iter().collect::<Vec<_>>(), [("kept", &HeaderValue::Bool(true))]);
+        let other = |bytes: &[u8]| HeaderValue::Other(bytes.to_vec());
+        let kept = [
+            ("bool", HeaderValue::Bool(true)),
+            ("bytes", other(b"S\0\0\0\x01\xff")),
+            ("table", other(b"F\0\0\0\0")),
+            ("time", other(b"T\0\0\0\0\0\0\0\x07")),
+            ("void", other(b"V")),
+        ];
+        let copy = arrived(&properties_bytes(|to| write(&message, to))).message;
+        for headers in [&message.headers, &copy.headers] {
+            assert!(headers.iter().eq(kept.iter().map(|(name, value)| (*name, value))), "{headers:?}");
+        }
         assert_eq!((message.event_type.as_str(), message.id.as_str()), ("user.created", ""));
     }
 

@@ -305,10 +305,12 @@ impl Topology {
         topology
     }
 
-    /// Checks that every name fits, which a long event type may prevent.
+    /// Checks that every name fits, which a long event type or pattern may prevent.
     pub(crate) fn check(&self) -> Result<(), NameError> {
-        match self.queues.iter().find(|queue| queue.name.len() > MAX_EVENT_TYPE) {
-            Some(queue) => Err(NameError { what: "queue", name: queue.name.clone(), reason: "it is over 255 bytes" }),
+        let queues = self.queues.iter().map(|queue| ("queue", &queue.name));
+        let keys = self.bindings.iter().map(|binding| ("routing key", &binding.key));
+        match queues.chain(keys).find(|(_, name)| name.len() > MAX_EVENT_TYPE) {
+            Some((what, name)) => Err(NameError { what, name: name.clone(), reason: "it is over 255 bytes" }),
             None => Ok(()),
         }
     }
