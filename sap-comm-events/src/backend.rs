@@ -23,6 +23,9 @@ use crate::{
     topology::{ExchangeKind, Target, Topology, TopologyDifference, TopologySpec},
 };
 
+/// Stands for a time beyond any patience, and within what clocks can tell.
+pub(crate) const FAR: Duration = Duration::from_secs(30 * 86_400);
+
 /// A broker, or a connection to one.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::{Broker, PublishError};
 use crate::{
     EventFormat,
-    backend::{Answer, Handed},
+    backend::{Answer, FAR, Handed},
     message::{Body, Message, Unwritten, data, header},
     request::ReturnAddress,
     telemetry::Sending,
@@ -474,9 +474,6 @@ impl UnderWay<'_> {
 fn of_publish() -> Context {
     Context::try_current().map_or_else(Context::root, |context| context.child())
 }
-
-/// Stands for a deadline beyond the clock.
-const FAR: Duration = Duration::from_secs(30 * 86_400);
 
 fn check_type(event_type: &str) -> Result<(), PublishError> {
     let reason = match event_type.len() {

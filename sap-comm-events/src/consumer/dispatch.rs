@@ -56,9 +56,10 @@ pub(super) struct Dispatch<'a> {
 }
 
 impl<'a> Dispatch<'a> {
-    pub(super) fn new(handling: &'a Arc<Handling>) -> Self {
+    /// Begins with what is `kept`.
+    pub(super) fn new(handling: &'a Arc<Handling>, kept: Vec<Delivery>) -> Self {
         let holds = handling.settings.ordering.as_ref().is_some_and(|(_, retry)| *retry == RetryOrder::HoldKey);
-        Self {
+        let mut dispatch = Self {
             handling,
             holds,
             holds_all: handling.settings.topology.stream.is_some(),
@@ -71,7 +72,9 @@ impl<'a> Dispatch<'a> {
             held: BTreeMap::new(),
             last_number: 0,
             in_hand: 0,
-        }
+        };
+        kept.into_iter().for_each(|delivery| dispatch.take(delivery.into()));
+        dispatch
     }
 
     /// Takes deliveries and handles them until `halt`.

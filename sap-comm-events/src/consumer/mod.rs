@@ -92,8 +92,10 @@ impl Worker {
     /// Consumes until it is stopped, with pauses in between; finishes what is in hand before each.
     pub(crate) async fn run(self, control: &Control) {
         let Self { handling, mut source } = self;
+        let mut kept = Vec::new();
         loop {
-            let (ended, left) = handling.consume(&mut *source, &control.begin()).await;
+            let (ended, left) = handling.consume(&mut *source, kept, &control.begin()).await;
+            kept = Vec::new();
             let ends = control.stop.is_cancelled() || matches!(ended, Ended::Closed);
             if ends || !handling.settings.ephemeral {
                 source.flush(left).await;
@@ -106,8 +108,8 @@ impl Worker {
                 let Some(again) = handling.reopen(control).await else { return };
                 source = again;
             } else {
-                // The queue would not outlive its source.
-                drop(left);
+                // The queue would not outlive its source, and what is given back would come behind what was delivered.
+                kept = left;
                 let resting = std::pin::pin!(handling.rest(control));
                 let keeping = source.keep();
                 let resumes = match select(resting, keeping).await {
@@ -115,9 +117,10 @@ impl Worker {
                     Either::Right(((), resting)) => resting.await,
                 };
                 if !resumes {
-                    source.flush(Vec::new()).await;
+                    source.flush(kept).await;
                     return;
                 }
+                kept.retain(|delivery| !delivery.settlement.is_void());
             }
             control.paused.send_replace(false);
         }
@@ -125,20 +128,26 @@ impl Worker {
 }
 
 impl Handling {
-    /// Takes and handles deliveries until `halt`, and finishes those in hand; returns what was taken and not begun.
-    async fn consume(self: &Arc<Self>, source: &mut dyn Source, halt: &CancellationToken) -> (Ended, Vec<Delivery>) {
+    /// Takes and handles deliveries until `halt`, `kept` ones first, and finishes those in hand; returns what was taken and not begun.
+    async fn consume(
+        self: &Arc<Self>,
+        source: &mut dyn Source,
+        kept: Vec<Delivery>,
+        halt: &CancellationToken,
+    ) -> (Ended, Vec<Delivery>) {
         *self.halt.lock() = halt.clone();
         // One that is taken over in order keeps its place until everything before it is settled.
         let keeps_place = self.settings.topology.single_active;
         let pauses_only = self.settings.ephemeral;
         if self.settings.concurrency == 1 && self.settings.ordering.is_none() && !self.router.has_batches() {
+            debug_assert!(kept.is_empty(), "one at a time leaves nothing");
             let ended = self.one_at_a_time(source, halt).await;
             if !pauses_only {
                 source.stop().await;
             }
             return (ended, Vec::new());
         }
-        let mut dispatch = Dispatch::new(self);
+        let mut dispatch = Dispatch::new(self, kept);
         let ended = dispatch.run(source, halt).await;
         if !keeps_place && !pauses_only {
             source.stop().await;

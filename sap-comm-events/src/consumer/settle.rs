@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sap_comm_core::Timestamp;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     FailureCause, Handling,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     PublishError,
-    backend::Delivery,
+    backend::{Delivery, FAR},
     message::{Message, header},
     topology::{Target, dead_queue, retry_queue},
 };
@@ -22,6 +23,8 @@ use crate::{
 /// The pause before a consequence that was not confirmed is tried again; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// How often it is looked whether an event has gone back to its queue.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
@@ -51,24 +54,60 @@ impl Handling {
     /// is the broker's. `false` when the event goes back to its queue instead, since its consumer ends or pauses, or when it went
     /// back already, with its channel.
     async fn see_through(&self, delivery: &Delivery, verdict: &Verdict) -> bool {
+        if matches!(verdict, Verdict::Ack | Verdict::Answer(_)) && delivery.message.reply_to.is_some() {
+            // The command is done, whether its answer gets through or not.
+            return self.follow(delivery, verdict.clone()).await.is_ok();
+        }
+        let goes_back = |reason: &dyn std::fmt::Display| {
+            tracing::error!(%reason, "the event goes back to its queue: what should become of it was not confirmed");
+            false
+        };
+        if delivery.settlement.is_void() && matches!(verdict, Verdict::Retry(_) | Verdict::Dead(_) | Verdict::Requeue) {
+            return goes_back(&"its channel is gone");
+        }
         let (halt, mut pause) = (self.halt.lock().clone(), PAUSE);
+        let mut interrupted = std::pin::pin!(self.interrupted(delivery, &halt));
         loop {
-            let Err(error) = self.follow(delivery, verdict.clone()).await else { return true };
-            let ends = matches!(error, PublishError::Closed) || delivery.settlement.is_void();
-            if !ends {
-                tracing::error!(%error, ?pause, "what should become of the event was not confirmed; it is tried again");
-                if let PublishError::Unroutable { .. } = error {
-                    self.mend().await;
+            let followed = tokio::select! {
+                biased;
+                followed = self.follow(delivery, verdict.clone()) => followed,
+                reason = &mut interrupted => return goes_back(&reason),
+            };
+            match followed {
+                Ok(()) => return true,
+                Err(error @ PublishError::Closed) => return goes_back(&error),
+                Err(error) => {
+                    tracing::error!(%error, ?pause, "what should become of the event was not confirmed; it is tried again");
+                    if let PublishError::Unroutable { .. } = error {
+                        self.mend().await;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+                        () = halt.cancelled() => return goes_back(&error),
+                        reason = &mut interrupted => return goes_back(&reason),
+                    }
                 }
             }
-            if ends
-                || halt.run_until_cancelled(tokio::time::sleep(pause)).await.is_none()
-                || delivery.settlement.is_void()
-            {
-                tracing::error!(%error, "the event goes back to its queue: what should become of it was not confirmed");
-                return false;
+        }
+    }
+
+    /// Waits until it is of no use any more to wait for what should become of an event: what is sent is answered once, sooner or
+    /// later, and sent again it would be there twice.
+    async fn interrupted(&self, delivery: &Delivery, halt: &CancellationToken) -> &'static str {
+        let halted = async {
+            halt.cancelled().await;
+            tokio::time::sleep(self.broker.config().publish_deadline.min(MAX_WAIT)).await;
+        };
+        let void = async {
+            while !delivery.settlement.is_void() {
+                tokio::time::sleep(LOOK).await;
             }
-            pause = (pause * 2).min(MAX_PAUSE);
+        };
+        // What is done soon need not know.
+        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = halted => "its consumer stops",
+            () = void => "its channel is gone",
         }
     }
 
@@ -164,7 +203,7 @@ impl Handling {
     }
 
     async fn hand_over(&self, queue: String, message: Message) -> Result<(), PublishError> {
-        let deadline = Instant::now() + self.broker.config().publish_deadline.min(MAX_WAIT);
+        let deadline = Instant::now() + FAR;
         let mut bare = message.clone();
         match self.broker.backend().publish(Target::Queue(queue.clone()), message, deadline).await {
             // With the reason of a failure, headers may be longer than a frame.

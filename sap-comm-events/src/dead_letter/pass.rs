@@ -6,12 +6,12 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::{DeadLetter, DeadLetterError, Progress, Round};
 use crate::{
     Broker, PublishError,
-    backend::{Hand, Held},
+    backend::{FAR, Hand, Held},
     message::{Message, header},
     topology::Target,
 };
@@ -84,7 +84,7 @@ pub(super) async fn run(broker: &Broker, queue: &str, round: Round, act: Act) ->
 
 impl Pass<'_> {
     async fn run(mut self) -> Result<Progress, DeadLetterError> {
-        let mut beat = interval(BEAT);
+        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stale = !matches!(self.act, Act::Look) && Instant::now() >= self.since + HOLD;
@@ -102,7 +102,7 @@ impl Pass<'_> {
                     Ok(None) => self.end(End::Done),
                     Err(error) => self.end(End::Failed(error)),
                 },
-                _ = beat.tick(), if goes_on || !self.flights.is_empty() => self.tell(),
+                _ = beat.tick(), if self.counted && (goes_on || !self.flights.is_empty()) => self.tell(),
                 else => if !goes_on {
                     break;
                 },
@@ -211,6 +211,3 @@ impl Pass<'_> {
         }
     }
 }
-
-/// Stands for a pause beyond any patience.
-const FAR: Duration = Duration::from_secs(30 * 86_400);

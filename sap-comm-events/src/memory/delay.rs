@@ -7,7 +7,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Shared, state::IDLE};
+use super::Shared;
+use crate::backend::FAR;
 
 /// Moves what is due from `queue` to `to`, for as long as the broker lives.
 pub(super) async fn end(shared: Weak<Shared>, bell: Arc<Notify>, queue: String, to: String) {
@@ -17,7 +18,7 @@ pub(super) async fn end(shared: Weak<Shared>, bell: Arc<Notify>, queue: String, 
         drop(shared);
         tokio::select! {
             () = bell.notified() => {}
-            () = sleep_until(next.unwrap_or_else(|| Instant::now() + IDLE)) => {}
+            () = sleep_until(next.unwrap_or_else(|| Instant::now() + FAR)) => {}
         }
     }
 }

@@ -12,11 +12,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    Shared,
-    state::{IDLE, Refusal},
-};
-use crate::{message::Message, topology::Target};
+use super::{Shared, state::Refusal};
+use crate::{backend::FAR, message::Message, topology::Target};
 
 /// Messages by the time that they are due; a number tells those of one instant apart.
 #[derive(Default)]
@@ -74,7 +71,7 @@ pub(super) async fn run(schedule: Arc<Schedule>, shared: Weak<Shared>) {
             Err(next) => {
                 tokio::select! {
                     () = schedule.added.notified() => {}
-                    () = sleep_until(next.unwrap_or_else(|| Instant::now() + IDLE)) => {}
+                    () = sleep_until(next.unwrap_or_else(|| Instant::now() + FAR)) => {}
                 }
                 continue;
             }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -227,7 +226,7 @@ impl State {
         };
         let mut wanted = TopologySpec { exchanges: Vec::new(), ..spec.clone() };
         for queue in &mut wanted.queues {
-            for replication in ["x-queue-type", "x-dead-letter-strategy", "x-overflow"] {
+            for replication in ["x-queue-type", "x-delivery-limit", "x-dead-letter-strategy", "x-overflow"] {
                 queue.arguments.remove(replication);
             }
         }
@@ -330,6 +329,3 @@ impl Store {
         self.bells.iter().for_each(|bell| bell.notify_one());
     }
 }
-
-/// A delay that outlasts every test and process.
-pub(super) const IDLE: Duration = Duration::from_secs(30 * 86_400);

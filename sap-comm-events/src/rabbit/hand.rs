@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{
     link::{Absence, Live, Watcher},
@@ -25,12 +26,14 @@ pub(super) struct RabbitHand {
     channel: Channel,
     queue: String,
     asked: VecDeque<BoxFuture<'static, Result<Option<Got>, Error>>>,
+    /// Since when the next of them is awaited.
+    since: Option<Instant>,
 }
 
 impl RabbitHand {
     pub(super) async fn open(link: &Watcher, queue: &str, wait: Duration) -> Result<Self, DeadLetterError> {
         let (live, channel) = open(link, wait).await?;
-        Ok(Self { live, channel, queue: queue.to_owned(), asked: VecDeque::new() })
+        Ok(Self { live, channel, queue: queue.to_owned(), asked: VecDeque::new(), since: None })
     }
 }
 
@@ -60,8 +63,10 @@ impl Hand for RabbitHand {
             self.asked.extend(std::iter::repeat_with(ask).take(AHEAD));
         }
         let Some(answer) = self.asked.front_mut() else { return Ok(None) };
-        let taken = self.live.answer(answer).await.map_err(unavailable)?;
-        // Not before it is there: whoever waits for it may turn away and come back.
+        // Whoever waits for it may turn away and come back.
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let taken = self.live.answer_since(since, answer).await.map_err(unavailable)?;
+        self.since = None;
         drop(self.asked.pop_front());
         let taken = taken.map_err(|error| explain(&error, &self.queue))?;
         Ok(taken.map(|Got { tag, messages, content }| {

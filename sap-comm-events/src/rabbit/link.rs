@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -155,6 +155,11 @@ impl Live {
         drop(self.connection.blocked().wait_for(Option::is_none).await);
     }
 
+    /// Whether the broker reads nothing from the connection, and has said so.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.blocked().borrow().is_some()
+    }
+
     /// The version of the broker.
     pub(super) fn version(&self) -> Result<Version, String> {
         let said = self.connection.version().unwrap_or_default();
@@ -163,9 +168,14 @@ impl Live {
 
     /// Waits for an answer of the broker, unless the connection is lost or the broker silent.
     pub(super) async fn answer<F: Future>(&self, question: F) -> Result<F::Output, String> {
+        self.answer_since(Instant::now(), question).await
+    }
+
+    /// Like [`Live::answer`], for what was asked before.
+    pub(super) async fn answer_since<F: Future>(&self, asked: Instant, question: F) -> Result<F::Output, String> {
         tokio::select! {
             () = self.lost.cancelled() => Err("the connection is lost".to_owned()),
-            answer = timeout(ANSWER, question) => answer.map_err(|_| format!("no answer within {ANSWER:?}")),
+            answer = timeout_at(asked + ANSWER, question) => answer.map_err(|_| format!("no answer within {ANSWER:?}")),
         }
     }
 }

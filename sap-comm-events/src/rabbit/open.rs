@@ -26,7 +26,7 @@ pub(super) struct Open {
     channel: Channel,
     events: mpsc::UnboundedReceiver<Event>,
     /// Deliveries that came while none were taken.
-    ahead: VecDeque<amqp::Delivery>,
+    ahead: VecDeque<Delivery>,
     /// What each consumer consumes, by its number.
     queues: Vec<Arc<str>>,
     held: Arc<Mutex<Held>>,
@@ -83,7 +83,10 @@ impl Open {
     pub(super) async fn ended(&mut self) {
         while let Some(event) = self.event().await {
             match event {
-                Event::Delivery(delivery) => self.ahead.push_back(delivery),
+                Event::Delivery(delivery) => {
+                    let delivery = self.delivery(&delivery);
+                    self.ahead.extend(delivery);
+                }
                 event => drop(self.taken(event)),
             }
         }
@@ -108,7 +111,7 @@ impl Open {
             return None;
         }
         if let Some(delivery) = self.ahead.pop_front() {
-            return self.delivery(&delivery);
+            return Some(delivery);
         }
         let event = self.events.try_recv().ok()?;
         self.taken(event)
@@ -130,18 +133,16 @@ impl Open {
         }
     }
 
-    /// Stops consuming; what was delivered and not taken goes back.
+    /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
     pub(super) async fn cancel(&mut self) {
         for (number, _) in (0..).zip(&self.queues) {
             let cancelled = self.live.answer(self.channel.cancel(number)).await;
             if !matches!(cancelled, Ok(Ok(()))) {
                 // The connection is lost, and everything went back with it.
-                return;
+                break;
             }
         }
-        for delivery in std::mem::take(&mut self.ahead) {
-            drop(self.delivery(&delivery));
-        }
+        self.ahead.clear();
         while let Ok(event) = self.events.try_recv() {
             if let Event::Delivery(delivery) = event {
                 drop(self.delivery(&delivery));

@@ -117,7 +117,10 @@ impl Actor {
                 Step::Wait => tokio::select! {
                     biased;
                     () = live.lost.cancelled() => return End::Lost,
-                    _ = look.tick() => self.desk.unclog(),
+                    // A broker that is blocked answers once it is not.
+                    _ = look.tick() => if !live.is_blocked() {
+                        self.desk.unclog();
+                    },
                     () = self.desk.work() => {}
                 },
                 Step::Drain(channel) => drop(live.lost.run_until_cancelled(channel.room()).await),
@@ -126,7 +129,7 @@ impl Actor {
                     live.lost.run_until_cancelled(live.unblocked()).await;
                     match declare(live, &self.vitals, &target, rungs).await {
                         Ok(()) => self.desk.learn(target),
-                        Err(Some(error)) => self.desk.refuse_first(error),
+                        Err(Some(error)) => self.desk.refuse_first(&target, error),
                         Err(None) if live.lost.is_cancelled() => return End::Lost,
                         Err(None) => sleep(PAUSE).await,
                     }

@@ -3,7 +3,14 @@
 //! As long as there is a channel and nothing waits, a caller writes its job to the channel itself, and the task that reads
 //! the connection answers it: no other task is woken. Everything else is left to the [`Actor`](super::actor::Actor).
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -23,6 +30,9 @@ pub(super) struct Desk {
     state: Mutex<State>,
     /// There is something to do for the actor.
     work: Notify,
+    /// Whether somebody was refused for want of room since the actor looked.
+    pressed: AtomicBool,
+    ending: AtomicBool,
 }
 
 #[derive(Default)]
@@ -153,9 +163,9 @@ impl Desk {
         }
     }
 
-    /// Refuses the oldest job, whose target cannot exist.
-    pub(super) fn refuse_first(&self, error: PublishError) {
-        let job = self.state.lock().backlog.pop_front();
+    /// Refuses the oldest job, whose target cannot exist, unless it is gone meanwhile.
+    pub(super) fn refuse_first(&self, target: &Target, error: PublishError) {
+        let job = self.state.lock().backlog.pop_front_if(|job| job.target == *target);
         if let Some(job) = job {
             job.answer(Err(error));
         }
@@ -201,10 +211,13 @@ impl Desk {
         left
     }
 
-    /// Forgets jobs that nobody waits for.
+    /// Forgets jobs that nobody waits for; also those that were sent before, where they are in the way of others.
     pub(super) fn sweep(&self) {
+        let pressed = self.is_pressed();
         let mut state = self.state.lock();
-        let (forgotten, kept) = mem::take(&mut state.backlog).into_iter().partition(Job::is_forgettable);
+        let pressed = pressed || state.backlog.front().is_some_and(Job::takes_the_last_room);
+        let goes = |job: &Job| if pressed { job.is_abandoned() } else { job.is_forgettable() };
+        let (forgotten, kept) = mem::take(&mut state.backlog).into_iter().partition(goes);
         state.backlog = kept;
         drop(state);
         drop::<VecDeque<Job>>(forgotten);
@@ -212,12 +225,12 @@ impl Desk {
 
     /// Forgets jobs that nobody waits for any more and the broker does not answer, where they are in the way of others.
     pub(super) fn unclog(&self) {
+        let pressed = self.is_pressed();
         let mut state = self.state.lock();
         let State { backlog, line: Some(line), .. } = &mut *state else { return };
-        let forgotten = line.unclog();
-        let keys: Vec<_> = forgotten.iter().filter_map(|job| job.ordering_key().map(str::to_owned)).collect();
+        let (forgotten, lanes) = line.unclog(pressed);
         // Over another channel they would come before what is forgotten and published again.
-        backlog.iter_mut().for_each(|job| job.follows_refused |= job.is_of(&keys));
+        backlog.iter_mut().for_each(|job| job.follows_refused |= job.is_of(&lanes));
         drop(state);
         if !forgotten.is_empty() {
             tracing::warn!(
@@ -226,6 +239,20 @@ impl Desk {
             );
             self.work.notify_one();
         }
+    }
+
+    /// Somebody was refused for want of room.
+    pub(super) fn press(&self) {
+        self.pressed.store(true, Ordering::Relaxed);
+    }
+
+    /// There will be no new jobs.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.pressed.swap(false, Ordering::Relaxed) || self.ending.load(Ordering::Relaxed)
     }
 
     /// How many jobs there are.
@@ -282,12 +309,12 @@ impl Sink for Ear {
 /// Keeps jobs from overtaking those of their ordering key that were refused: what was not sent yet is refused as well, and what
 /// was is not sent again.
 fn hold_back(line: &mut Line, backlog: &mut VecDeque<Job>, number: u64, settled: &mut Settled) {
-    let keys: Vec<_> = settled.iter().filter_map(|(job, _)| job.ordering_key().map(str::to_owned)).collect();
-    if keys.is_empty() {
+    let lanes: HashSet<_> = settled.iter().filter_map(|(job, _)| job.lane()).collect();
+    if lanes.is_empty() {
         return;
     }
-    line.hold_back(number, &keys);
-    let (followers, kept): (Vec<_>, Vec<_>) = backlog.drain(..).partition(|job| job.is_of(&keys));
+    line.hold_back(number, &lanes);
+    let (followers, kept): (Vec<_>, Vec<_>) = backlog.drain(..).partition(|job| job.is_of(&lanes));
     backlog.extend(kept);
     settled.extend(followers.into_iter().map(|job| (job, Err(Refused::Overtaking))));
 }
@@ -315,12 +342,16 @@ mod tests {
     type Reply = oneshot::Receiver<Result<(), PublishError>>;
 
     fn job(key: &str) -> (Job, Reply) {
+        job_to("q", key)
+    }
+
+    fn job_to(queue: &str, key: &str) -> (Job, Reply) {
         let mut message = Message::default();
         message.headers.set(header::ORDERING_KEY, key.to_owned());
         let (reply, answer) = oneshot::channel();
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let job = Job {
-            target: Target::Queue("q".to_owned()),
+            target: Target::Queue(queue.to_owned()),
             message,
             reply,
             sent: Arc::new(AtomicBool::new(false)),
@@ -361,9 +392,58 @@ mod tests {
             "the broker decides, or it is of another key"
         );
         let left = desk.leave(|_, _| None);
-        assert!(is_refused(&mut replies[3]), "sent again it would overtake");
+        assert!(matches!(replies[3].try_recv(), Ok(Err(PublishError::Unknown { .. }))), "sent again it would overtake");
         assert_eq!(left.in_flight, 2);
-        let again: Vec<_> = desk.state.lock().backlog.iter().map(|job| job.ordering_key().map(str::to_owned)).collect();
+        let key = |job: &Job| job.message.headers.text(header::ORDERING_KEY).map(str::to_owned);
+        let again: Vec<_> = desk.state.lock().backlog.iter().map(key).collect();
         assert_eq!(again, [Some("b".to_owned()), Some("b".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_kept_in_order_where_it_goes_and_not_elsewhere() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let ear = desk.ear();
+        desk.open(Line::new(channel, 1, 0, REFUSING));
+        let (burial, mut buried) = job_to("q.dead", "a");
+        let (event, mut published) = job_to("q", "a");
+        assert!(desk.submit(burial) && desk.submit(event));
+        ear.happen(Event::Confirmed { number: 1, multiple: false, acked: false });
+        assert!(is_refused(&mut buried));
+        assert!(published.try_recv().is_err(), "it goes elsewhere");
+        assert!(matches!(desk.step(), Step::Wait));
+        ear.happen(Event::Confirmed { number: 2, multiple: false, acked: true });
+        published.try_recv().unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_answered_gives_way_once_nobody_waits() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let _ear = desk.ear();
+        desk.open(Line::new(channel, 2, 0, REFUSING));
+        let mut replies = Vec::new();
+        for key in ["a", "b", "a", "c"] {
+            let (job, reply) = job(key);
+            assert!(desk.submit(job));
+            replies.push(Some(reply));
+        }
+        drop(replies[0].take());
+        desk.unclog();
+        assert!(matches!(desk.step(), Step::Wait) && desk.pending() == 4, "it may be answered yet");
+        desk.unclog();
+        assert_eq!(desk.pending(), 3, "it is forgotten");
+        assert!(matches!(desk.step(), Step::Wait), "the next one is sent");
+        assert_eq!(desk.state.lock().backlog.len(), 1);
+        let left = desk.leave(|_, _| None);
+        assert_eq!(left.in_flight, 2);
+        let follower = replies[2].as_mut().unwrap().try_recv();
+        assert!(
+            matches!(follower, Ok(Err(PublishError::Unknown { .. }))),
+            "sent again it would overtake: {follower:?}"
+        );
+        assert_eq!(desk.pending(), 2);
     }
 }

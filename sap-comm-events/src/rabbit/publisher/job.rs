@@ -1,6 +1,10 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -42,13 +46,17 @@ impl Job {
         self.is_abandoned() && !self.resent
     }
 
-    pub(super) fn ordering_key(&self) -> Option<&str> {
-        self.message.headers.text(header::ORDERING_KEY)
+    /// Whose order it keeps: that of the jobs with its key and where it goes. Two may share a number by chance.
+    pub(super) fn lane(&self) -> Option<u64> {
+        let key = self.message.headers.text(header::ORDERING_KEY)?;
+        let mut hasher = DefaultHasher::new();
+        (self.target.name(), key).hash(&mut hasher);
+        Some(hasher.finish())
     }
 
-    /// Whether it is ordered by one of these keys.
-    pub(super) fn is_of(&self, keys: &[String]) -> bool {
-        self.ordering_key().is_some_and(|own| keys.iter().any(|key| key == own))
+    /// Whether it keeps the order of one of these.
+    pub(super) fn is_of(&self, lanes: &HashSet<u64>) -> bool {
+        !lanes.is_empty() && self.lane().is_some_and(|lane| lanes.contains(&lane))
     }
 
     pub(super) fn mark_sent(&self) {
@@ -85,7 +93,15 @@ impl Job {
     }
 
     pub(super) fn overtaking(&self) -> PublishError {
+        if self.sent.load(Ordering::Acquire) {
+            return PublishError::Unknown { id: self.message.id.clone() };
+        }
         self.nacked("an earlier event of its ordering key was refused".to_owned())
+    }
+
+    /// Whether jobs take all the room that there is, or somebody waits for more.
+    pub(super) fn takes_the_last_room(&self) -> bool {
+        self.room.semaphore().available_permits() == 0
     }
 
     pub(super) fn nacked(&self, reason: String) -> PublishError {

@@ -80,7 +80,7 @@ impl Line {
     }
 
     fn has_room(&self) -> bool {
-        self.window.has_room(if self.suspects > 0 { 1 } else { self.limit })
+        self.window.len() < if self.suspects > 0 { 1 } else { self.limit }
     }
 
     pub(super) fn hindrance(&self, target: &Target) -> Option<Hindrance> {
@@ -163,35 +163,30 @@ impl Line {
         self.suspects = self.suspects.saturating_sub(settled.len() - before);
     }
 
-    /// Notes what was sent after `number` under one of these ordering keys, under which a job was refused.
-    pub(super) fn hold_back(&mut self, number: u64, keys: &[String]) {
+    /// Notes what was sent after `number` in one of these lanes, of which a job was refused.
+    pub(super) fn hold_back(&mut self, number: u64, lanes: &HashSet<u64>) {
         for job in self.window.after(number) {
-            job.follows_refused |= job.is_of(keys);
+            job.follows_refused |= job.is_of(lanes);
         }
     }
 
-    /// Takes out what the broker has not answered for as long as anybody waited, and since the last look, where it takes the
-    /// room of others: a queue without a majority of its nodes answers nothing for as long as that lasts.
-    pub(super) fn unclog(&mut self) -> Vec<Job> {
-        let is_full = |job: &Job| job.room.semaphore().available_permits() == 0;
-        if self.has_room() && !self.window.iter().next().is_some_and(is_full) {
-            return Vec::new();
-        }
-        let mut keys = Vec::new();
+    /// Takes out what the broker has not answered for as long as anybody waited, and since the last look, where that takes the
+    /// room of others, as `starved` says if it is not the line's: a queue without a majority of its nodes answers nothing for as
+    /// long as that lasts. Also returned is whose order it kept.
+    pub(super) fn unclog(&mut self, starved: bool) -> (Vec<Job>, HashSet<u64>) {
+        let forgets = starved || !self.has_room() || self.window.iter().next().is_some_and(Job::takes_the_last_room);
+        let mut lanes = HashSet::new();
         let forgotten = self.window.extract(|job| {
-            if !job.is_abandoned() {
-                // Sent again, it would come before what is forgotten and published again.
-                job.follows_refused |= job.is_of(&keys);
-                return false;
+            // Sent again, it would come before what is forgotten and published again.
+            job.follows_refused |= job.is_of(&lanes);
+            let goes = job.is_abandoned() && std::mem::replace(&mut job.outwaited, true) && forgets;
+            if goes {
+                lanes.extend(job.lane());
             }
-            let takes = std::mem::replace(&mut job.outwaited, true);
-            if takes {
-                keys.extend(job.ordering_key().map(str::to_owned));
-            }
-            takes
+            goes
         });
         self.suspects = self.suspects.saturating_sub(forgotten.len());
-        forgotten
+        (forgotten, lanes)
     }
 
     /// How many jobs are in flight.

@@ -103,6 +103,7 @@ impl Publisher {
             },
             Err(TryAcquireError::Closed) => Handed::Done(Err(PublishError::Closed)),
             Err(TryAcquireError::NoPermits) if self.overflow == OverflowPolicy::Refuse => {
+                self.channels.iter().for_each(|channel| channel.desk.press());
                 Handed::Done(Err(self.full()))
             }
             Err(TryAcquireError::NoPermits) => Handed::Back(message),
@@ -219,6 +220,7 @@ impl Publisher {
 
     pub(super) fn refuse(&self) {
         self.refusing.store(true, Ordering::Release);
+        self.channels.iter().for_each(|channel| channel.desk.end());
     }
 
     /// Waits until every job is done.

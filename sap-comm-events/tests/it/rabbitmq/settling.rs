@@ -1,11 +1,9 @@
 //! Consequences of handling that the broker refuses, or does not take yet: the handler has done its part.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sap_comm_core::Event;
-use sap_comm_events::{
-    Broker, BrokerState, EventRouter, HandlerError, OverflowPolicy, PublishOptions, SubscriptionHandle,
-};
+use sap_comm_events::{Broker, BrokerState, EventRouter, HandlerError, OverflowPolicy, SubscriptionHandle};
 use sap_comm_testkit::RabbitNode;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -89,7 +87,8 @@ async fn an_event_whose_burial_cannot_be_confirmed_goes_back_when_its_consumer_s
 async fn settlements_wait_for_a_blocked_broker_whatever_the_policy_for_events() {
     let node = breakable().await;
     let uri = node.new_vhost().await.unwrap();
-    let broker = Broker::connect(&uri, config().offline(OverflowPolicy::Refuse)).await.unwrap();
+    let config = config().offline(OverflowPolicy::Refuse).publish_deadline(Duration::from_millis(500));
+    let broker = Broker::connect(&uri, config).await.unwrap();
     let may = Arc::new(Semaphore::new(0));
     let (router, mut handled) = failing(Arc::clone(&may));
     let handle = broker.subscribe("user.events", router).await.unwrap();
@@ -97,13 +96,15 @@ async fn settlements_wait_for_a_blocked_broker_whatever_the_policy_for_events() 
     assert_eq!(soon(handled.recv()).await, Some(1));
     node.set_memory_alarm(true).await.unwrap();
     // The broker tells a connection that it is blocked when that connection publishes.
-    let brief = PublishOptions::new().deadline(std::time::Duration::from_millis(500));
-    broker.publish_with("elsewhere", UserCreated::numbered(2), brief).await.unwrap_err();
+    broker.publish("elsewhere", UserCreated::numbered(2)).await.unwrap_err();
     eventually("the alarm is reported", || broker.health().state == BrokerState::Blocked).await;
     may.add_permits(10);
     eventually("the burial waits", || broker.health().pending > 0).await;
+    // Longer than events may wait: with each try there would be one dead letter more.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     node.set_memory_alarm(false).await.unwrap();
     is_buried(&broker).await;
     soon(handle.stop()).await;
     assert_eq!(handled.recv().await, None, "it was handled again");
+    is_buried(&broker).await;
 }
