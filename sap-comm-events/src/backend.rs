@@ -54,6 +54,12 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// [`publish_later`](Self::publish_later) say.
     async fn publish(&self, target: Target, message: Message, deadline: Instant) -> Result<(), PublishError>;
 
+    /// Writes what should become of a delivery in hand to a queue; returns once the broker has it, however long that takes. It
+    /// takes no room from events, since there are no more of these than deliveries in hand.
+    async fn settle(&self, queue: String, message: Message) -> Result<(), PublishError> {
+        self.publish(Target::Queue(queue), message, Instant::now() + FAR).await
+    }
+
     /// Hands messages over as [`publish`](Self::publish) each, all of them at once.
     async fn publish_all(
         &self,

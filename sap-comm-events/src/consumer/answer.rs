@@ -5,7 +5,10 @@ use sap_comm_core::{ApiError, Context, ErrorCode, Event, Extensions, Metadata, N
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::{FailureCause, Handling, settle::MAX_WAIT};
+use super::{
+    FailureCause, Handling,
+    settle::{GoesBack, MAX_WAIT},
+};
 use crate::{
     PublishError,
     backend::Delivery,
@@ -19,7 +22,7 @@ const VERSION: &str = "1.0";
 
 impl Handling {
     /// Sends the answer of a handler. Where nobody asked, an error is a failed attempt.
-    pub(super) async fn answered(&self, delivery: &Delivery, reply: Reply) -> Result<(), PublishError> {
+    pub(super) async fn answered(&self, delivery: &Delivery, reply: Reply) -> Result<(), GoesBack> {
         match (&delivery.message.reply_to, reply) {
             (Some(queue), reply) => {
                 self.answer_to(queue, &delivery.message, reply).await;

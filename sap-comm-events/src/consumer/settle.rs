@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sap_comm_core::Timestamp;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,9 +14,9 @@ use super::{
 };
 use crate::{
     PublishError,
-    backend::{Delivery, FAR},
+    backend::Delivery,
     message::{Message, header},
-    topology::{Target, dead_queue, retry_queue},
+    topology::{dead_queue, retry_queue},
 };
 
 /// The pause before a consequence that was not confirmed is tried again; doubles up to [`MAX_PAUSE`].
@@ -26,6 +25,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// How often it is looked whether an event has gone back to its queue.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Why an event goes back to its queue although it was handled.
+pub(super) struct GoesBack(&'static str);
+
+impl GoesBack {
+    const HALTED: Self = Self("its consumer stops or pauses");
+    const VOID: Self = Self("its channel is gone");
+}
+
 impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
         // A copy that kills its consumer at once must not leave the original behind, or both would grow in number.
@@ -33,86 +40,28 @@ impl Handling {
         #[cfg(feature = "test-util")]
         let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {
-            Verdict::Ack if asks(&delivery.message).is_none() => true,
-            verdict => Box::pin(self.see_through(&delivery, &verdict)).await,
+            Verdict::Ack if asks(&delivery.message).is_none() => Ok(()),
+            verdict => Box::pin(self.follow(&delivery, verdict)).await,
         };
         #[cfg(feature = "test-util")]
         if handled
-            && confirmed
+            && confirmed.is_ok()
             && let Some(recorder) = self.broker.recorder()
         {
             recorder.record(crate::test_util::What::Handled, &delivery.queue, Arc::clone(&delivery.message));
         }
         match confirmed {
-            true if surely => delivery.settlement.ack_surely().await,
-            true => delivery.settlement.ack(),
-            false => drop(delivery),
-        }
-    }
-
-    /// Does what a verdict asks for until that is confirmed: the handler has done its part, and is not to do it again for what
-    /// is the broker's. `false` when the event goes back to its queue instead, since its consumer ends or pauses, or when it went
-    /// back already, with its channel.
-    async fn see_through(&self, delivery: &Delivery, verdict: &Verdict) -> bool {
-        if matches!(verdict, Verdict::Ack | Verdict::Answer(_)) && delivery.message.reply_to.is_some() {
-            // The command is done, whether its answer gets through or not.
-            return self.follow(delivery, verdict.clone()).await.is_ok();
-        }
-        let goes_back = |reason: &dyn std::fmt::Display| {
-            tracing::error!(%reason, "the event goes back to its queue: what should become of it was not confirmed");
-            false
-        };
-        if delivery.settlement.is_void() && matches!(verdict, Verdict::Retry(_) | Verdict::Dead(_) | Verdict::Requeue) {
-            return goes_back(&"its channel is gone");
-        }
-        let (halt, mut pause) = (self.halt.lock().clone(), PAUSE);
-        let mut interrupted = std::pin::pin!(self.interrupted(delivery, &halt));
-        loop {
-            let followed = tokio::select! {
-                biased;
-                followed = self.follow(delivery, verdict.clone()) => followed,
-                reason = &mut interrupted => return goes_back(&reason),
-            };
-            match followed {
-                Ok(()) => return true,
-                Err(error @ PublishError::Closed) => return goes_back(&error),
-                Err(error) => {
-                    tracing::error!(%error, ?pause, "what should become of the event was not confirmed; it is tried again");
-                    if let PublishError::Unroutable { .. } = error {
-                        self.mend().await;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
-                        () = halt.cancelled() => return goes_back(&error),
-                        reason = &mut interrupted => return goes_back(&reason),
-                    }
-                }
+            Ok(()) if surely => delivery.settlement.ack_surely().await,
+            Ok(()) => delivery.settlement.ack(),
+            Err(GoesBack(reason)) => {
+                tracing::error!(reason, "the event goes back to its queue: what should become of it was not confirmed");
+                drop(delivery);
             }
-        }
-    }
-
-    /// Waits until it is of no use any more to wait for what should become of an event: what is sent is answered once, sooner or
-    /// later, and sent again it would be there twice.
-    async fn interrupted(&self, delivery: &Delivery, halt: &CancellationToken) -> &'static str {
-        let halted = async {
-            halt.cancelled().await;
-            tokio::time::sleep(self.broker.config().publish_deadline.min(MAX_WAIT)).await;
-        };
-        let void = async {
-            while !delivery.settlement.is_void() {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        // What is done soon need not know.
-        tokio::time::sleep(LOOK).await;
-        tokio::select! {
-            () = halted => "its consumer stops",
-            () = void => "its channel is gone",
         }
     }
 
     /// Does what a verdict asks for; returns once that is confirmed.
-    async fn follow(&self, delivery: &Delivery, verdict: Verdict) -> Result<(), PublishError> {
+    async fn follow(&self, delivery: &Delivery, verdict: Verdict) -> Result<(), GoesBack> {
         match verdict {
             Verdict::Ack => {
                 self.answer_done(&delivery.message).await;
@@ -146,7 +95,7 @@ impl Handling {
         delay.filter(|_| again).filter(in_time)
     }
 
-    pub(super) async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+    pub(super) async fn retry(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), GoesBack> {
         let Some(delay) = self.delay_before_next(&delivery.message) else {
             return self.bury(delivery, cause).await;
         };
@@ -154,12 +103,12 @@ impl Handling {
         let mut copy = (*delivery.message).clone();
         copy.headers.set(header::ATTEMPT, copy.attempt() + 1);
         describe(&mut copy, cause);
-        self.hand_over(retry_queue(&delivery.queue, delay), copy).await
+        self.hand_over(delivery, retry_queue(&delivery.queue, delay), copy).await
     }
 
     /// Makes the message a dead letter and reports it. Once it is one, nothing brings the original back: another burial
     /// would make two of it.
-    async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), PublishError> {
+    async fn bury(&self, delivery: &Delivery, cause: FailureCause) -> Result<(), GoesBack> {
         tracing::error!(error = cause.message, code = cause.code, "handling failed for good");
         if self.settings.ephemeral {
             #[cfg(feature = "test-util")]
@@ -173,7 +122,7 @@ impl Handling {
         copy.headers.set(header::FAILED_AT, Timestamp::now().to_string());
         copy.headers.set(header::QUEUE, delivery.queue.to_string());
         describe(&mut copy, cause.clone());
-        self.hand_over(dead_queue(&delivery.queue), copy).await?;
+        self.hand_over(delivery, dead_queue(&delivery.queue), copy).await?;
         #[cfg(feature = "test-util")]
         self.record_death(delivery, &cause);
         self.answer_failure(&delivery.message, answer).await;
@@ -191,7 +140,7 @@ impl Handling {
     }
 
     /// Writes the message to the end of its queue with a raised count.
-    async fn requeue(&self, delivery: &Delivery) -> Result<(), PublishError> {
+    async fn requeue(&self, delivery: &Delivery) -> Result<(), GoesBack> {
         let limit = self.broker.config().max_redeliveries;
         let count = redeliveries(&delivery.message).saturating_add(1);
         if count > limit {
@@ -199,20 +148,62 @@ impl Handling {
         }
         let mut copy = (*delivery.message).clone();
         copy.headers.set(header::REDELIVERIES, count);
-        self.hand_over(delivery.queue.to_string(), copy).await
+        self.hand_over(delivery, delivery.queue.to_string(), copy).await
     }
 
-    async fn hand_over(&self, queue: String, message: Message) -> Result<(), PublishError> {
-        let deadline = Instant::now() + FAR;
-        let mut bare = message.clone();
-        match self.broker.backend().publish(Target::Queue(queue.clone()), message, deadline).await {
+    /// Writes what should become of an event to a queue, until that is confirmed: the handler has done its part, and is not to do
+    /// it again for what is the broker's. What is sent is answered sooner or later, so it is waited for: sent again it would be there
+    /// twice.
+    async fn hand_over(&self, delivery: &Delivery, queue: String, mut message: Message) -> Result<(), GoesBack> {
+        if delivery.settlement.is_void() {
+            return Err(GoesBack::VOID);
+        }
+        let (halt, mut pause) = (self.halt.lock().clone(), PAUSE);
+        let mut interrupted = std::pin::pin!(self.interrupted(delivery, &halt));
+        loop {
+            let settled = tokio::select! {
+                biased;
+                settled = self.broker.backend().settle(queue.clone(), message.clone()) => settled,
+                goes_back = &mut interrupted => return Err(goes_back),
+            };
+            let error = match settled {
+                Ok(()) => return Ok(()),
+                Err(PublishError::Closed) => return Err(GoesBack("the broker is closed")),
+                Err(error) => error,
+            };
             // With the reason of a failure, headers may be longer than a frame.
-            Err(PublishError::Encode { reason }) => {
-                tracing::warn!(reason, "foreign headers of the event are left out, since they cannot be written");
-                bare.headers.drop_foreign();
-                self.broker.backend().publish(Target::Queue(queue), bare, deadline).await
+            if matches!(error, PublishError::Encode { .. }) && message.headers.drop_foreign() {
+                tracing::warn!(%error, "foreign headers of the event are left out, since they cannot be written");
+                continue;
             }
-            settled => settled,
+            tracing::error!(%error, queue, ?pause, "what should become of the event was not confirmed; it is tried again");
+            if let PublishError::Unroutable { .. } = error {
+                self.mend().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+                () = halt.cancelled() => return Err(GoesBack::HALTED),
+                goes_back = &mut interrupted => return Err(goes_back),
+            }
+        }
+    }
+
+    /// Waits until it is of no use any more to wait for an answer.
+    async fn interrupted(&self, delivery: &Delivery, halt: &CancellationToken) -> GoesBack {
+        let halted = async {
+            halt.cancelled().await;
+            tokio::time::sleep(self.broker.config().publish_deadline.min(MAX_WAIT)).await;
+        };
+        let void = async {
+            while !delivery.settlement.is_void() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // What is answered soon need not know.
+        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = halted => GoesBack::HALTED,
+            () = void => GoesBack::VOID,
         }
     }
 }

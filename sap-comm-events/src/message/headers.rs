@@ -87,14 +87,16 @@ impl Headers {
         self.own.retain(|(own, _)| own != name);
     }
 
-    /// Leaves what a failure is told by, and what the event belongs to.
-    pub(crate) fn drop_foreign(&mut self) {
+    /// Leaves what a failure is told by, and what the event belongs to; where that is too much still, what a failure is told by.
+    /// Whether there was anything to leave out.
+    pub(crate) fn drop_foreign(&mut self) -> bool {
         use sap_comm_core::header::{CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE};
 
         const OF_THE_EVENT: [&str; 7] =
             [header::KIND, header::ORDERING_KEY, CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE];
         /// All of them together fit into the smallest frame that RabbitMQ agrees on by default.
         const LONGEST: usize = 4 * 1024;
+        let before = self.own.len();
         self.own.retain(|(name, value)| {
             let name = name.as_ref();
             let ours = header::OF_FAILURE.contains(&name) || OF_THE_EVENT.contains(&name);
@@ -106,6 +108,10 @@ impl Headers {
             let short = length <= LONGEST;
             short && (ours || name.starts_with("cloudEvents"))
         });
+        if self.own.len() == before {
+            self.own.retain(|(name, _)| header::OF_FAILURE.contains(&name.as_ref()));
+        }
+        self.own.len() < before
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
@@ -226,8 +232,11 @@ mod tests {
         for name in [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"] {
             headers.set(name, "kept".to_owned());
         }
-        headers.drop_foreign();
-        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"]);
+        let names = |headers: &Headers| headers.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        assert!(headers.drop_foreign());
+        assert_eq!(names(&headers), [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"]);
+        assert!(headers.drop_foreign());
+        assert_eq!(names(&headers), [header::REASON]);
+        assert!(!headers.drop_foreign());
     }
 }

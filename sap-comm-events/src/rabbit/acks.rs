@@ -31,11 +31,12 @@ impl Settlement for Tag {
 
     fn ack(mut self: Box<Self>) {
         self.settled = true;
-        self.held.lock().release(&self.id);
-        self.channel.ack(self.tag);
         if self.channel.has_ended() {
             tracing::debug!(event_id = &*self.id, "the event was handled and will come again: its channel is gone");
+            return;
         }
+        self.held.lock().release(&self.id);
+        self.channel.ack(self.tag);
     }
 
     async fn ack_surely(self: Box<Self>) {
@@ -49,9 +50,9 @@ impl Settlement for Tag {
 
 impl Drop for Tag {
     fn drop(&mut self) {
-        if !self.settled {
+        // A channel that is gone has given it back already, and the next one may have it in hand.
+        if !self.settled && !self.channel.has_ended() {
             self.held.lock().give_back(&self.id);
-            // A channel that is gone has given it back already.
             self.channel.give_back(self.tag);
         }
     }

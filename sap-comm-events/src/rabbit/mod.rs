@@ -82,6 +82,10 @@ impl Backend for RabbitBackend {
         self.publisher.publish(target, message, deadline).await
     }
 
+    async fn settle(&self, queue: String, message: Message) -> Result<(), PublishError> {
+        self.publisher.settle(queue, message).await
+    }
+
     async fn publish_later(
         &self,
         name: Name,

@@ -24,7 +24,7 @@ use crate::{
 
 /// How often abandoned jobs are forgotten while the broker is away.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How often it is seen to that what the broker does not answer is not in the way of the rest.
+/// How often it is seen to that nothing is in the way of others which nobody waits for, or the broker does not answer.
 const LOOK: Duration = Duration::from_secs(1);
 /// The pause after a channel that could not be opened or ended in an error.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -92,13 +92,7 @@ impl Actor {
 
     /// The next generation of the connection; meanwhile jobs that nobody waits for are forgotten.
     async fn live(&mut self) -> Option<Arc<Live>> {
-        loop {
-            tokio::select! {
-                biased;
-                live = self.link.live() => return live,
-                () = sleep(SWEEP) => self.desk.sweep(),
-            }
-        }
+        looking_after(&self.desk, self.link.live()).await
     }
 
     async fn open(&self, live: &Live, suspects: usize, patience: Duration) -> Result<(), String> {
@@ -118,16 +112,14 @@ impl Actor {
                     biased;
                     () = live.lost.cancelled() => return End::Lost,
                     // A broker that is blocked answers once it is not.
-                    _ = look.tick() => if !live.is_blocked() {
-                        self.desk.unclog();
-                    },
+                    _ = look.tick() => self.desk.look(!live.is_blocked()),
                     () = self.desk.work() => {}
                 },
                 Step::Drain(channel) => drop(live.lost.run_until_cancelled(channel.room()).await),
                 Step::Declare(target, rungs) => {
                     // Nobody would answer.
-                    live.lost.run_until_cancelled(live.unblocked()).await;
-                    match declare(live, &self.vitals, &target, rungs).await {
+                    looking_after(&self.desk, live.lost.run_until_cancelled(live.unblocked())).await;
+                    match looking_after(&self.desk, declare(live, &self.vitals, &target, rungs)).await {
                         Ok(()) => self.desk.learn(target),
                         Err(Some(error)) => self.desk.refuse_first(&target, error),
                         Err(None) if live.lost.is_cancelled() => return End::Lost,
@@ -137,6 +129,18 @@ impl Actor {
                 Step::Leave(error) => return End::Closed(error),
                 Step::Renew => return End::Refusing,
             }
+        }
+    }
+}
+
+/// Waits; meanwhile jobs that nobody waits for are forgotten.
+async fn looking_after<F: Future>(desk: &Desk, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        tokio::select! {
+            biased;
+            output = &mut future => return output,
+            () = sleep(SWEEP) => desk.look(false),
         }
     }
 }

@@ -179,29 +179,23 @@ impl Desk {
         let window = line.take_window();
         let (in_flight, is_fresh) = (window.len(), window.iter().all(|job| !job.resent));
         let mut left = Left { in_flight, is_fresh, suspects: in_flight, served: line.served };
-        let (overtaking, kept): (VecDeque<_>, _) =
-            mem::take(&mut state.backlog).into_iter().partition(|job| job.follows_refused);
-        state.backlog = kept;
-        let with_error = |job: Job| {
-            let error = job.overtaking();
-            (job, error)
-        };
-        let mut refused: Vec<_> = overtaking.into_iter().map(with_error).collect();
-        for mut job in window.into_rest().rev() {
-            if left.in_flight == 1
-                && let Some(error) = blame(&left, &job)
-            {
-                refused.push((job, error));
+        let mut lone = (in_flight == 1).then_some(());
+        let (mut refused, mut lanes) = (Vec::new(), HashSet::new());
+        let waiting = mem::take(&mut state.backlog);
+        for job in window.into_rest().map(Job::back).chain(waiting) {
+            let error = lone.take().and_then(|()| blame(&left, &job));
+            if error.is_some() {
                 // The others may be to blame for an earlier end still.
                 (left.in_flight, left.suspects) = (0, line.suspects.saturating_sub(1));
-                break;
             }
-            if job.follows_refused {
-                refused.push(with_error(job));
-                continue;
+            let follows = job.follows_refused || job.is_of(&lanes);
+            match error.or_else(|| follows.then(|| job.overtaking())) {
+                Some(error) => {
+                    lanes.extend(job.lane());
+                    refused.push((job, error));
+                }
+                None => state.backlog.push_back(job),
             }
-            (job.resent, job.returned) = (true, false);
-            state.backlog.push_front(job);
         }
         drop(state);
         drop(line);
@@ -211,33 +205,44 @@ impl Desk {
         left
     }
 
-    /// Forgets jobs that nobody waits for; also those that were sent before, where they are in the way of others.
-    pub(super) fn sweep(&self) {
-        let pressed = self.is_pressed();
+    /// Sees to it that what the broker does not answer, and what nobody waits for, is not in the way of others; a broker that does not
+    /// `listen` is not expected to answer.
+    pub(super) fn look(&self, listens: bool) {
+        let pressed = self.pressed.swap(false, Ordering::Relaxed) || self.ending.load(Ordering::Relaxed);
         let mut state = self.state.lock();
-        let pressed = pressed || state.backlog.front().is_some_and(Job::takes_the_last_room);
-        let goes = |job: &Job| if pressed { job.is_abandoned() } else { job.is_forgettable() };
-        let (forgotten, kept) = mem::take(&mut state.backlog).into_iter().partition(goes);
-        state.backlog = kept;
+        let State { backlog, line, .. } = &mut *state;
+        let pressed = pressed || backlog.iter().any(Job::takes_the_last_room);
+        let (mut forgotten, mut lanes) = match line {
+            Some(line) if listens => line.look(pressed),
+            _ => (Vec::new(), HashSet::new()),
+        };
+        let unanswered = forgotten.len();
+        let mut overtaking = Vec::new();
+        for mut job in mem::take(backlog) {
+            if job.is_abandoned() && (pressed || !job.resent) {
+                if job.resent {
+                    lanes.extend(job.lane());
+                }
+                forgotten.push(job);
+            } else if job.is_of(&lanes) && line.is_none() {
+                overtaking.push(job);
+            } else {
+                // Over another channel it would come before what is forgotten and published again.
+                job.follows_refused |= job.is_of(&lanes);
+                backlog.push_back(job);
+            }
+        }
         drop(state);
-        drop::<VecDeque<Job>>(forgotten);
-    }
-
-    /// Forgets jobs that nobody waits for any more and the broker does not answer, where they are in the way of others.
-    pub(super) fn unclog(&self) {
-        let pressed = self.is_pressed();
-        let mut state = self.state.lock();
-        let State { backlog, line: Some(line), .. } = &mut *state else { return };
-        let (forgotten, lanes) = line.unclog(pressed);
-        // Over another channel they would come before what is forgotten and published again.
-        backlog.iter_mut().for_each(|job| job.follows_refused |= job.is_of(&lanes));
-        drop(state);
+        if unanswered > 0 {
+            tracing::warn!(count = unanswered, "the broker does not answer what was published; it is awaited no more");
+        }
         if !forgotten.is_empty() {
-            tracing::warn!(
-                count = forgotten.len(),
-                "the broker does not answer what was published; it is awaited no more"
-            );
+            // There may be room now.
             self.work.notify_one();
+        }
+        for job in overtaking {
+            let error = job.overtaking();
+            job.answer(Err(error));
         }
     }
 
@@ -249,10 +254,6 @@ impl Desk {
     /// There will be no new jobs.
     pub(super) fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
-    }
-
-    fn is_pressed(&self) -> bool {
-        self.pressed.swap(false, Ordering::Relaxed) || self.ending.load(Ordering::Relaxed)
     }
 
     /// How many jobs there are.
@@ -358,8 +359,9 @@ mod tests {
             resent: false,
             returned: false,
             follows_refused: false,
-            outwaited: false,
-            room,
+            seen: false,
+            counts: true,
+            room: Some(room),
         };
         (job, answer)
     }
@@ -431,9 +433,9 @@ mod tests {
             replies.push(Some(reply));
         }
         drop(replies[0].take());
-        desk.unclog();
+        desk.look(true);
         assert!(matches!(desk.step(), Step::Wait) && desk.pending() == 4, "it may be answered yet");
-        desk.unclog();
+        desk.look(true);
         assert_eq!(desk.pending(), 3, "it is forgotten");
         assert!(matches!(desk.step(), Step::Wait), "the next one is sent");
         assert_eq!(desk.state.lock().backlog.len(), 1);

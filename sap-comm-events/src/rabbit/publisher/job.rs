@@ -29,9 +29,12 @@ pub(super) struct Job {
     pub(super) returned: bool,
     /// Whether an earlier one of its ordering key was refused after it was sent: it is not sent again, or it would overtake that.
     pub(super) follows_refused: bool,
-    /// Whether it was sent and nobody waited for it any more when somebody looked.
-    pub(super) outwaited: bool,
-    pub(super) room: OwnedSemaphorePermit,
+    /// Whether it was in flight when somebody looked.
+    pub(super) seen: bool,
+    /// Whether it counts among those that may be in flight.
+    pub(super) counts: bool,
+    /// Its room in the queue; none if it settles a delivery.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Job {
@@ -101,7 +104,13 @@ impl Job {
 
     /// Whether jobs take all the room that there is, or somebody waits for more.
     pub(super) fn takes_the_last_room(&self) -> bool {
-        self.room.semaphore().available_permits() == 0
+        self.room.as_ref().is_some_and(|room| room.semaphore().available_permits() == 0)
+    }
+
+    /// It is not sent, but may have been.
+    pub(super) fn back(mut self) -> Self {
+        (self.resent, self.returned, self.seen, self.counts) = (true, false, false, true);
+        self
     }
 
     pub(super) fn nacked(&self, reason: String) -> PublishError {

@@ -40,6 +40,8 @@ pub(super) struct Line {
     rungs: u32,
     delayed: HashSet<String>,
     window: Window<Job>,
+    /// How many of those in flight do not count.
+    uncounted: usize,
     /// Since when the broker refuses whatever it gets, and when it did last.
     refusing: Option<(Instant, Instant)>,
     /// How long it may.
@@ -72,6 +74,7 @@ impl Line {
             rungs: 0,
             delayed: HashSet::new(),
             window: Window::default(),
+            uncounted: 0,
             refusing: None,
             patience,
             served: false,
@@ -80,7 +83,7 @@ impl Line {
     }
 
     fn has_room(&self) -> bool {
-        self.window.len() < if self.suspects > 0 { 1 } else { self.limit }
+        self.window.len() - self.uncounted < if self.suspects > 0 { 1 } else { self.limit }
     }
 
     pub(super) fn hindrance(&self, target: &Target) -> Option<Hindrance> {
@@ -156,11 +159,13 @@ impl Line {
         };
         let window = &mut self.window;
         let jobs = std::iter::from_fn(|| if multiple { window.take_up_to(number) } else { window.take(number) });
+        let uncounted = &mut self.uncounted;
         settled.extend(jobs.map(|job| {
+            *uncounted -= usize::from(!job.counts);
             let outcome = outcome(&job);
             (job, outcome)
         }));
-        self.suspects = self.suspects.saturating_sub(settled.len() - before);
+        self.clear(settled.len() - before);
     }
 
     /// Notes what was sent after `number` in one of these lanes, of which a job was refused.
@@ -170,22 +175,38 @@ impl Line {
         }
     }
 
-    /// Takes out what the broker has not answered for as long as anybody waited, and since the last look, where that takes the
-    /// room of others, as `starved` says if it is not the line's: a queue without a majority of its nodes answers nothing for as
-    /// long as that lasts. Also returned is whose order it kept.
-    pub(super) fn unclog(&mut self, starved: bool) -> (Vec<Job>, HashSet<u64>) {
-        let forgets = starved || !self.has_room() || self.window.iter().next().is_some_and(Job::takes_the_last_room);
-        let mut lanes = HashSet::new();
+    /// So many jobs did not make the broker close the channel.
+    fn clear(&mut self, count: usize) {
+        self.suspects = self.suspects.saturating_sub(count);
+    }
+
+    /// Sees to it that what the broker does not answer is not in the way of others: a queue without a majority of its nodes answers
+    /// nothing for as long as that lasts. What was in flight at an earlier look is no suspect any more; what settles a delivery
+    /// does not count then, and what nobody waits for is taken out where others need its room, as `pressed` says if it is not
+    /// seen here. Also returned is whose order that kept.
+    pub(super) fn look(&mut self, pressed: bool) -> (Vec<Job>, HashSet<u64>) {
+        let forgets = pressed || !self.has_room() || self.window.iter().any(Job::takes_the_last_room);
+        let (mut lanes, mut cleared, mut uncounted) = (HashSet::new(), 0, 0);
+        let suspicious = self.suspects > 0;
         let forgotten = self.window.extract(|job| {
             // Sent again, it would come before what is forgotten and published again.
             job.follows_refused |= job.is_of(&lanes);
-            let goes = job.is_abandoned() && std::mem::replace(&mut job.outwaited, true) && forgets;
+            let seen = std::mem::replace(&mut job.seen, true);
+            if seen && job.counts && suspicious {
+                cleared += 1;
+            }
+            if seen && (suspicious || job.room.is_none()) {
+                job.counts = false;
+            }
+            let goes = seen && forgets && job.is_abandoned();
             if goes {
                 lanes.extend(job.lane());
             }
+            uncounted += usize::from(!job.counts && !goes);
             goes
         });
-        self.suspects = self.suspects.saturating_sub(forgotten.len());
+        self.uncounted = uncounted;
+        self.clear(cleared);
         (forgotten, lanes)
     }
 

@@ -97,7 +97,7 @@ impl Publisher {
             return Handed::Done(Err(error));
         }
         match Arc::clone(&self.room).try_acquire_many_owned(self.permits(&message)) {
-            Ok(permit) => match self.submit(target.clone(), Arc::unwrap_or_clone(message), permit) {
+            Ok(permit) => match self.submit(target.clone(), Arc::unwrap_or_clone(message), Some(permit)) {
                 Ok(answer) => Handed::Pending(answer),
                 Err(error) => Handed::Done(Err(error)),
             },
@@ -137,7 +137,7 @@ impl Publisher {
         }
         let permit = self.room(self.permits(&message), deadline).await?;
         let id = message.id.clone();
-        let answer = self.submit(target, message, permit)?;
+        let answer = self.submit(target, message, Some(permit))?;
         self.answered(answer, id, deadline).await
     }
 
@@ -169,7 +169,19 @@ impl Publisher {
         Ok(())
     }
 
-    fn submit(&self, target: Target, message: Message, permit: OwnedSemaphorePermit) -> Result<Answer, PublishError> {
+    /// Settles a delivery; waits for the broker's answer.
+    pub(super) async fn settle(&self, queue: String, message: Message) -> Result<(), PublishError> {
+        let answer = self.submit(Target::Queue(queue), message, None)?;
+        // There is no answer once the broker is closed.
+        answer.answer.await.unwrap_or(Err(PublishError::Closed))
+    }
+
+    fn submit(
+        &self,
+        target: Target,
+        message: Message,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer, PublishError> {
         let channel = self.channel(&message).ok_or(PublishError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
@@ -181,8 +193,9 @@ impl Publisher {
             resent: false,
             returned: false,
             follows_refused: false,
-            outwaited: false,
-            room: permit,
+            seen: false,
+            counts: true,
+            room,
         };
         if channel.desk.submit(job) { Ok(Answer { answer, sent }) } else { Err(PublishError::Closed) }
     }

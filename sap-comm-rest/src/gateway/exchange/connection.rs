@@ -81,8 +81,14 @@ impl Connection {
         // What is not read to its end is not to serve another.
         self.keeps_alive = false;
         self.timer.as_mut().reset(now + limit);
-        let (mut interim, mut unwritten) = (0, None);
+        let (mut interim, mut unwritten, mut waited) = (0, None, false);
         poll_fn(|cx| {
+            if !std::mem::replace(&mut waited, true) {
+                // Requests that are there already are read first, and all of them written then: whoever serves them is woken once,
+                // and so is this thread for the answers.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match self.poll_write(cx) {
                 Poll::Ready(Err(error @ ExchangeError::Upload(_))) => return Poll::Ready(Some(Err(error))),
                 // An endpoint may answer and close before it has read the whole request.
