@@ -178,7 +178,7 @@ impl Handling {
             }
             tracing::error!(%error, queue, ?pause, "what should become of the event was not confirmed; it is tried again");
             if let PublishError::Unroutable { .. } = error {
-                self.mend().await;
+                halt.run_until_cancelled(self.mend()).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),

@@ -87,8 +87,8 @@ impl Headers {
         self.own.retain(|(own, _)| own != name);
     }
 
-    /// Leaves what a failure is told by, and what the event belongs to; where that is too much still, what a failure is told by.
-    /// Whether there was anything to leave out.
+    /// Leaves what a failure is told by, and what the event belongs to; the attributes of a CloudEvent only the first time, since
+    /// there may be many. Whether there was anything to leave out.
     pub(crate) fn drop_foreign(&mut self) -> bool {
         use sap_comm_core::header::{CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE};
 
@@ -97,7 +97,7 @@ impl Headers {
         /// All of them together fit into the smallest frame that RabbitMQ agrees on by default.
         const LONGEST: usize = 4 * 1024;
         let before = self.own.len();
-        self.own.retain(|(name, value)| {
+        let goes = |(name, value): &Header, attributes: bool| {
             let name = name.as_ref();
             let ours = header::OF_FAILURE.contains(&name) || OF_THE_EVENT.contains(&name);
             let length = match value {
@@ -105,11 +105,11 @@ impl Headers {
                 HeaderValue::Other(bytes) => bytes.len(),
                 HeaderValue::Int(_) | HeaderValue::Bool(_) | HeaderValue::Float(_) => 0,
             };
-            let short = length <= LONGEST;
-            short && (ours || name.starts_with("cloudEvents"))
-        });
+            length > LONGEST || !(ours || (attributes && name.starts_with("cloudEvents")))
+        };
+        self.own.retain(|header| !goes(header, true));
         if self.own.len() == before {
-            self.own.retain(|(name, _)| header::OF_FAILURE.contains(&name.as_ref()));
+            self.own.retain(|header| !goes(header, false));
         }
         self.own.len() < before
     }
@@ -236,7 +236,7 @@ mod tests {
         assert!(headers.drop_foreign());
         assert_eq!(names(&headers), [header::REASON, header::ORDERING_KEY, "x-request-id", "cloudEvents_id"]);
         assert!(headers.drop_foreign());
-        assert_eq!(names(&headers), [header::REASON]);
+        assert_eq!(names(&headers), [header::REASON, header::ORDERING_KEY, "x-request-id"]);
         assert!(!headers.drop_foreign());
     }
 }

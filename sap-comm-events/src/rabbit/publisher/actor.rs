@@ -115,7 +115,9 @@ impl Actor {
                     _ = look.tick() => self.desk.look(!live.is_blocked()),
                     () = self.desk.work() => {}
                 },
-                Step::Drain(channel) => drop(live.lost.run_until_cancelled(channel.room()).await),
+                Step::Drain(channel) => {
+                    looking_after(&self.desk, live.lost.run_until_cancelled(channel.room())).await;
+                }
                 Step::Declare(target, rungs) => {
                     // Nobody would answer.
                     looking_after(&self.desk, live.lost.run_until_cancelled(live.unblocked())).await;

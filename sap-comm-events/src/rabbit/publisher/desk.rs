@@ -177,13 +177,15 @@ impl Desk {
         let mut state = self.state.lock();
         let Some(mut line) = state.line.take() else { return Left::default() };
         let window = line.take_window();
-        let (in_flight, is_fresh) = (window.len(), window.iter().all(|job| !job.resent));
+        // What the broker did not answer long before is not why.
+        let in_flight = window.iter().filter(|job| job.counts).count();
+        let is_fresh = window.iter().all(|job| !job.resent || !job.counts);
         let mut left = Left { in_flight, is_fresh, suspects: in_flight, served: line.served };
         let mut lone = (in_flight == 1).then_some(());
         let (mut refused, mut lanes) = (Vec::new(), HashSet::new());
         let waiting = mem::take(&mut state.backlog);
         for job in window.into_rest().map(Job::back).chain(waiting) {
-            let error = lone.take().and_then(|()| blame(&left, &job));
+            let error = lone.take_if(|()| job.counts).and_then(|()| blame(&left, &job));
             if error.is_some() {
                 // The others may be to blame for an earlier end still.
                 (left.in_flight, left.suspects) = (0, line.suspects.saturating_sub(1));
@@ -212,19 +214,19 @@ impl Desk {
         let mut state = self.state.lock();
         let State { backlog, line, .. } = &mut *state;
         let pressed = pressed || backlog.iter().any(Job::takes_the_last_room);
-        let (mut forgotten, mut lanes) = match line {
+        let (mut forgotten, lanes) = match line {
             Some(line) if listens => line.look(pressed),
             _ => (Vec::new(), HashSet::new()),
         };
         let unanswered = forgotten.len();
-        let mut overtaking = Vec::new();
+        let (mut overtaking, mut left_out) = (Vec::new(), HashSet::new());
         for mut job in mem::take(backlog) {
-            if job.is_abandoned() && (pressed || !job.resent) {
-                if job.resent {
-                    lanes.extend(job.lane());
+            if job.is_forgettable() || (pressed && job.is_abandoned()) {
+                if job.resent && !job.settles() {
+                    left_out.extend(job.lane());
                 }
                 forgotten.push(job);
-            } else if job.is_of(&lanes) && line.is_none() {
+            } else if job.is_of(&left_out) {
                 overtaking.push(job);
             } else {
                 // Over another channel it would come before what is forgotten and published again.
@@ -359,7 +361,7 @@ mod tests {
             resent: false,
             returned: false,
             follows_refused: false,
-            seen: false,
+            looks: 0,
             counts: true,
             room: Some(room),
         };
@@ -447,5 +449,51 @@ mod tests {
             "sent again it would overtake: {follower:?}"
         );
         assert_eq!(desk.pending(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_settles_and_is_not_answered_neither_takes_room_nor_blame() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let (another, _others) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let _ear = desk.ear();
+        desk.open(Line::new(channel, 1, 0, REFUSING));
+        let (mut settling, mut settled) = job("a");
+        settling.room = None;
+        let (culprit, mut refused) = job("b");
+        assert!(desk.submit(settling) && desk.submit(culprit));
+        desk.look(true);
+        assert_eq!(desk.state.lock().backlog.len(), 1, "it may be answered yet");
+        desk.look(true);
+        assert!(matches!(desk.step(), Step::Wait) && desk.state.lock().backlog.is_empty(), "the next one is sent");
+        let left = desk.leave(|_, job| Some(job.nacked("not this one".to_owned())));
+        assert!(is_refused(&mut refused) && settled.try_recv().is_err());
+        assert_eq!((left.suspects, desk.pending()), (0, 1));
+        let ear = desk.ear();
+        desk.open(Line::new(another, 1, 0, REFUSING));
+        let (next, mut answered) = job("c");
+        assert!(desk.submit(next) && matches!(desk.step(), Step::Wait));
+        assert!(desk.state.lock().backlog.is_empty(), "it still takes no room");
+        ear.happen(Event::Confirmed { number: 2, multiple: true, acked: true });
+        assert!(settled.try_recv().is_ok() && answered.try_recv().is_ok());
+        assert_eq!(desk.pending(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_settled_is_not_sent_again_when_its_delivery_came_again() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let _ear = desk.ear();
+        desk.open(Line::new(channel, 4, 0, REFUSING));
+        let (mut settling, settled) = job("a");
+        settling.room = None;
+        let (event, _answer) = job("b");
+        assert!(desk.submit(settling) && desk.submit(event));
+        drop(settled);
+        assert_eq!((desk.leave(|_, _| None).in_flight, desk.pending()), (2, 2));
+        desk.look(false);
+        assert_eq!(desk.pending(), 1);
     }
 }

@@ -29,9 +29,9 @@ pub(super) struct Job {
     pub(super) returned: bool,
     /// Whether an earlier one of its ordering key was refused after it was sent: it is not sent again, or it would overtake that.
     pub(super) follows_refused: bool,
-    /// Whether it was in flight when somebody looked.
-    pub(super) seen: bool,
-    /// Whether it counts among those that may be in flight.
+    /// At how many looks it was in flight.
+    pub(super) looks: u8,
+    /// Whether it counts among those that may be in flight, and may be why a channel ended.
     pub(super) counts: bool,
     /// Its room in the queue; none if it settles a delivery.
     pub(super) room: Option<OwnedSemaphorePermit>,
@@ -44,9 +44,14 @@ impl Job {
     }
 
     /// Whether it need not be sent, since nobody waits and the broker cannot have it. What was sent is sent again in its place: if
-    /// it is published again, it was there before those that follow it.
+    /// it is published again, it was there before those that follow it. What settled a delivery is not: that came again.
     pub(super) fn is_forgettable(&self) -> bool {
-        self.is_abandoned() && !self.resent
+        self.is_abandoned() && (!self.resent || self.settles())
+    }
+
+    /// Whether it settles a delivery.
+    pub(super) fn settles(&self) -> bool {
+        self.room.is_none()
     }
 
     /// Whose order it keeps: that of the jobs with its key and where it goes. Two may share a number by chance.
@@ -109,7 +114,7 @@ impl Job {
 
     /// It is not sent, but may have been.
     pub(super) fn back(mut self) -> Self {
-        (self.resent, self.returned, self.seen, self.counts) = (true, false, false, true);
+        (self.resent, self.returned) = (true, false);
         self
     }
 

@@ -24,6 +24,8 @@ pub(super) enum Hindrance {
     Ended,
 }
 
+/// At how many looks a job is in flight before it is not why the channel ended: what is, ends it at once.
+const CLEARED: u8 = 10;
 /// How long a channel may refuse whatever it gets.
 pub(super) const REFUSING: Duration = Duration::from_secs(1);
 
@@ -129,6 +131,7 @@ impl Line {
         match self.channel.publish(exchange, key, message.body(), |to| properties::write(message, to)) {
             Ok(()) => {
                 job.mark_sent();
+                self.uncounted += usize::from(!job.counts);
                 self.window.push(job);
                 None
             }
@@ -151,7 +154,6 @@ impl Line {
                 self.refusing = Some((since, now));
             }
         }
-        let before = settled.len();
         let outcome = |job: &Job| match (acked, job.returned) {
             (true, false) => Ok(()),
             (true, true) => Err(Refused::Unroutable),
@@ -159,13 +161,16 @@ impl Line {
         };
         let window = &mut self.window;
         let jobs = std::iter::from_fn(|| if multiple { window.take_up_to(number) } else { window.take(number) });
-        let uncounted = &mut self.uncounted;
+        let (uncounted, mut cleared) = (&mut self.uncounted, 0);
         settled.extend(jobs.map(|job| {
-            *uncounted -= usize::from(!job.counts);
+            match job.counts {
+                true => cleared += 1,
+                false => *uncounted -= 1,
+            }
             let outcome = outcome(&job);
             (job, outcome)
         }));
-        self.clear(settled.len() - before);
+        self.clear(cleared);
     }
 
     /// Notes what was sent after `number` in one of these lanes, of which a job was refused.
@@ -181,9 +186,9 @@ impl Line {
     }
 
     /// Sees to it that what the broker does not answer is not in the way of others: a queue without a majority of its nodes answers
-    /// nothing for as long as that lasts. What was in flight at an earlier look is no suspect any more; what settles a delivery
-    /// does not count then, and what nobody waits for is taken out where others need its room, as `pressed` says if it is not
-    /// seen here. Also returned is whose order that kept.
+    /// nothing for as long as that lasts. What settles a delivery counts no more after a look, nor does a suspect after [`CLEARED`]; what
+    /// nobody waits for is taken out where others need its room, as `pressed` says if it is not seen here. Also returned is
+    /// whose order that kept.
     pub(super) fn look(&mut self, pressed: bool) -> (Vec<Job>, HashSet<u64>) {
         let forgets = pressed || !self.has_room() || self.window.iter().any(Job::takes_the_last_room);
         let (mut lanes, mut cleared, mut uncounted) = (HashSet::new(), 0, 0);
@@ -191,14 +196,13 @@ impl Line {
         let forgotten = self.window.extract(|job| {
             // Sent again, it would come before what is forgotten and published again.
             job.follows_refused |= job.is_of(&lanes);
-            let seen = std::mem::replace(&mut job.seen, true);
-            if seen && job.counts && suspicious {
-                cleared += 1;
-            }
-            if seen && (suspicious || job.room.is_none()) {
+            let looks = job.looks;
+            job.looks = looks.saturating_add(1);
+            if job.counts && (suspicious && looks >= CLEARED || looks > 0 && job.settles() && !suspicious) {
                 job.counts = false;
+                cleared += usize::from(suspicious);
             }
-            let goes = seen && forgets && job.is_abandoned();
+            let goes = looks > 0 && job.is_abandoned() && (forgets || job.settles());
             if goes {
                 lanes.extend(job.lane());
             }

@@ -193,7 +193,7 @@ impl Publisher {
             resent: false,
             returned: false,
             follows_refused: false,
-            seen: false,
+            looks: 0,
             counts: true,
             room,
         };

@@ -52,6 +52,20 @@ const MOST_READ: usize = 64 * 1024;
 /// Interim answers before the answer.
 const MAX_INTERIM: usize = 16;
 
+/// Lets other tasks go first that are ready, without a look at the sockets. Requests that are there already are read before any of
+/// them is written: whoever serves them is woken once for all, and so is this thread for the answers.
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl Connection {
     pub(in crate::gateway) fn new(transport: Transport) -> Box<Self> {
         Box::new(Self {
@@ -77,18 +91,13 @@ impl Connection {
         limit: Duration,
         progress: impl Fn() -> Option<Instant>,
     ) -> Option<Result<Response<()>, ExchangeError>> {
+        turn().await;
         self.outbound.begin(head, body);
         // What is not read to its end is not to serve another.
         self.keeps_alive = false;
         self.timer.as_mut().reset(now + limit);
-        let (mut interim, mut unwritten, mut waited) = (0, None, false);
+        let (mut interim, mut unwritten) = (0, None);
         poll_fn(|cx| {
-            if !std::mem::replace(&mut waited, true) {
-                // Requests that are there already are read first, and all of them written then: whoever serves them is woken once,
-                // and so is this thread for the answers.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             match self.poll_write(cx) {
                 Poll::Ready(Err(error @ ExchangeError::Upload(_))) => return Poll::Ready(Some(Err(error))),
                 // An endpoint may answer and close before it has read the whole request.
