@@ -89,7 +89,7 @@ struct Options {
     /// The endpoint to announce, where others reach this service by another address than it listens on
     #[arg(long, env = "SAP_ADVERTISE", value_name = "URL")]
     advertise: Option<Endpoint>,
-    /// An origin whose pages may open Socket.IO connections, beside the gateway's own; may be given several times
+    /// An origin whose pages may call and open Socket.IO connections, beside the gateway's own; may be given several times
     #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<String>,
     /// Let the gateway take tokens in clear text from other machines, such as from a proxy that ends TLS

@@ -9,7 +9,7 @@ use std::{num::NonZero, thread::available_parallelism, time::Duration};
 use sap_comm::{
     RunningService, Service,
     events::{EventRouter, Subscription},
-    rest::server::{KitConfig, ServerConfig, kit},
+    rest::server::{CorsConfig, KitConfig, ServerConfig, kit},
     ws::{RealtimeGateway, RealtimeOptions},
 };
 
@@ -29,7 +29,7 @@ const PUSHES: usize = 256;
 /// How the outside reaches the gateway.
 #[derive(Debug, Clone, Default)]
 pub struct EdgeOptions {
-    /// Origins whose pages may open Socket.IO connections.
+    /// Origins whose pages may call, and open Socket.IO connections.
     pub cors_origins: Vec<String>,
     /// Whether tokens may come in clear text from other machines, such as from a proxy that ends TLS.
     pub insecure_plain_http: bool,
@@ -42,6 +42,7 @@ pub struct EdgeOptions {
 pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let authenticator = deps.authenticator()?;
+    let cors = if edge.cors_origins.is_empty() { None } else { Some(CorsConfig::new(edge.cors_origins.clone())?) };
     let realtime = RealtimeGateway::builder()
         .authenticate(Tokens(authenticator.clone()))
         .options(RealtimeOptions { origins: edge.cors_origins, ..RealtimeOptions::default() })
@@ -54,6 +55,10 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
     let local = realtime.router().merge(kit(pages, KitConfig::new(NAME)));
     let gateway = routes::gateway(&deps, authenticator).fallback(local);
     let gateway = if edge.insecure_plain_http { gateway.insecure_plain_http() } else { gateway };
+    let gateway = match cors {
+        Some(cors) => gateway.cors(cors),
+        None => gateway,
+    };
     let gateway = gateway.build()?;
     let mut server = ServerConfig::default();
     server.workers = available_parallelism().map_or(1, NonZero::get);

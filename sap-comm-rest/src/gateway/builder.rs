@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     options::{self, check_duration},
-    server::auth::Authenticator,
+    server::{CorsConfig, auth::Authenticator},
     tls::ClientTls,
 };
 
@@ -132,6 +132,12 @@ impl GatewayBuilder {
     /// Takes credentials over plain HTTP from other machines, too.
     pub fn insecure_plain_http(mut self) -> Self {
         self.config.insecure_plain_http = true;
+        self
+    }
+
+    /// Lets pages of other origins call.
+    pub fn cors(mut self, cors: CorsConfig) -> Self {
+        self.config.cors = Some(cors);
         self
     }
 

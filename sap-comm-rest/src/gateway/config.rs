@@ -9,6 +9,7 @@ use super::{RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetr
 use crate::{
     egress::EgressConfig,
     options::{check, check_duration},
+    server::CorsConfig,
     tls::ClientTlsConfig,
 };
 
@@ -25,6 +26,9 @@ pub struct GatewayConfig {
     pub rate_limit: Option<RateLimitConfig>,
     /// Where several gateways count together. Default: each counts for itself.
     pub shared_limits: Option<SharedLimits>,
+    /// Which pages of other origins may call. Answered before anything else is looked at; what a service says of it itself
+    /// is left out then. Default: none, and browsers keep other pages from reading what is answered.
+    pub cors: Option<CorsConfig>,
     /// The request log.
     pub log: RequestLog,
     /// The circuit breaker of each upstream.
@@ -105,6 +109,7 @@ impl Default for GatewayConfig {
             routes: Vec::new(),
             rate_limit: Some(RateLimitConfig::default()),
             shared_limits: None,
+            cors: None,
             log: RequestLog::default(),
             breaker: CircuitBreakerConfig::default(),
             upstream: UpstreamConfig::default(),

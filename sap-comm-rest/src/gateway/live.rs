@@ -9,6 +9,7 @@ use axum::Router;
 use http::HeaderValue;
 use sap_comm_core::{Resolver, config::ConfigError};
 use sap_comm_resilience::CircuitBreakerConfig;
+use tower_http::cors::CorsLayer;
 
 use super::{
     Access, GatewayConfig, Scheme, Target, UpstreamConfig,
@@ -18,7 +19,12 @@ use super::{
     table::Table,
     upstream::Upstream,
 };
-use crate::{connector::Connector, egress::Egress, server::auth::Authenticator, tls::ClientTls};
+use crate::{
+    connector::Connector,
+    egress::Egress,
+    server::{CorsConfig, auth::Authenticator},
+    tls::ClientTls,
+};
 
 /// What a gateway is given besides its configuration, for as long as it lives.
 pub(super) struct Parts {
@@ -41,6 +47,7 @@ pub(super) struct Live {
     pub(super) proxies: TrustedProxies,
     pub(super) scheme: Scheme,
     pub(super) body_stall: Duration,
+    pub(super) cors: Option<CorsLayer>,
 }
 
 impl Live {
@@ -109,7 +116,8 @@ impl Live {
             reload_breakers(&upstreams, &config.breaker)?;
         }
         let (scheme, body_stall) = (config.scheme, config.body_stall);
-        Ok(Self { config, table, entries, upstreams, limiter, shared, connector, proxies, scheme, body_stall })
+        let cors = config.cors.as_ref().map(CorsConfig::layer);
+        Ok(Self { config, table, entries, upstreams, limiter, shared, connector, proxies, scheme, body_stall, cors })
     }
 }
 

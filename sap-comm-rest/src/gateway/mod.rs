@@ -20,6 +20,7 @@ mod body;
 mod builder;
 mod client;
 mod config;
+mod cors;
 mod edge;
 mod entry;
 mod exchange;
@@ -76,6 +77,7 @@ pub use routes_file::RoutesStatus;
 
 use client::Peer;
 use edge::Edge;
+use live::Live;
 use record::Record;
 use refusal::Refusal;
 use service::Inner;
@@ -134,6 +136,19 @@ impl Gateway {
     }
 
     async fn handle_from(&self, peer: Option<Peer>, request: Request<RequestBody>) -> Response<ResponseBody> {
+        let live = self.0.live.load_full();
+        match &live.cors {
+            None => self.handle_by(&live, peer, request).await,
+            Some(layer) => Box::pin(cors::answer(layer, request, |request| self.handle_by(&live, peer, request))).await,
+        }
+    }
+
+    async fn handle_by(
+        &self,
+        live: &Live,
+        peer: Option<Peer>,
+        request: Request<RequestBody>,
+    ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         // Within a larger service the context stands already.
@@ -149,10 +164,9 @@ impl Gateway {
         );
         let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
         let mut record = Record::begin(&self.0, &parts, &context);
-        let live = self.0.live.load_full();
         let decided = {
             // In its place from the beginning: it is large, and would be moved.
-            let serving = pin!(self.0.serve(&live, context.clone(), parts, body, peer, &mut record));
+            let serving = pin!(self.0.serve(live, context.clone(), parts, body, peer, &mut record));
             if span.is_disabled() { serving.await } else { serving.instrument(span).await }
         };
         match decided {

@@ -87,6 +87,13 @@ impl From<Download> for ResponseBody {
     }
 }
 
+/// Without a byte.
+impl Default for ResponseBody {
+    fn default() -> Self {
+        axum::body::Body::empty().into()
+    }
+}
+
 impl From<axum::body::Body> for ResponseBody {
     fn from(body: axum::body::Body) -> Self {
         Self(Outbound::Local(body))

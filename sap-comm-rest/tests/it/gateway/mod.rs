@@ -6,6 +6,7 @@ mod attacks;
 mod breaker;
 mod configuration;
 mod corpus;
+mod cors;
 mod differential;
 mod early_answers;
 mod forwarding;

@@ -1,0 +1,52 @@
+//! Pages of other origins.
+
+use sap_comm_rest::server::CorsConfig;
+
+use super::support::{canned, echo, send, serve, to, upstream};
+
+const PAGE: &str = "https://app.example.com";
+
+#[tokio::test]
+async fn a_browser_is_told_which_pages_may_call_before_anybody_is_authenticated() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).cors(CorsConfig::new([PAGE]).unwrap()).build().unwrap()).await;
+    let ask = async |origin: &str| {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "PUT"),
+            ("Access-Control-Request-Headers", "authorization"),
+        ];
+        send(&gateway, "OPTIONS", "/api/x", &headers, "").await
+    };
+    let answer = ask(PAGE).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(PAGE)));
+    assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PUT")));
+    assert!(answer.header("access-control-allow-headers").is_some_and(|names| names.contains("authorization")));
+    for origin in ["https://evil.example.com", "null", "https://app.example.com.evil.example"] {
+        let answer = ask(origin).await;
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_read_an_answer_is_said_by_the_gateway_alone() {
+    let upstream = canned(
+        b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nVary: accept\r\n\
+          Content-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let gateway = serve(to(&upstream).cors(CorsConfig::new([PAGE]).unwrap()).build().unwrap()).await;
+    for (origin, allowed) in [(PAGE, Some(PAGE)), ("https://evil.example.com", None)] {
+        let answer = send(&gateway, "GET", "/api", &[("Origin", origin)], "").await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
+        assert_eq!(answer.header("access-control-allow-origin"), allowed);
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        let vary: Vec<_> =
+            answer.headers.iter().filter(|(name, _)| name == "vary").map(|(_, value)| value.as_str()).collect();
+        assert!(vary.contains(&"accept") && vary.iter().any(|names| names.contains("origin")), "{vary:?}");
+    }
+    // A refusal too: a page is to read why.
+    let answer = send(&gateway, "GET", "/other", &[("Origin", PAGE)], "").await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (404, Some(PAGE)));
+    assert!(answer.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
+}
