@@ -14,6 +14,8 @@ pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forw
 /// Where a request came from, and what to tell services about it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Client {
+    /// The other end of the connection.
+    pub(super) peer: Option<SocketAddr>,
     /// The client's own address, as far as trusted proxies say.
     pub(super) address: Option<IpAddr>,
     forwarded_for: Option<HeaderValue>,
@@ -24,6 +26,7 @@ pub(super) struct Client {
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
+    socket: SocketAddr,
     address: IpAddr,
     /// The address as the value of a header.
     text: Option<HeaderValue>,
@@ -54,9 +57,9 @@ impl TrustedProxies {
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr) -> Self {
-        let address = address.ip().to_canonical();
-        Self { address, text: HeaderValue::try_from(address.to_string()).ok() }
+    pub(super) fn new(socket: SocketAddr) -> Self {
+        let address = socket.ip().to_canonical();
+        Self { socket, address, text: HeaderValue::try_from(address.to_string()).ok() }
     }
 
     /// Of a request that came through axum.
@@ -74,10 +77,11 @@ impl Client {
         proxies: &TrustedProxies,
         scheme: Scheme,
     ) -> Self {
-        let (address, text) = peer.map(|peer| (peer.address, peer.text)).unzip();
+        let address = peer.as_ref().map(|peer| peer.address);
         let mut client = Self {
+            peer: peer.as_ref().map(|peer| peer.socket),
             address,
-            forwarded_for: text.flatten(),
+            forwarded_for: peer.and_then(|peer| peer.text),
             forwarded_host: host.cloned(),
             forwarded_proto: Some(HeaderValue::from_static(scheme.as_str())),
         };

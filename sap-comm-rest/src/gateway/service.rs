@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Parts as Head, uri::PathAndQuery};
 use parking_lot::Mutex;
@@ -244,6 +244,9 @@ fn local_request(
         }
     };
     client.tell(&mut insert);
+    if let Some(peer) = client.peer {
+        parts.extensions.insert(ConnectInfo(peer));
+    }
     tell_context(context, request_id, None, insert);
     Ok(Request::from_parts(parts, body.into_axum()))
 }

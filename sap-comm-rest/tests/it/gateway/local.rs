@@ -1,4 +1,10 @@
-use axum::{Json, Router, extract::Request, routing::any};
+use std::net::SocketAddr;
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, Request},
+    routing::any,
+};
 use sap_comm_core::Context;
 use sap_comm_rest::gateway::{Gateway, Quota, Route};
 use serde_json::json;
@@ -28,6 +34,7 @@ async fn describe(request: Request) -> Json<serde_json::Value> {
     let context = Context::current();
     Json(json!({
         "path": request.uri().path(),
+        "peer": request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip()),
         "requestId": context.request_id(),
         "principal": context.principal().map(|principal| principal.id.clone()),
         "userId": request.headers().get("x-user-id").map(|value| value.to_str().unwrap()),
@@ -49,7 +56,12 @@ async fn what_no_route_takes_is_served_in_this_process() {
     let headers = [("X-Request-Id", "req_mine"), ("X-User-Id", "root")];
     let answer = send(&gateway, "GET", "/docs/%61", &headers, "").await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.json(), json!({"path": "/docs/a", "requestId": "req_mine", "principal": null, "userId": null}));
+    assert_eq!(
+        answer.json(),
+        json!({
+            "path": "/docs/a", "peer": "127.0.0.1", "requestId": "req_mine", "principal": null, "userId": null,
+        })
+    );
     assert_eq!(answer.header("x-request-id"), Some("req_mine"));
     assert_eq!(get(&gateway, "/docs/%2e%2e/graphql").await.status, 400);
 }
