@@ -43,10 +43,10 @@ impl Job {
         self.reply.is_closed()
     }
 
-    /// Whether it need not be sent, since nobody waits and the broker cannot have it. What was sent is sent again in its place: if
-    /// it is published again, it was there before those that follow it. What settled a delivery is not: that came again.
+    /// Whether it need not be sent, since nobody waits. With an ordering key, what was sent is sent again in its place: if it is
+    /// published again, it was there before those that follow it. What settled a delivery is not: that came again.
     pub(super) fn is_forgettable(&self) -> bool {
-        self.is_abandoned() && (!self.resent || self.settles())
+        self.is_abandoned() && (!self.resent || self.settles() || self.lane().is_none())
     }
 
     /// Whether it settles a delivery.
