@@ -3,9 +3,11 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    os::fd::AsRawFd,
     time::Duration,
 };
 
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot, watch},
@@ -93,7 +95,10 @@ impl Acceptor {
             Order::Listen if listener.is_none() => *listener = Some(self.port.listen()?),
             Order::Listen => {}
             Order::Cut => {
-                *listener = None;
+                if let Some(listener) = listener.take() {
+                    // A process that is just being started holds a copy of it for a moment, and would keep it open.
+                    shutdown(listener.as_raw_fd(), Shutdown::Both).map_err(io::Error::from)?;
+                }
                 self.reset().await;
             }
             Order::Reset => self.reset().await,

@@ -76,6 +76,8 @@ async fn a_node_survives_kill_pause_and_restart_with_its_messages() {
     let uri = node.new_vhost().await.unwrap();
     let connection = connect(&uri).await.unwrap();
     publish(&with_queue(&connection, "kept").await, "kept").await.unwrap();
+    // The node's database keeps what it was told last in memory for a moment; messages that are confirmed are on the disk.
+    assert_eq!(node.eval("mnesia:sync_log()").await.unwrap(), "ok");
     let first = node.pid().unwrap();
     node.kill().await.unwrap();
     assert!(!node.is_running() && !is_alive(first));
