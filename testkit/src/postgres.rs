@@ -20,8 +20,13 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 /// PostgreSQL refuses to run as root; Debian's package makes this user.
 const USER: &str = "postgres";
 
-/// Makes the cluster at the first start, then becomes the server. Arguments: directory of the programs, home, port.
+/// Makes the cluster at the first start, then becomes the server, once the helpers of one that was killed have let go of its shared
+/// memory. Arguments: directory of the programs, home, port.
 const LAUNCH: &str = r#"
+memory=$(sed -n '7s/^ *[0-9]* *//p' "$2/data/postmaster.pid" 2>/dev/null)
+while [ -n "$memory" ] && awk -v id="$memory" '$2 == id && $7 > 0 { held = 1 } END { exit !held }' /proc/sysvipc/shm; do
+    sleep 0.05
+done
 [ -s "$2/data/PG_VERSION" ] ||
     "$1/initdb" -D "$2/data" -U postgres --auth=trust --encoding=UTF8 --locale=C --no-sync || exit 1
 exec "$1/postgres" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$2" \
