@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use sqlx::AnyPool;
 
@@ -75,15 +75,23 @@ impl SqlPool {
     }
 
     /// Begins a transaction that writes.
+    ///
+    /// In a task, which goes on where the caller gives up: sqlx puts a connection back into its pool although its `BEGIN` was sent
+    /// and not answered, and what came over it next would be in a transaction that nobody ends.
     pub(crate) async fn begin(&self, dialect: Dialect) -> sqlx::Result<OwnTransaction> {
-        let begin = dialect.begin();
-        Ok(OwnTransaction(match &self.0 {
-            Inner::Any(pool) => Box::new(pool.begin_with(begin).await?),
-            #[cfg(feature = "sqlite")]
-            Inner::Sqlite(pool) => Box::new(pool.begin_with(begin).await?),
-            #[cfg(feature = "postgres")]
-            Inner::Postgres(pool) => Box::new(pool.begin_with(begin).await?),
-        }))
+        let pool = self.0.clone();
+        let begun = tokio::spawn(async move {
+            let begin = dialect.begin();
+            let transaction: Box<dyn Commit> = match &pool {
+                Inner::Any(pool) => Box::new(pool.begin_with(begin).await?),
+                #[cfg(feature = "sqlite")]
+                Inner::Sqlite(pool) => Box::new(pool.begin_with(begin).await?),
+                #[cfg(feature = "postgres")]
+                Inner::Postgres(pool) => Box::new(pool.begin_with(begin).await?),
+            };
+            Ok(OwnTransaction(transaction))
+        });
+        begun.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
 }
 
@@ -97,5 +105,34 @@ impl OwnTransaction {
 
     pub(crate) async fn commit(self) -> sqlx::Result<()> {
         self.0.commit().await
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use futures_util::FutureExt;
+    use sap_comm_testkit::Postgres;
+    use sqlx::postgres::PgPoolOptions;
+
+    use super::*;
+    #[tokio::test]
+    async fn whoever_gives_up_leaves_no_transaction_in_the_pool() {
+        let server = Postgres::shared().await.unwrap();
+        let url = server.new_database().await.unwrap();
+        let pool = SqlPool::from(PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap());
+        // An error where there is no transaction.
+        let savepoint: Arc<str> = "SAVEPOINT within".into();
+        for polls in 0..300 {
+            let mut begin = Box::pin(pool.begin(Dialect::Postgres));
+            for _ in 0..polls % 60 {
+                if begin.as_mut().now_or_never().is_some() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(begin);
+            let within = pool.acquire().await.unwrap().run(&savepoint, Vec::new()).await;
+            assert!(within.is_err(), "a connection of the pool is within a transaction, after {polls} polls");
+        }
     }
 }
