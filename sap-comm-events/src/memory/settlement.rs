@@ -22,7 +22,7 @@ impl Desk {
     }
 
     /// Whether a message in hand was not taken back.
-    fn holds(&self, stored: &Stored) -> bool {
+    pub(super) fn holds(&self, stored: &Stored) -> bool {
         stored.is_ours() || self.shared.upgrade().is_some_and(|shared| shared.state.lock().has_lent(stored))
     }
 

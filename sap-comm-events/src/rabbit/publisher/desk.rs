@@ -337,7 +337,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        amqp::tests::connected,
+        amqp::{
+            Connection,
+            tests::{Broker, connected},
+        },
         message::{Message, header},
         rabbit::publisher::line::REFUSING,
     };
@@ -368,18 +371,24 @@ mod tests {
         (job, answer)
     }
 
+    /// A desk with a channel over which so many may be in flight, and the two ends of its connection.
+    async fn in_use(limit: usize) -> (Arc<Desk>, Ear, (Connection, Broker)) {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let desk = Arc::new(Desk::default());
+        let ear = desk.ear();
+        desk.open(Line::new(channel, limit, 0, REFUSING));
+        (desk, ear, (client, broker))
+    }
+
     fn is_refused(reply: &mut Reply) -> bool {
         matches!(reply.try_recv(), Ok(Err(PublishError::Nacked { .. })))
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_overtakes_what_was_refused() {
-        let (client, mut broker) = connected().await;
-        let (channel, _events) = broker.opens(&client).await;
-        let desk = Arc::new(Desk::default());
-        let ear = desk.ear();
         // Four are in flight at most.
-        desk.open(Line::new(channel, 4, 0, REFUSING));
+        let (desk, ear, _wire) = in_use(4).await;
         let mut replies = Vec::new();
         for key in ["a", "a", "b", "a", "a", "b"] {
             let (job, reply) = job(key);
@@ -405,11 +414,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_kept_in_order_where_it_goes_and_not_elsewhere() {
-        let (client, mut broker) = connected().await;
-        let (channel, _events) = broker.opens(&client).await;
-        let desk = Arc::new(Desk::default());
-        let ear = desk.ear();
-        desk.open(Line::new(channel, 1, 0, REFUSING));
+        let (desk, ear, _wire) = in_use(1).await;
         let (burial, mut buried) = job_to("q.dead", "a");
         let (event, mut published) = job_to("q", "a");
         assert!(desk.submit(burial) && desk.submit(event));
@@ -423,11 +428,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_never_answered_gives_way_once_nobody_waits() {
-        let (client, mut broker) = connected().await;
-        let (channel, _events) = broker.opens(&client).await;
-        let desk = Arc::new(Desk::default());
-        let _ear = desk.ear();
-        desk.open(Line::new(channel, 2, 0, REFUSING));
+        let (desk, _ear, _wire) = in_use(2).await;
         let mut replies = Vec::new();
         for key in ["a", "b", "a", "c"] {
             let (job, reply) = job(key);
@@ -453,12 +454,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_settles_and_is_not_answered_neither_takes_room_nor_blame() {
-        let (client, mut broker) = connected().await;
-        let (channel, _events) = broker.opens(&client).await;
+        let (desk, _ear, (client, mut broker)) = in_use(1).await;
         let (another, _others) = broker.opens(&client).await;
-        let desk = Arc::new(Desk::default());
-        let _ear = desk.ear();
-        desk.open(Line::new(channel, 1, 0, REFUSING));
         let (mut settling, mut settled) = job("a");
         settling.room = None;
         let (culprit, mut refused) = job("b");
@@ -482,11 +479,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_settled_is_not_sent_again_when_its_delivery_came_again() {
-        let (client, mut broker) = connected().await;
-        let (channel, _events) = broker.opens(&client).await;
-        let desk = Arc::new(Desk::default());
-        let _ear = desk.ear();
-        desk.open(Line::new(channel, 4, 0, REFUSING));
+        let (desk, _ear, _wire) = in_use(4).await;
         let (mut settling, settled) = job("a");
         settling.room = None;
         let (event, _answer) = job("b");
