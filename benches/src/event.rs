@@ -78,6 +78,13 @@ struct PlainMetadata {
     user_id: Option<String>,
 }
 
+/// A W3C `traceparent` of a new trace, as ours puts on every event that no request causes.
+pub(crate) fn trace_parent() -> String {
+    let id = Uuid::now_v7();
+    let (_, span) = id.as_u64_pair();
+    format!("00-{}-{span:016x}-01", id.simple())
+}
+
 impl PlainEvent {
     pub(crate) fn numbered(number: u32) -> Self {
         Self {

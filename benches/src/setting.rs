@@ -31,9 +31,9 @@ pub enum QueueKind {
 }
 
 impl Setting {
-    /// The setting of the comparison: window and prefetch 1,000, an acknowledgement for every 64.
+    /// The setting of the comparison: window and prefetch 1,000, an acknowledgement for every 250.
     #[must_use]
     pub fn new(url: impl Into<String>, queue: QueueKind, load: Load) -> Self {
-        Self { url: url.into(), queue, window: 1_000, prefetch: 1_000, ack_every: 64, load }
+        Self { url: url.into(), queue, window: 1_000, prefetch: 1_000, ack_every: 250, load }
     }
 }

@@ -3,7 +3,7 @@
 // Takes a setting as JSON, prints {messages, seconds, cpuSeconds, p50Ms, p99Ms} once everything is confirmed and handled.
 import amqp from 'amqplib';
 import { args, commands, print } from './lib/lines.mjs';
-import { userCreated } from './lib/event.mjs';
+import { traceParent, userCreated } from './lib/event.mjs';
 
 const EXCHANGE = 'user.events';
 const QUEUE = 'user.events.user-service';
@@ -83,6 +83,10 @@ function pump() {
         persistent: true,
         mandatory: true,
         contentType: 'application/json',
+        contentEncoding: 'utf-8',
+        headers: { kind: 'domain', traceparent: traceParent() },
+        timestamp: Math.floor(Date.now() / 1000),
+        appId: event.source,
         messageId: event.id,
         correlationId: event.correlationId,
         type: event.type,

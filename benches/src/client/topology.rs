@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     BenchError, QueueKind, Setting, UserCreated,
-    event::{EXCHANGE, GROUP, PlainEvent},
+    event::{EXCHANGE, GROUP, PlainEvent, trace_parent},
 };
 
 const PERSISTENT: u8 = 2;
@@ -70,13 +70,20 @@ impl Wire {
     }
 }
 
-/// Publishes one event; the future ends when its bytes have left.
+/// Publishes one event with the properties and headers of ours; the future ends when its bytes have left.
 pub(super) async fn publish(channel: &Channel, number: u32) -> Result<PublisherConfirm, BenchError> {
     let event = PlainEvent::numbered(number);
     let body = serde_json::to_vec(&event).map_err(BenchError::refused("encode"))?;
+    let mut headers = FieldTable::default();
+    headers.insert("kind".into(), AMQPValue::LongString("domain".into()));
+    headers.insert("traceparent".into(), AMQPValue::LongString(trace_parent().into()));
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_headers(headers)
+        .with_timestamp(u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default())
+        .with_app_id(event.source.into())
         .with_message_id(event.id.into())
         .with_correlation_id(event.correlation_id.into())
         .with_type(event.r#type.as_str().into());

@@ -14,7 +14,11 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> u64 {
-        millis(self.origin.elapsed())
+        self.at(Instant::now())
+    }
+
+    pub(super) fn at(&self, instant: Instant) -> u64 {
+        millis(instant.saturating_duration_since(self.origin))
     }
 }
 

@@ -75,8 +75,9 @@ impl Balancer {
     pub fn pick(&self) -> Result<Picked, PickError> {
         let shared = &self.0.shared;
         let published = shared.published();
-        match choose::choose(published.candidates(), shared.clock().now(), shared.config()) {
-            Some(candidate) => Ok(Picked::new(Arc::clone(shared), Arc::clone(candidate))),
+        let now = Instant::now();
+        match choose::choose(published.candidates(), shared.clock().at(now), shared.config()) {
+            Some(candidate) => Ok(Picked::new(Arc::clone(shared), Arc::clone(candidate), now)),
             None => {
                 shared.hint_refresh();
                 Err(published.fault(shared.service()))

@@ -34,15 +34,21 @@ pub struct Picked {
 }
 
 impl Picked {
-    pub(super) fn new(shared: Arc<Shared>, candidate: Arc<Candidate>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, candidate: Arc<Candidate>, since: Instant) -> Self {
         candidate.record().in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { shared, candidate, since: Instant::now(), reported: AtomicBool::new(false) }
+        Self { shared, candidate, since, reported: AtomicBool::new(false) }
     }
 
     /// Where to send the call.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.candidate.endpoint()
+    }
+
+    /// When it was picked.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// The time since the pick.
@@ -87,10 +93,13 @@ impl Drop for Picked {
     fn drop(&mut self) {
         let record = self.candidate.record();
         record.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let elapsed = self.since.elapsed();
-        if !*self.reported.get_mut() && elapsed.as_secs_f64() > record.latency.last() {
-            let (now, decay) = (self.shared.clock().now(), self.shared.config().latency_decay());
-            record.latency.observe(elapsed, now, decay);
+        if *self.reported.get_mut() {
+            return;
+        }
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(self.since);
+        if elapsed.as_secs_f64() > record.latency.last() {
+            record.latency.observe(elapsed, self.shared.clock().at(now), self.shared.config().latency_decay());
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{ledger::Ledger, outbound::Outbound, registry::Core};
 
-/// So many acknowledgements are worth a write of their own.
-const WORTH_A_WRITE: usize = 64;
+/// So many acknowledgements are worth a write of their own. Beyond a few hundred a broker's work on each gets no less.
+const WORTH_A_WRITE: usize = 256;
 
 /// The settlements of one channel.
 #[derive(Debug, Default)]
@@ -19,9 +19,10 @@ pub(super) struct Book {
 
 /// How many acknowledgements are kept back at most for those that follow, where the broker lets us hold `prefetch`.
 pub(super) fn kept_back(prefetch: u16) -> usize {
-    match usize::from(prefetch) / 2 {
-        0 if prefetch == 0 => WORTH_A_WRITE,
-        half => half.clamp(1, WORTH_A_WRITE),
+    match usize::from(prefetch) {
+        0 => WORTH_A_WRITE,
+        // The rest keeps the handlers busy meanwhile.
+        held => (held / 4).clamp(1, WORTH_A_WRITE),
     }
 }
 

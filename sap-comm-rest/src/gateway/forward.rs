@@ -53,7 +53,7 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
     let mut picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
     loop {
         trace.attempts += 1;
-        let ended = attempt(upstream, picked.endpoint(), outgoing).await;
+        let ended = attempt(upstream, &picked, outgoing).await;
         let next = if retries > 0 { another(upstream, picked.endpoint(), outgoing, &ended) } else { None };
         report(&picked, outgoing, &ended);
         match (next, ended) {
@@ -106,8 +106,8 @@ fn is_unavailable(status: StatusCode) -> bool {
 }
 
 /// Sends the request to an endpoint.
-async fn attempt(upstream: &Upstream, endpoint: &Endpoint, outgoing: &Outgoing) -> Attempt {
-    let now = Instant::now();
+async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing) -> Attempt {
+    let (endpoint, now) = (picked.endpoint(), picked.since());
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;
     let (mut lease, now) = match reused.map_err(|error| Failure::Unsendable(error.into()))? {
         Some(lease) => (lease, now),

@@ -15,7 +15,6 @@ use super::{outbound::request_id, rate_limit::Allowance, service::Inner, upstrea
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 pub(super) struct Record<'a> {
     gateway: &'a Inner,
-    started: Instant,
     /// `None` once it was written.
     entry: Option<Entry>,
     known: Known,
@@ -42,6 +41,7 @@ pub(super) struct Entry {
     method: Method,
     uri: Uri,
     known: Known,
+    started: Instant,
     took: Duration,
     status: Option<StatusCode>,
     error: Option<ApiError>,
@@ -55,13 +55,13 @@ impl<'a> Record<'a> {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             known: Known::default(),
+            started: Instant::now(),
             took: Duration::ZERO,
             status: None,
             error: None,
         });
         Self {
             gateway,
-            started: Instant::now(),
             entry,
             known: Known::default(),
             request_id: request_id(&parts.headers, context),
@@ -82,7 +82,7 @@ impl<'a> Record<'a> {
             return;
         }
         entry.known = std::mem::take(&mut self.known);
-        (entry.took, entry.status, entry.error) = (self.started.elapsed(), status, error.cloned());
+        (entry.took, entry.status, entry.error) = (entry.started.elapsed(), status, error.cloned());
         self.gateway.log.put(entry);
     }
 }
@@ -90,7 +90,7 @@ impl<'a> Record<'a> {
 impl Entry {
     /// Neither the query nor a header is in it: they may hold secrets.
     pub(super) fn write(self) {
-        let Self { service, context, method, uri, known, took, status, error } = self;
+        let Self { service, context, method, uri, known, started: _, took, status, error } = self;
         tracing::info!(
             { telemetry::SERVICE_NAME } = &*service,
             { telemetry::HTTP_REQUEST_METHOD } = %method,

@@ -16,7 +16,7 @@ use ruststream_lapin::{AmqpError, ConfirmsPublisher, prelude::*};
 
 use crate::{
     Arrivals, BenchError, Figures, QueueKind, Setting,
-    event::{EXCHANGE, PlainEvent, QUEUE, TYPE},
+    event::{EXCHANGE, PlainEvent, QUEUE, TYPE, trace_parent},
 };
 
 /// What the load drives.
@@ -79,6 +79,8 @@ async fn publish(publisher: ConfirmsPublisher, number: u32) -> Result<(), AmqpEr
     headers.insert("content-type", "application/json");
     headers.insert("message-id", event.id);
     headers.insert("correlation-id", event.correlation_id);
+    headers.insert("kind", "domain");
+    headers.insert("traceparent", trace_parent());
     publisher.publish(OutgoingMessage::new(TYPE, &body).with_headers(headers), None).await
 }
 

@@ -33,6 +33,13 @@ struct PlainMetadata {
     version: String,
 }
 
+/// A W3C `traceparent` of a new trace.
+pub(crate) fn trace_parent() -> String {
+    let id = Uuid::now_v7();
+    let (_, span) = id.as_u64_pair();
+    format!("00-{}-{span:016x}-01", id.simple())
+}
+
 impl PlainEvent {
     pub(crate) fn numbered(number: u32) -> Self {
         Self {

@@ -19,7 +19,8 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    since: Instant,
+    /// When the phase began, as of the first look at its deadline: most phases are over before anybody looks.
+    since: Option<Instant>,
     requests: usize,
     begun: u64,
     /// On HTTP/2, the responses that wait for the peer to take what they have, each with its beginning.
@@ -59,7 +60,7 @@ impl Activity {
         Self {
             state: Mutex::new(State {
                 phase: Phase::Opening,
-                since: Instant::now(),
+                since: Some(Instant::now()),
                 requests: 0,
                 begun: 0,
                 sending: Vec::new(),
@@ -77,7 +78,7 @@ impl Activity {
     pub(super) fn received(&self) -> bool {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle && !state.http2 {
-            (state.phase, state.since) = (Phase::Reading, Instant::now());
+            (state.phase, state.since) = (Phase::Reading, None);
         }
         state.phase != Phase::Switched
     }
@@ -121,7 +122,7 @@ impl Activity {
 
     /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it.
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.phase == Phase::Busy {
             let oldest = state.sending.iter().map(|(_, since)| *since).min();
             return oldest.map(|since| (Phase::Busy, since + self.write_timeout));
@@ -131,7 +132,7 @@ impl Activity {
             Phase::Idle => self.keep_alive_idle,
             Phase::Busy | Phase::Closing | Phase::Switched => return None,
         };
-        Some((state.phase, state.since + limit))
+        Some((state.phase, *state.since.get_or_insert_with(Instant::now) + limit))
     }
 
     /// Wakes `waker` when the last request ends, which may happen on another task.
@@ -166,7 +167,7 @@ impl Drop for InFlight {
         let mut state = self.activity.state.lock();
         state.requests = state.requests.saturating_sub(1);
         if state.requests == 0 && state.phase == Phase::Busy {
-            (state.phase, state.since) = (Phase::Idle, Instant::now());
+            (state.phase, state.since) = (Phase::Idle, None);
             drop(state);
             self.activity.connection.wake();
         }
@@ -189,10 +190,11 @@ mod tests {
         assert_eq!(activity.deadline(), Some((Phase::Idle, start + config.keep_alive_idle)));
         tokio::time::advance(Duration::from_secs(1)).await;
         activity.received();
+        let read_by = Some((Phase::Reading, start + Duration::from_secs(1) + config.header_timeout));
+        assert_eq!(activity.deadline(), read_by);
         tokio::time::advance(Duration::from_secs(1)).await;
         activity.received();
-        let reading_since = start + Duration::from_secs(1);
-        assert_eq!(activity.deadline(), Some((Phase::Reading, reading_since + config.header_timeout)));
+        assert_eq!(activity.deadline(), read_by);
     }
 
     #[tokio::test(start_paused = true)]
