@@ -61,9 +61,12 @@ impl NodeScript {
     pub fn spawn(self) -> Result<RunningScript, TestkitError> {
         let node = locate("node")?;
         let stale = stale_node_packages()?;
-        if !stale.is_empty() {
+        if let Some(first) = stale.first() {
             return Err(TestkitError::Missing {
-                program: format!("the Node packages {}", stale.join(", ")),
+                program: format!(
+                    "the Node package {first}, one of {} that are absent or of another version,",
+                    stale.len()
+                ),
                 install: format!("npm ci --prefix {}", node_dir().display()),
             });
         }
