@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     BenchError, QueueKind, Setting, UserCreated,
-    event::{EXCHANGE, GROUP, PlainEvent, trace_parent},
+    event::{EXCHANGE, GROUP, PlainEvent, TRACE_PARENT},
 };
 
 const PERSISTENT: u8 = 2;
@@ -76,7 +76,7 @@ pub(super) async fn publish(channel: &Channel, number: u32) -> Result<PublisherC
     let body = serde_json::to_vec(&event).map_err(BenchError::refused("encode"))?;
     let mut headers = FieldTable::default();
     headers.insert("kind".into(), AMQPValue::LongString("domain".into()));
-    headers.insert("traceparent".into(), AMQPValue::LongString(trace_parent().into()));
+    headers.insert("traceparent".into(), AMQPValue::LongString(TRACE_PARENT.into()));
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())

@@ -34,8 +34,8 @@ pub(super) async fn describe_broker(node: &RabbitNode) -> Result<(), BenchError>
     let load = Load { warm_up: 0, messages: 0, rate: None };
     let Setting { window, prefetch, ack_every, .. } = Setting::new("", QueueKind::Classic, load);
     eprintln!(
-        "RabbitMQ {} on the same cores; events of {size} bytes JSON with the same properties and headers, persistent, \
-         mandatory, confirmed; window {window}, \
+        "RabbitMQ {} on the same cores; events of {size} bytes JSON with `kind` and `traceparent` as headers, \
+         persistent, mandatory, confirmed; window {window}, \
          prefetch {prefetch}, one acknowledgement for {ack_every} deliveries",
         version.trim_matches('"'),
     );

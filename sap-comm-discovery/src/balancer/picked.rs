@@ -63,7 +63,8 @@ impl Picked {
             return;
         }
         let (record, config) = (self.candidate.record(), self.shared.config());
-        let now = self.shared.clock().now();
+        let ended = Instant::now();
+        let now = self.shared.clock().at(ended);
         match outcome {
             Outcome::Success(latency) => {
                 record.successes.fetch_add(1, Ordering::Relaxed);
@@ -72,7 +73,7 @@ impl Picked {
             }
             Outcome::Failure => {
                 record.failures.fetch_add(1, Ordering::Relaxed);
-                let penalty = config.failure_penalty().max(self.elapsed());
+                let penalty = config.failure_penalty().max(ended.saturating_duration_since(self.since));
                 record.latency.observe(penalty, now, config.latency_decay());
                 if record.outlier.failure(now, config) {
                     let until = record.outlier.ejected_until();

@@ -4,8 +4,10 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{ledger::Ledger, outbound::Outbound, registry::Core};
 
-/// So many acknowledgements are worth a write of their own. Beyond a few hundred a broker's work on each gets no less.
-const WORTH_A_WRITE: usize = 256;
+/// So many acknowledgements are worth a write of their own.
+const WORTH_A_WRITE: usize = 64;
+/// Beyond so many a broker's work on each gets no less.
+const MOST: usize = 256;
 
 /// The settlements of one channel.
 #[derive(Debug, Default)]
@@ -21,8 +23,7 @@ pub(super) struct Book {
 pub(super) fn kept_back(prefetch: u16) -> usize {
     match usize::from(prefetch) {
         0 => WORTH_A_WRITE,
-        // The rest keeps the handlers busy meanwhile.
-        held => (held / 4).clamp(1, WORTH_A_WRITE),
+        held => (held / 2).min(WORTH_A_WRITE).max(held / 4).clamp(1, MOST),
     }
 }
 

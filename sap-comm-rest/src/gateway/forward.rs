@@ -107,6 +107,7 @@ fn is_unavailable(status: StatusCode) -> bool {
 
 /// Sends the request to an endpoint.
 async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing) -> Attempt {
+    // Nothing is waited for between the choice and this.
     let (endpoint, now) = (picked.endpoint(), picked.since());
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;
     let (mut lease, now) = match reused.map_err(|error| Failure::Unsendable(error.into()))? {

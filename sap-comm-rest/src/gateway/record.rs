@@ -15,8 +15,8 @@ use super::{outbound::request_id, rate_limit::Allowance, service::Inner, upstrea
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 pub(super) struct Record<'a> {
     gateway: &'a Inner,
-    /// `None` once it was written.
-    entry: Option<Entry>,
+    /// With its beginning; `None` once it was written.
+    entry: Option<(Instant, Entry)>,
     known: Known,
     pub(super) request_id: HeaderValue,
     pub(super) allowance: Option<Allowance>,
@@ -41,7 +41,6 @@ pub(super) struct Entry {
     method: Method,
     uri: Uri,
     known: Known,
-    started: Instant,
     took: Duration,
     status: Option<StatusCode>,
     error: Option<ApiError>,
@@ -49,20 +48,19 @@ pub(super) struct Entry {
 
 impl<'a> Record<'a> {
     pub(super) fn begin(gateway: &'a Inner, parts: &Parts, context: &Context) -> Self {
-        let entry = tracing::enabled!(tracing::Level::INFO).then(|| Entry {
+        let entry = || Entry {
             service: Arc::clone(&gateway.service),
             context: context.clone(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             known: Known::default(),
-            started: Instant::now(),
             took: Duration::ZERO,
             status: None,
             error: None,
-        });
+        };
         Self {
             gateway,
-            entry,
+            entry: tracing::enabled!(tracing::Level::INFO).then(|| (Instant::now(), entry())),
             known: Known::default(),
             request_id: request_id(&parts.headers, context),
             allowance: None,
@@ -75,14 +73,14 @@ impl<'a> Record<'a> {
     }
 
     fn put(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some((started, mut entry)) = self.entry.take() else { return };
         let failed = error.is_some() || status.is_none_or(|status| status.is_server_error());
         let sample = self.gateway.log.sample();
         if !failed && sample < 1.0 && entry.context.trace().sample_point() >= sample {
             return;
         }
         entry.known = std::mem::take(&mut self.known);
-        (entry.took, entry.status, entry.error) = (entry.started.elapsed(), status, error.cloned());
+        (entry.took, entry.status, entry.error) = (started.elapsed(), status, error.cloned());
         self.gateway.log.put(entry);
     }
 }
@@ -90,7 +88,7 @@ impl<'a> Record<'a> {
 impl Entry {
     /// Neither the query nor a header is in it: they may hold secrets.
     pub(super) fn write(self) {
-        let Self { service, context, method, uri, known, started: _, took, status, error } = self;
+        let Self { service, context, method, uri, known, took, status, error } = self;
         tracing::info!(
             { telemetry::SERVICE_NAME } = &*service,
             { telemetry::HTTP_REQUEST_METHOD } = %method,

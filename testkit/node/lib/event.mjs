@@ -1,12 +1,6 @@
 // Events as the specification's own publisher makes them.
 import { v4 as uuidv4 } from 'uuid';
 
-/** A W3C `traceparent` of a new trace. */
-export function traceParent() {
-  const id = uuidv4().replaceAll('-', '');
-  return `00-${id}-${id.slice(16)}-01`;
-}
-
 export function userCreated(index, type = 'user.created') {
   const userId = `usr_${index}`;
   return {

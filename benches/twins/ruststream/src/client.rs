@@ -16,7 +16,7 @@ use ruststream_lapin::{AmqpError, ConfirmsPublisher, prelude::*};
 
 use crate::{
     Arrivals, BenchError, Figures, QueueKind, Setting,
-    event::{EXCHANGE, PlainEvent, QUEUE, TYPE, trace_parent},
+    event::{EXCHANGE, PlainEvent, QUEUE, TRACE_PARENT, TYPE},
 };
 
 /// What the load drives.
@@ -80,7 +80,7 @@ async fn publish(publisher: ConfirmsPublisher, number: u32) -> Result<(), AmqpEr
     headers.insert("message-id", event.id);
     headers.insert("correlation-id", event.correlation_id);
     headers.insert("kind", "domain");
-    headers.insert("traceparent", trace_parent());
+    headers.insert("traceparent", TRACE_PARENT);
     publisher.publish(OutgoingMessage::new(TYPE, &body).with_headers(headers), None).await
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// When the phase began, as of the first look at its deadline: most phases are over before anybody looks.
+    /// When the phase began. Mostly filled at the first look at its deadline, which comes with the end of the poll that began it; at a
+    /// request that arrives in one piece nobody looks.
     since: Option<Instant>,
     requests: usize,
     begun: u64,
