@@ -118,6 +118,14 @@ pub fn stale_node_packages() -> Result<Vec<String>, TestkitError> {
     Ok(locked.into_iter().filter(|package| !installed.contains(package)).collect())
 }
 
+/// Fails, and names one of them, where a package of [`node_dir`] is not there as locked.
+pub fn require_node_packages() -> Result<(), TestkitError> {
+    let stale = stale_node_packages()?;
+    let Some(first) = stale.first() else { return Ok(()) };
+    let program = format!("the Node package {first}, one of {} that are absent or of another version,", stale.len());
+    Err(TestkitError::Missing { program, install: format!("npm ci --prefix {}", node_dir().display()) })
+}
+
 /// The directory of the Python programs' `requirements.txt`.
 pub fn python_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     TestkitError,
-    install::{locate, node_dir, stale_node_packages},
+    install::{locate, node_dir, require_node_packages},
 };
 
 /// How long [`RunningScript::next_json`] waits unless told otherwise.
@@ -60,16 +60,7 @@ impl NodeScript {
     /// Must be called within a tokio runtime.
     pub fn spawn(self) -> Result<RunningScript, TestkitError> {
         let node = locate("node")?;
-        let stale = stale_node_packages()?;
-        if let Some(first) = stale.first() {
-            return Err(TestkitError::Missing {
-                program: format!(
-                    "the Node package {first}, one of {} that are absent or of another version,",
-                    stale.len()
-                ),
-                install: format!("npm ci --prefix {}", node_dir().display()),
-            });
-        }
+        require_node_packages()?;
         let name = self.script.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut child = Command::new(node)
             .arg(&self.script)

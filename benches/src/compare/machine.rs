@@ -35,8 +35,7 @@ pub(super) async fn describe_broker(node: &RabbitNode) -> Result<(), BenchError>
     let Setting { window, prefetch, ack_every, .. } = Setting::new("", QueueKind::Classic, load);
     eprintln!(
         "RabbitMQ {} on the same cores; events of {size} bytes JSON with `kind` and `traceparent` as headers, \
-         persistent, mandatory, confirmed; window {window}, \
-         prefetch {prefetch}, one acknowledgement for {ack_every} deliveries",
+         persistent, mandatory, confirmed; window {window}, prefetch {prefetch}, one acknowledgement for {ack_every} deliveries",
         version.trim_matches('"'),
     );
     Ok(())

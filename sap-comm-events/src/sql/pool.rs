@@ -115,6 +115,7 @@ mod tests {
     use sqlx::postgres::PgPoolOptions;
 
     use super::*;
+
     #[tokio::test]
     async fn whoever_gives_up_leaves_no_transaction_in_the_pool() {
         let server = Postgres::shared().await.unwrap();

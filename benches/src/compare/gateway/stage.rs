@@ -14,9 +14,9 @@ use sap_comm::{
     auth::{Audience, Claims, JwtSigner},
 };
 use sap_comm_testkit::{
-    ReverseProxy, TestkitError, free_port,
+    ReverseProxy, free_port,
     guard::{Home, Server},
-    install::{locate, node_dir, stale_node_packages},
+    install::{locate, node_dir, require_node_packages},
 };
 use serde_json::json;
 use tokio::{net::TcpStream, process::Command, time::timeout};
@@ -89,12 +89,7 @@ impl Stage {
     }
 
     async fn express(&self, contestant: Contestant, port: u16) -> Result<Server, BenchError> {
-        let stale = stale_node_packages()?;
-        if !stale.is_empty() {
-            let (program, install) =
-                (format!("the Node packages {}", stale.join(", ")), "npm ci in testkit/node".into());
-            return Err(TestkitError::Missing { program, install }.into());
-        }
+        require_node_packages()?;
         let options = json!({
             "port": port,
             "origin": format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.origin),

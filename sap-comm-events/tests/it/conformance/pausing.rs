@@ -52,7 +52,7 @@ pub(crate) async fn a_pause_finishes_what_is_in_hand_and_the_group_goes_on<F: Fu
         broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
     }
     assert_eq!(soon(seen.recv()).await, Some(("begun", 0)));
-    let pausing = tokio::spawn({
+    let mut pausing = tokio::spawn({
         let handle = handle.clone();
         async move { handle.pause().await }
     });
@@ -60,11 +60,16 @@ pub(crate) async fn a_pause_finishes_what_is_in_hand_and_the_group_goes_on<F: Fu
     assert!(!handle.is_paused(), "a handler runs");
     release.add_permits(1);
     let mut done = 0;
-    // It may have begun another before it saw the pause.
     soon(async {
-        while !pausing.is_finished() {
-            release.add_permits(1);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        loop {
+            tokio::select! {
+                paused = &mut pausing => break paused.unwrap(),
+                // It may have begun another before it saw the pause.
+                Some((what, _)) = seen.recv() => match what {
+                    "begun" => release.add_permits(1),
+                    _ => done += 1,
+                },
+            }
         }
     })
     .await;
