@@ -1,6 +1,7 @@
 //! What a broker must do; everything above it is the same for all of them.
 
 use std::{
+    convert::Infallible,
     fmt::Debug,
     sync::{
         Arc,
@@ -152,8 +153,8 @@ pub(crate) trait Source: Send {
         None
     }
 
-    /// Keeps what is consumed while no deliveries are taken; returns when the broker is closed, and not before. Cancel safe.
-    async fn keep(&mut self);
+    /// Keeps what is consumed for as long as no deliveries are taken. Cancel safe.
+    async fn keep(&mut self) -> Infallible;
 
     /// Takes no more deliveries; those that nobody has taken go back. A source of a queue with a single active consumer
     /// stays that until it is flushed.
@@ -171,6 +172,9 @@ pub(crate) struct Limits {
     /// Deliveries in hand.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory the handlers take what they can"))]
     pub(crate) concurrency: usize,
+    /// From more deliveries than so many on, a message may have killed its consumers.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only RabbitMQ's quorum queues count"))]
+    pub(crate) suspicious: u32,
 }
 
 /// Takes the messages of a queue, one after the other. Dropped, what was not removed is back in its place.
@@ -214,6 +218,9 @@ pub(crate) enum Redelivered {
     /// A consumer held it and died, or gave it back; the broker does not count.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "no consumer outlives an in-memory broker"))]
     Uncounted,
+    /// A consumer held it and died, or gave it back, and others came before it that are to blame.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "no consumer outlives an in-memory broker"))]
+    Behind,
     /// A consumer held it so many times.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only RabbitMQ's quorum queues count"))]
     Times(u32),

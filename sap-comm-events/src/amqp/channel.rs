@@ -135,8 +135,8 @@ impl Channel {
         messages.ok_or(Error::Protocol("the answer to a declaration cannot be read"))
     }
 
-    /// How many messages a consumer may hold.
-    pub(crate) async fn prefetch(&self, count: u16) -> Result<(), Error> {
+    /// How many messages each consumer may hold that starts from now on; the broker is asked at once.
+    pub(crate) fn prefetch(&self, count: u16) -> impl Future<Output = Result<(), Error>> + use<> {
         self.0.core.hurry.store(settling::kept_back(count), Ordering::Relaxed);
         let asking = self.ask(basic::QOS, |out| {
             out.u32(0);
@@ -144,11 +144,16 @@ impl Channel {
             out.bits([false]);
             Ok(())
         });
-        asking.done().await
+        asking.done()
     }
 
-    /// Starts consumer `number` of the channel.
-    pub(crate) async fn consume(&self, queue: &str, number: u32, arguments: Arguments<'_>) -> Result<(), Error> {
+    /// Starts consumer `number` of the channel; the broker is asked at once.
+    pub(crate) fn consume(
+        &self,
+        queue: &str,
+        number: u32,
+        arguments: Arguments<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + use<> {
         let starting = self.ask(basic::CONSUME, |out| {
             out.u16(TICKET);
             out.short(queue)?;
@@ -156,17 +161,17 @@ impl Channel {
             out.bits([false, false, false]);
             out.table(arguments)
         });
-        starting.done().await
+        starting.done()
     }
 
-    /// Ends consumer `number`; its deliveries are all among the channel's events by then.
-    pub(crate) async fn cancel(&self, number: u32) -> Result<(), Error> {
+    /// Ends consumer `number`; its deliveries are all among the channel's events by the answer. The broker is asked at once.
+    pub(crate) fn cancel(&self, number: u32) -> impl Future<Output = Result<(), Error>> + use<> {
         let ending = self.ask(basic::CANCEL, |out| {
             out.short(&consumer_tag(number))?;
             out.bits([false]);
             Ok(())
         });
-        ending.done().await
+        ending.done()
     }
 
     /// Takes a message from a queue; the broker is asked at once, and answers in order.

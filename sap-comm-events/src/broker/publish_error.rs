@@ -40,8 +40,9 @@ pub enum PublishError {
         /// What the broker said.
         reason: String,
     },
-    /// The event was sent and no answer came within the deadline. It is safe to send it again with the same id.
-    #[error("the broker did not confirm event {id:?} within the deadline; it may have it")]
+    /// The event was sent and no answer came, within the deadline or over its connection. It is safe to send it again with the same
+    /// id.
+    #[error("the broker did not confirm event {id:?}, and may have it")]
     Unknown {
         /// The event's id.
         id: Name,

@@ -55,6 +55,15 @@ pub(super) struct Dispatch<'a> {
     in_hand: usize,
 }
 
+/// The next delivery, if there is room for it; otherwise what is consumed is kept, since a queue may not outlive a lost connection for
+/// as long as a handler takes.
+async fn next(source: &mut dyn Source, has_room: bool) -> Option<Delivery> {
+    if has_room {
+        return source.next().await;
+    }
+    match source.keep().await {}
+}
+
 impl<'a> Dispatch<'a> {
     /// Begins with what is `kept`.
     pub(super) fn new(handling: &'a Arc<Handling>, kept: Vec<Delivery>) -> Self {
@@ -88,12 +97,13 @@ impl<'a> Dispatch<'a> {
                     None => std::future::pending().await,
                 }
             };
+            let (has_room, keeps) = (self.has_room(), self.handling.settings.ephemeral);
             tokio::select! {
                 biased;
                 () = halt.cancelled() => return Ended::Halted,
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 () = alarm => self.ring(),
-                delivery = source.next(), if self.has_room() => match delivery {
+                delivery = next(source, has_room), if has_room || keeps => match delivery {
                     Some(delivery) => self.take(delivery.into()),
                     None => return Ended::Closed,
                 },

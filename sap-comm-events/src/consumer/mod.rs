@@ -20,7 +20,6 @@ mod work;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
@@ -110,11 +109,9 @@ impl Worker {
             } else {
                 // The queue would not outlive its source, and what is given back would come behind what was delivered.
                 kept = left;
-                let resting = std::pin::pin!(handling.rest(control));
-                let keeping = source.keep();
-                let resumes = match select(resting, keeping).await {
-                    Either::Left((resumes, _)) => resumes,
-                    Either::Right(((), resting)) => resting.await,
+                let resumes = tokio::select! {
+                    resumes = handling.rest(control) => resumes,
+                    never = source.keep() => match never {},
                 };
                 if !resumes {
                     source.flush(kept).await;
@@ -170,7 +167,17 @@ impl Handling {
                     None => break,
                 },
             };
-            self.process(Work::from(delivery)).await;
+            let processing = self.process(Work::from(delivery));
+            if self.settings.ephemeral {
+                // The queue would not outlive a lost connection for as long as a handler may take.
+                tokio::select! {
+                    biased;
+                    () = processing => {}
+                    never = source.keep() => match never {},
+                }
+            } else {
+                processing.await;
+            }
             // Neither a handler that has nothing to wait for nor a source that is never empty yields.
             consume_budget().await;
         }

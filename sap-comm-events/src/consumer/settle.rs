@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     PublishError,
-    backend::Delivery,
+    backend::{Delivery, Redelivered},
     message::{Message, header},
     topology::{dead_queue, retry_queue},
 };
@@ -35,8 +35,9 @@ impl GoesBack {
 
 impl Handling {
     pub(super) async fn settle(&self, delivery: Delivery, verdict: Verdict) {
-        // A copy that kills its consumer at once must not leave the original behind, or both would grow in number.
-        let surely = matches!(verdict, Verdict::Requeue);
+        // A copy that kills its consumer at once must not leave the original behind, or both would grow in number. And after a
+        // death, whatever comes again next is to come first, should it be why.
+        let surely = matches!(verdict, Verdict::Requeue) || delivery.redelivered != Redelivered::No;
         #[cfg(feature = "test-util")]
         let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {

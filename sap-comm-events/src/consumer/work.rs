@@ -44,7 +44,7 @@ impl Work {
     /// Whether it was in a handler before, which may have been its fault.
     pub(super) fn is_suspect(&self) -> bool {
         let redelivered = match self.delivery.redelivered {
-            Redelivered::No => false,
+            Redelivered::No | Redelivered::Behind => false,
             Redelivered::Uncounted => true,
             Redelivered::Times(times) => times > 0,
         };

@@ -1,5 +1,6 @@
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -105,7 +106,7 @@ impl Source for MemorySource {
         self.take()
     }
 
-    async fn keep(&mut self) {
+    async fn keep(&mut self) -> Infallible {
         // In memory nothing is lost meanwhile.
         std::future::pending().await
     }

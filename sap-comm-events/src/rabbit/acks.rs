@@ -32,6 +32,7 @@ impl Settlement for Tag {
     fn ack(mut self: Box<Self>) {
         self.settled = true;
         if self.channel.has_ended() {
+            self.held.lock().outlive(&self.id);
             tracing::debug!(event_id = &*self.id, "the event was handled and will come again: its channel is gone");
             return;
         }

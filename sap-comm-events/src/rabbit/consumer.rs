@@ -1,15 +1,13 @@
 //! A subscription's consumer over all generations of the connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{
     declare::DeclareError,
-    held::Held,
     link::{Absence, Watcher},
     open::Open,
     vitals::Vitals,
@@ -53,7 +51,6 @@ struct Consumer {
     vitals: Arc<Vitals>,
     topology: Arc<Topology>,
     limits: Limits,
-    held: Arc<Mutex<Held>>,
 }
 
 /// Starts consuming within `limit`, and keeps on.
@@ -64,7 +61,6 @@ pub(super) async fn start(
     limits: Limits,
     limit: Duration,
 ) -> Result<RabbitSource, SubscribeError> {
-    let held = Arc::default();
     let by = Instant::now() + limit;
     let open = loop {
         let away = || SubscribeError::Unavailable {
@@ -75,7 +71,7 @@ pub(super) async fn start(
             Err(Absence::Closed) => return Err(SubscribeError::Closed),
             Err(Absence::Away) => return Err(away()),
         };
-        match Open::start(live, &topology, limits, &held).await {
+        match Open::start(live, &topology, limits).await {
             Ok(open) => break open,
             Err(DeclareError::Connection(error)) if Instant::now() + PAUSE < by => {
                 tracing::debug!(error, "consuming could not start");
@@ -84,7 +80,7 @@ pub(super) async fn start(
             Err(error) => return Err(error.into()),
         }
     };
-    let consumer = Consumer { link, vitals, topology: Arc::new(topology), limits, held };
+    let consumer = Consumer { link, vitals, topology: Arc::new(topology), limits };
     Ok(RabbitSource { consumer, stage: Stage::Open(Box::new(open)) })
 }
 
@@ -110,6 +106,10 @@ impl RabbitSource {
     fn reopen(&mut self) {
         let consumer = self.consumer.clone();
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
+        if let Some(error) = open.refusal() {
+            tracing::warn!(queues = ?consumer.topology.consumed, %error, "the broker closed the consuming channel");
+            consumer.vitals.error(format!("the broker closed the consuming channel: {error}"));
+        }
         self.stage = Stage::Reopening(Box::pin(async move {
             if consumer.topology.stream.is_some() {
                 // The channel may be well: an event was given back, which only a new consumer is given again.
@@ -150,7 +150,7 @@ impl Source for RabbitSource {
         }
     }
 
-    async fn keep(&mut self) {
+    async fn keep(&mut self) -> Infallible {
         loop {
             match &mut self.stage {
                 Stage::Open(open) => {
@@ -158,7 +158,7 @@ impl Source for RabbitSource {
                     self.reopen();
                 }
                 Stage::Reopening(reopening) => self.stage = Stage::of(reopening.await),
-                Stage::Closed => return,
+                Stage::Closed => pending().await,
             }
         }
     }
@@ -193,7 +193,7 @@ impl Consumer {
         let mut pause = PAUSE;
         loop {
             let live = self.link.live().await?;
-            let error = match Open::start(live, &self.topology, self.limits, &self.held).await {
+            let error = match Open::start(live, &self.topology, self.limits).await {
                 Ok(open) => return Some(open),
                 Err(DeclareError::Connection(error)) => {
                     pause = pause.min(PAUSE * 8);

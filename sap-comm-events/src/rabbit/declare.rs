@@ -3,7 +3,7 @@
 use super::{
     link::Live,
     refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
-    version::{Feature, QUORUM_QUEUES, STREAMS, Version},
+    version::{Feature, QUORUM_QUEUES, SINGLE_ACTIVE, STREAMS, Version},
 };
 use crate::{
     SubscribeError, TopologyError,
@@ -55,9 +55,14 @@ impl DeclareError {
 
 /// Declares everything in `topology`, which may all exist already.
 pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology) -> Result<(), DeclareError> {
-    if topology.quorum {
-        let feature = if topology.stream.is_some() { STREAMS } else { QUORUM_QUEUES };
-        // An older one would declare classic queues and not say so.
+    let feature = match topology {
+        Topology { stream: Some(_), .. } => Some(STREAMS),
+        Topology { quorum: true, .. } => Some(QUORUM_QUEUES),
+        Topology { single_active: true, .. } => Some(SINGLE_ACTIVE),
+        _ => None,
+    };
+    if let Some(feature) = feature {
+        // An older one would declare something else and not say so.
         let version = live.version().map_err(DeclareError::Connection)?;
         if version < feature.since {
             return Err(DeclareError::Unsupported { feature, version });

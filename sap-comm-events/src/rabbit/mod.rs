@@ -30,6 +30,7 @@ use async_trait::async_trait;
 use sap_comm_core::Name;
 use tokio::time::Instant;
 
+pub(crate) use self::held::Held;
 use self::{
     address::Addresses,
     hand::RabbitHand,

@@ -1,4 +1,8 @@
 //! A channel that consumes.
+//!
+//! A quorum queue counts how often each message was delivered, whether or not a handler had it. Where several consumers share
+//! one, a channel therefore begins by holding one message at a time, for as long as those that come have been delivered suspiciously
+//! often: of a consumer that dies then, only what was in its handler is counted, and what waited behind it is not buried with it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -29,29 +33,37 @@ pub(super) struct Open {
     ahead: VecDeque<Delivery>,
     /// What each consumer consumes, by its number.
     queues: Vec<Arc<str>>,
+    /// Which of them hold one message at a time.
+    narrow: Vec<bool>,
+    limits: Limits,
     held: Arc<Mutex<Held>>,
-    concurrency: usize,
+    /// How many redeliveries in a row may have killed a consumer.
+    suspects: usize,
     /// Whether the broker counts deliveries; where it does not, anybody may have written the header.
     counts: bool,
     stream: Option<(Arc<Reading>, CancellationToken)>,
     /// Whether any consumer has ended.
     ended: bool,
+    /// Why the channel was closed.
+    closed: Option<amqp::Error>,
 }
+
+/// Marks the number of a consumer that holds as many messages as it may.
+const WIDE: u32 = 1 << 16;
 
 impl Open {
     /// Declares the topology and starts consuming.
-    pub(super) async fn start(
-        live: Arc<Live>,
-        topology: &Topology,
-        limits: Limits,
-        held: &Arc<Mutex<Held>>,
-    ) -> Result<Self, DeclareError> {
+    pub(super) async fn start(live: Arc<Live>, topology: &Topology, limits: Limits) -> Result<Self, DeclareError> {
         let (sink, events) = mpsc::unbounded_channel();
         let channel = live.channel_heard_by(Arc::new(sink)).await.map_err(DeclareError::Connection)?;
         declare(&live, &channel, topology).await?;
         let failed = |error: amqp::Error| DeclareError::of_consuming(&error);
-        let limiting = channel.prefetch(limits.prefetch);
+        let counts = topology.quorum && topology.stream.is_none();
+        // Whoever ends its only active consumer lets another take over, so that one is not begun twice.
+        let is_narrow = counts && !topology.single_active && limits.prefetch > 1;
+        let limiting = channel.prefetch(if is_narrow { 1 } else { limits.prefetch });
         live.answer(limiting).await.map_err(DeclareError::Connection)?.map_err(failed)?;
+        let held = Arc::clone(&topology.held);
         held.lock().renew();
         let (mut arguments, mut stream) = (None, None);
         if let Some(reading) = &topology.stream {
@@ -63,10 +75,24 @@ impl Open {
             let consuming = channel.consume(queue, number, arguments.as_slice());
             live.answer(consuming).await.map_err(DeclareError::Connection)?.map_err(failed)?;
         }
-        let (queues, held) = (topology.consumed.clone(), Arc::clone(held));
-        let (concurrency, counts) = (limits.concurrency, topology.quorum && topology.stream.is_none());
-        let ahead = VecDeque::new();
-        Ok(Self { live, channel, events, ahead, queues, held, concurrency, counts, stream, ended: false })
+        let queues = topology.consumed.clone();
+        Ok(Self {
+            live,
+            channel,
+            events,
+            ahead: VecDeque::new(),
+            narrow: vec![is_narrow; queues.len()],
+            queues,
+            limits,
+            held,
+            // A consumer that died held as many messages in its handlers as it ran at once, and they come first, unless several
+            // consumers get them.
+            suspects: if is_narrow { usize::MAX } else { limits.concurrency },
+            counts,
+            stream,
+            ended: false,
+            closed: None,
+        })
     }
 
     /// The next delivery; `None` once any consumer has ended, or an event of a stream was given back. Cancel safe.
@@ -126,16 +152,29 @@ impl Open {
         match event {
             Event::Delivery(delivery) => self.delivery(&delivery),
             event => {
-                tracing::debug!(?event, "a consumer ended");
                 self.ended = true;
+                if let Event::Closed(error) = event {
+                    self.closed = Some(error);
+                }
                 None
             }
         }
     }
 
+    /// Why the broker closed the channel of a connection that is well.
+    pub(super) fn refusal(&mut self) -> Option<amqp::Error> {
+        while self.closed.is_none()
+            && let Ok(event) = self.events.try_recv()
+        {
+            drop(self.taken(event));
+        }
+        self.closed.take().filter(|_| !self.live.lost.is_cancelled())
+    }
+
     /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
     pub(super) async fn cancel(&mut self) {
-        for (number, _) in (0..).zip(&self.queues) {
+        for (number, narrow) in (0..).zip(&self.narrow) {
+            let number = if *narrow { number } else { number | WIDE };
             let cancelled = self.live.answer(self.channel.cancel(number)).await;
             if !matches!(cancelled, Ok(Ok(()))) {
                 // The connection is lost, and everything went back with it.
@@ -157,19 +196,32 @@ impl Open {
         tracing::trace!(?closed, "consuming channel closed");
     }
 
-    fn delivery(&self, delivery: &amqp::Delivery) -> Option<Delivery> {
-        let queue = self.queues.get(usize::try_from(delivery.consumer).ok()?)?;
+    fn delivery(&mut self, delivery: &amqp::Delivery) -> Option<Delivery> {
+        let number = delivery.consumer & !WIDE;
+        let queue = Arc::clone(self.queues.get(usize::try_from(number).ok()?)?);
         let properties::Arrived { message, delivery_count, offset } = properties::read(&delivery.content);
-        let mut held = self.held.lock();
         let delivery_count = delivery_count.filter(|_| self.counts);
-        let redelivered = held.take(&message.id, delivery.redelivered, delivery_count, self.concurrency);
-        drop(held);
+        if delivery_count.unwrap_or(0) <= self.limits.suspicious {
+            self.widen(number, &queue);
+        }
+        let redelivered = self.held.lock().take(&message.id, delivery.redelivered, delivery_count, self.suspects);
         let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, message.id.clone());
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);
             settlement = Box::new(stream::Read { reading: Arc::clone(reading), offset, settlement: Some(settlement) });
         }
-        Some(Delivery { message: Arc::new(message), queue: Arc::clone(queue), redelivered, settlement })
+        Some(Delivery { message: Arc::new(message), queue, redelivered, settlement })
+    }
+
+    /// Lets consumer `number` hold as many messages as it may, by another in its place.
+    fn widen(&mut self, number: u32, queue: &str) {
+        let narrow = usize::try_from(number).ok().and_then(|number| self.narrow.get_mut(number));
+        let Some(narrow) = narrow.filter(|narrow| **narrow) else { return };
+        *narrow = false;
+        // The broker answers a refusal with the end of the channel, which is heard.
+        drop(self.channel.prefetch(self.limits.prefetch));
+        drop(self.channel.consume(queue, number | WIDE, &[]));
+        drop(self.channel.cancel(number));
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Feature {
 pub(super) const QUORUM_QUEUES: Feature =
     Feature { name: "quorum queues with delayed retries", since: Version(3, 10, 0) };
 
+pub(super) const SINGLE_ACTIVE: Feature =
+    Feature { name: "queues with a single active consumer", since: Version(3, 8, 0) };
+
 pub(super) const STREAMS: Feature = Feature { name: "streams", since: Version(3, 9, 0) };
 
 impl Version {

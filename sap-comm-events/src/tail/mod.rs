@@ -57,7 +57,10 @@ impl Broker {
         let queue = id::prefixed(&format!("{exchange}.tail"));
         let topology = Topology::tail(exchange, &queue, patterns);
         topology.check()?;
-        let source = self.backend().consume(topology, Limits { prefetch: TAIL_LENGTH, concurrency: 1 }).await?;
+        let source = self
+            .backend()
+            .consume(topology, Limits { prefetch: TAIL_LENGTH, concurrency: 1, suspicious: u32::MAX })
+            .await?;
         Ok(Tail { source })
     }
 }

@@ -122,6 +122,12 @@ impl Target {
         }
     }
 
+    /// Whether the other can exist only if this can.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory everything can exist"))]
+    pub(crate) fn stands_with(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Later { .. }, Self::Later { .. })) || self == other
+    }
+
     /// The exchange that takes events of `kind` published to `exchange`.
     pub(crate) fn of(exchange: &str, kind: EventKind) -> Self {
         match kind {
@@ -176,6 +182,9 @@ pub(crate) struct Topology {
     pub(crate) single_active: bool,
     /// How far the consumed queue is read, where it is a stream.
     pub(crate) stream: Option<Arc<Reading>>,
+    /// What this process holds of the consumed queues, over pauses and connections.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) held: Arc<parking_lot::Mutex<crate::rabbit::Held>>,
 }
 
 /// A queue to declare.

@@ -125,7 +125,10 @@ impl Actor {
                         Ok(()) => self.desk.learn(target),
                         Err(Some(error)) => self.desk.refuse_first(&target, error),
                         Err(None) if live.lost.is_cancelled() => return End::Lost,
-                        Err(None) => sleep(PAUSE).await,
+                        Err(None) => {
+                            self.desk.postpone(&target);
+                            sleep(PAUSE).await;
+                        }
                     }
                 }
                 Step::Leave(error) => return End::Closed(error),

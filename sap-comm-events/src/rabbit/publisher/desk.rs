@@ -167,8 +167,18 @@ impl Desk {
     pub(super) fn refuse_first(&self, target: &Target, error: PublishError) {
         let job = self.state.lock().backlog.pop_front_if(|job| job.target == *target);
         if let Some(job) = job {
+            let error = job.refused(error);
             job.answer(Err(error));
         }
+    }
+
+    /// Lets others go first: whether `target` can exist is not known yet.
+    pub(super) fn postpone(&self, target: &Target) {
+        let mut state = self.state.lock();
+        let (postponed, others): (VecDeque<_>, VecDeque<_>) =
+            mem::take(&mut state.backlog).into_iter().partition(|job| job.target.stands_with(target));
+        state.backlog = others;
+        state.backlog.extend(postponed);
     }
 
     /// Leaves the channel: what was in flight is to be sent again, unless it would overtake what was refused, or `blame` answers the
@@ -184,7 +194,13 @@ impl Desk {
         let mut lone = (in_flight == 1).then_some(());
         let (mut refused, mut lanes) = (Vec::new(), HashSet::new());
         let waiting = mem::take(&mut state.backlog);
-        for job in window.into_rest().map(Job::back).chain(waiting) {
+        // The broker closes a channel for what it does not take.
+        let not_taken = in_flight == 1 && matches!(line.end, Some(Error::Channel { .. }));
+        let sent = window.into_rest().map(|job| {
+            let may_be_there = !(not_taken && job.counts);
+            job.back(may_be_there)
+        });
+        for job in sent.chain(waiting) {
             let error = lone.take_if(|()| job.counts).and_then(|()| blame(&left, &job));
             if error.is_some() {
                 // The others may be to blame for an earlier end still.
@@ -343,6 +359,7 @@ mod tests {
         },
         message::{Message, header},
         rabbit::publisher::line::REFUSING,
+        topology::ExchangeKind,
     };
 
     type Reply = oneshot::Receiver<Result<(), PublishError>>;
@@ -362,6 +379,7 @@ mod tests {
             reply,
             sent: Arc::new(AtomicBool::new(false)),
             resent: false,
+            may_be_there: false,
             returned: false,
             follows_refused: false,
             looks: 0,
@@ -410,6 +428,43 @@ mod tests {
         let key = |job: &Job| job.message.headers.text(header::ORDERING_KEY).map(str::to_owned);
         let again: Vec<_> = desk.state.lock().backlog.iter().map(key).collect();
         assert_eq!(again, [Some("b".to_owned()), Some("b".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_over_a_channel_that_is_gone_may_be_there_although_it_is_refused() {
+        let (desk, _ear, (client, mut broker)) = in_use(4).await;
+        let (another, _others) = broker.opens(&client).await;
+        let ((first, mut refused), (second, mut returned)) = (job("a"), job("b"));
+        assert!(desk.submit(first) && desk.submit(second));
+        assert_eq!(desk.leave(|_, _| None).in_flight, 2);
+        let ear = desk.ear();
+        desk.open(Line::new(another, 4, 0, REFUSING));
+        assert!(matches!(desk.step(), Step::Wait));
+        ear.happen(Event::Confirmed { number: 1, multiple: false, acked: false });
+        assert!(matches!(refused.try_recv(), Ok(Err(PublishError::Unknown { .. }))));
+        let (third, mut fresh) = job("c");
+        assert!(desk.submit(third));
+        ear.happen(Event::Confirmed { number: 3, multiple: false, acked: false });
+        assert!(is_refused(&mut fresh), "it was sent but once");
+        ear.happen(Event::Confirmed { number: 2, multiple: false, acked: true });
+        returned.try_recv().unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_declared_yet_gives_way() {
+        let (desk, ear, _wire) = in_use(4).await;
+        let (mut later, mut delayed) = job("a");
+        let name = || "user.events".into();
+        later.target = Target::Later { rung: 3, enters: "rung".to_owned(), name: name(), kind: ExchangeKind::Topic };
+        let (event, mut published) = job("b");
+        assert!(desk.submit(later) && desk.submit(event));
+        let Step::Declare(target, _) = desk.step() else { panic!("its ladder is not there") };
+        assert!(published.try_recv().is_err());
+        desk.postpone(&target);
+        assert!(matches!(desk.step(), Step::Declare(..)), "it is still to be sent");
+        ear.happen(Event::Confirmed { number: 1, multiple: false, acked: true });
+        published.try_recv().unwrap().unwrap();
+        assert!(delayed.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]

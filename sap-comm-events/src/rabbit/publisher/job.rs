@@ -25,6 +25,8 @@ pub(super) struct Job {
     pub(super) sent: Arc<AtomicBool>,
     /// Whether it was sent before over a channel that is gone.
     pub(super) resent: bool,
+    /// Whether the broker may have taken it over that.
+    pub(super) may_be_there: bool,
     /// Whether the broker returned it.
     pub(super) returned: bool,
     /// Whether an earlier one of its ordering key was refused after it was sent: it is not sent again, or it would overtake that.
@@ -102,7 +104,7 @@ impl Job {
 
     pub(super) fn overtaking(&self) -> PublishError {
         if self.sent.load(Ordering::Acquire) {
-            return PublishError::Unknown { id: self.message.id.clone() };
+            return self.unknown();
         }
         self.nacked("an earlier event of its ordering key was refused".to_owned())
     }
@@ -112,10 +114,20 @@ impl Job {
         self.room.as_ref().is_some_and(|room| room.semaphore().available_permits() == 0)
     }
 
-    /// It is not sent, but may have been.
-    pub(super) fn back(mut self) -> Self {
+    /// It is not sent, but was, and may have been taken.
+    pub(super) fn back(mut self, may_be_there: bool) -> Self {
         (self.resent, self.returned) = (true, false);
+        self.may_be_there |= may_be_there;
         self
+    }
+
+    /// What it means that it was refused now: over a channel that is gone it may have been taken.
+    pub(super) fn refused(&self, error: PublishError) -> PublishError {
+        if self.may_be_there { self.unknown() } else { error }
+    }
+
+    fn unknown(&self) -> PublishError {
+        PublishError::Unknown { id: self.message.id.clone() }
     }
 
     pub(super) fn nacked(&self, reason: String) -> PublishError {

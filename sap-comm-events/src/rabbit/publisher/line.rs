@@ -242,8 +242,8 @@ impl Line {
 impl Refused {
     pub(super) fn error(self, job: &Job) -> PublishError {
         match self {
-            Self::Unroutable => job.unroutable(),
-            Self::Nacked => job.nacked("basic.nack".to_owned()),
+            Self::Unroutable => job.refused(job.unroutable()),
+            Self::Nacked => job.refused(job.nacked("basic.nack".to_owned())),
             Self::Overtaking => job.overtaking(),
             Self::Unwritable(error) => PublishError::Encode { reason: error.to_string() },
         }

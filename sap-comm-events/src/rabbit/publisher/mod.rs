@@ -191,6 +191,7 @@ impl Publisher {
             reply,
             sent: Arc::clone(&sent),
             resent: false,
+            may_be_there: false,
             returned: false,
             follows_refused: false,
             looks: 0,

@@ -78,3 +78,118 @@ pub(crate) async fn a_closed_broker_refuses<F: Future<Output = Broker>>(broker: 
     let error = broker.subscribe("user.events", router).await.unwrap_err();
     assert!(matches!(error, SubscribeError::Closed), "{error}");
 }
+
+pub(crate) async fn a_broker_closed_twice_at_once_is_closed_once_for_both<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, begun) = (sender.clone(), begun.clone());
+        async move {
+            begun.send(())?;
+            tokio::task::yield_now().await;
+            Ok(sender.send(event.data.number)?)
+        }
+    });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    soon(has_begun.recv()).await.unwrap();
+    let other = broker.clone();
+    soon(async { tokio::join!(broker.close(LIMIT), other.close(LIMIT)) }).await;
+    assert_eq!(ended.try_recv().ok(), Some(1), "both waited for the handler");
+    assert!(!broker.health().is_ready() && !other.health().is_ready());
+}
+
+pub(crate) async fn what_is_published_while_the_broker_closes_has_an_outcome_that_is_true<
+    F: Future<Output = Broker>,
+>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let publishers: Vec<_> = (0..8_u32)
+        .map(|publisher| {
+            let broker = broker.clone();
+            // Those confirmed, and one of which nobody knows.
+            tokio::spawn(async move {
+                let mut published = Vec::new();
+                for number in (publisher * 100_000).. {
+                    match broker.publish("user.events", UserCreated::numbered(number)).await {
+                        Ok(_) => published.push(number),
+                        Err(PublishError::Closed) => break,
+                        Err(PublishError::Unknown { .. }) => {
+                            published.push(number);
+                            break;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                published
+            })
+        })
+        .collect();
+    let mut handled = Vec::new();
+    for _ in 0..50 {
+        handled.push(soon(numbers.recv()).await.unwrap());
+    }
+    soon(broker.close(LIMIT)).await;
+    while let Ok(number) = numbers.try_recv() {
+        handled.push(number);
+    }
+    let mut published = Vec::new();
+    for publisher in publishers {
+        published.extend(soon(publisher).await.unwrap());
+    }
+    handled.retain(|number| !published.contains(number));
+    assert_eq!(handled, [0; 0], "handled, and refused to their publishers");
+}
+
+pub(crate) async fn a_dropped_handle_stops_its_consumer<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (router, mut first) = numbers();
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(0)).await.unwrap();
+    assert_eq!(soon(first.recv()).await, Some(0));
+    drop(handle);
+    // The router goes with its consumer, and the sender in it.
+    assert_eq!(soon(first.recv()).await, None);
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    let (router, mut second) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    assert_eq!(soon(second.recv()).await, Some(1), "what came meanwhile waited");
+}
+
+pub(crate) async fn what_is_not_settled_holds_up_the_next_and_counts_as_waiting<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (sender, mut begun) = mpsc::unbounded_channel();
+    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let held = release.clone();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, held) = (sender.clone(), held.clone());
+        async move {
+            sender.send(event.data.number)?;
+            held.acquire().await?.forget();
+            Ok(())
+        }
+    });
+    let handle = broker.subscribe(Subscription::new("user.events").prefetch(1), router).await.unwrap();
+    for number in 0..3 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    for number in 0..3 {
+        assert_eq!(soon(begun.recv()).await, Some(number));
+        let waiting = u64::from(2 - number);
+        soon(until(async || broker.lag("user.events", "user-service").await.unwrap() == Some(waiting))).await;
+        assert!(begun.try_recv().is_err(), "the one in hand is not settled");
+        release.add_permits(1);
+    }
+    soon(handle.stop()).await;
+    assert!(begun.try_recv().is_err(), "what is settled does not come again");
+}

@@ -84,6 +84,37 @@ pub(crate) async fn a_pause_finishes_what_is_in_hand_and_the_group_goes_on<F: Fu
     }
 }
 
+pub(crate) async fn a_consumer_that_resumes_goes_on_in_order<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let (sender, mut numbers) = mpsc::unbounded_channel();
+    let release = Arc::new(Semaphore::new(0));
+    let held = release.clone();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, held) = (sender.clone(), held.clone());
+        async move {
+            held.acquire().await?.forget();
+            Ok(sender.send(event.data.number)?)
+        }
+    });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    for number in 0..20 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    let mut expected = 0;
+    for round in 1..=5 {
+        // The one that has begun is finished; the others go back.
+        soon(async { tokio::join!(handle.pause(), async { release.add_permits(1) }) }).await;
+        soon(handle.resume()).await;
+        release.add_permits(4);
+        while expected < 4 * round {
+            assert_eq!(soon(numbers.recv()).await, Some(expected));
+            expected += 1;
+        }
+    }
+}
+
 pub(crate) async fn an_ephemeral_consumer_loses_nothing_in_a_pause<F: Future<Output = Broker>>(
     broker: impl Fn(BrokerConfig) -> F,
 ) {

@@ -152,6 +152,29 @@ pub(crate) async fn topics_are_separate<F: Future<Output = Broker>>(broker: impl
     assert!(user_numbers.try_recv().is_err() && order_numbers.try_recv().is_err());
 }
 
+pub(crate) async fn many_topics_at_once_stay_apart<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
+    let broker = &broker(config()).await;
+    let topics = (0..8_u32).map(|topic| async move {
+        let exchange = format!("topic{topic}.events");
+        let (router, mut numbers) = numbers();
+        let handle = broker.subscribe(exchange.as_str(), router).await.unwrap();
+        let publishes = (0..50).map(|number| {
+            let event = UserCreated::numbered(topic * 100 + number);
+            broker.publish(&exchange, event)
+        });
+        futures_util::future::try_join_all(publishes).await.unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..50 {
+            seen.push(soon(numbers.recv()).await.unwrap());
+        }
+        handle.stop().await;
+        assert!(numbers.try_recv().is_err());
+        seen.sort_unstable();
+        assert_eq!(seen, (topic * 100..topic * 100 + 50).collect::<Vec<_>>());
+    });
+    futures_util::future::join_all(topics).await;
+}
+
 pub(crate) async fn otherwise_gets_every_other_type<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
     let broker = broker(config()).await;
     let (router, mut numbers) = numbers();

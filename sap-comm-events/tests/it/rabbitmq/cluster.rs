@@ -6,7 +6,7 @@ use sap_comm_events::{Broker, PublishError, PublishOptions, Subscription};
 use sap_comm_testkit::RabbitCluster;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use super::{Stream, all_arrive, config, numbers, soon};
+use super::{Stream, all_arrive, config, eventually, numbers, soon};
 use crate::{events::UserCreated, waiting::until};
 
 const QUEUE: &str = "user.events.user-service";
@@ -47,6 +47,39 @@ async fn what_is_confirmed_across_a_leader_change_arrives() {
     let mut missing = stream.finish().await;
     missing.retain(|number| !seen.contains(number));
     all_arrive(&missing, &mut numbers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delay_whose_queue_is_away_with_its_node_holds_up_nothing_else() {
+    let cluster = cluster().await;
+    let uris = cluster.new_vhost().await.unwrap();
+    let elsewhere = Broker::connect(&uris[1], config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = elsewhere.subscribe(Subscription::new("user.events").quorum(), router).await.unwrap();
+    // The ladder stands on the node of whoever needed it first.
+    let delay = Duration::from_millis(50);
+    let first = Broker::connect(&uris[0], config()).await.unwrap();
+    soon(first.publish_after("user.events", UserCreated::numbered(0), delay)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(0));
+    cluster.nodes()[0].kill().await.unwrap();
+    let delayed = tokio::spawn({
+        let broker = elsewhere.clone();
+        async move { broker.publish_after("user.events", UserCreated::numbered(1), delay).await }
+    });
+    eventually("it waits for its ladder", || {
+        elsewhere.health().last_error.is_some_and(|error| error.contains("cannot declare"))
+    })
+    .await;
+    // The acknowledgement of the first may have died with the node.
+    let mut arrives = async |number| soon(async { while numbers.recv().await != Some(number) {} }).await;
+    for number in 2..5 {
+        soon(elsewhere.publish("user.events", UserCreated::numbered(number))).await.unwrap();
+        arrives(number).await;
+    }
+    assert!(!delayed.is_finished());
+    cluster.nodes()[0].restart().await.unwrap();
+    soon(delayed).await.unwrap().unwrap();
+    arrives(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

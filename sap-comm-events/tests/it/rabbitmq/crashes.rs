@@ -1,5 +1,7 @@
 //! Consumers that die with an event in hand.
 
+use std::time::Duration;
+
 use sap_comm_core::{Context, Event, EventPayload};
 use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, HandlerError, Subscription};
 use tokio::sync::mpsc;
@@ -18,23 +20,50 @@ async fn die_with_an_event_in_hand(uri: &str, subscription: Subscription) -> u32
 
 async fn die_with<T: EventPayload>(uri: &str, subscription: Subscription, number: fn(&T) -> u32) -> u32 {
     let (sender, mut taken) = mpsc::unbounded_channel();
-    let (uri, runtime) =
-        (uri.to_owned(), tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
-    runtime.spawn(async move {
-        let broker = Broker::connect(&uri, config().max_redeliveries(2)).await.unwrap();
-        let router = EventRouter::new().on(move |event: Event<T>| {
-            let sent = sender.send(number(&event.data));
-            async move {
-                sent?;
-                std::future::pending().await
-            }
+    let _process = Process::start(uri, subscription, number, |_| true, sender);
+    soon(taken.recv()).await.unwrap()
+}
+
+/// Something like a process, which dies when it is dropped.
+struct Process(Option<tokio::runtime::Runtime>);
+
+impl Process {
+    /// Consumes, says which events it takes, and is done with those that do not hang.
+    fn start<T: EventPayload>(
+        uri: &str,
+        subscription: Subscription,
+        number: fn(&T) -> u32,
+        hangs: fn(u32) -> bool,
+        taken: mpsc::UnboundedSender<u32>,
+    ) -> Self {
+        let uri = uri.to_owned();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move {
+            let broker = Broker::connect(&uri, config().max_redeliveries(2)).await.unwrap();
+            let router = EventRouter::new().on(move |event: Event<T>| {
+                let number = number(&event.data);
+                let sent = taken.send(number);
+                async move {
+                    sent?;
+                    if hangs(number) {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(())
+                }
+            });
+            let _handle = broker.subscribe(subscription, router).await.unwrap();
+            std::future::pending::<()>().await;
         });
-        let _handle = broker.subscribe(subscription, router).await.unwrap();
-        std::future::pending::<()>().await;
-    });
-    let number = soon(taken.recv()).await.unwrap();
-    runtime.shutdown_background();
-    number
+        Self(Some(runtime))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 async fn ends_an_event_that_kills_its_consumers(subscription: Subscription) {
@@ -68,6 +97,51 @@ async fn an_event_that_kills_its_consumers_becomes_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_kills_its_consumers_becomes_a_dead_letter_on_a_quorum_queue() {
     ends_an_event_that_kills_its_consumers(Subscription::new("user.events").quorum()).await;
+}
+
+/// What a dead consumer held ahead of its handler had no part in its death.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_an_event_that_kills_its_consumers_is_handled() {
+    for subscription in [
+        Subscription::new("user.events"),
+        Subscription::new("user.events").quorum(),
+        Subscription::new("user.events").single_active(),
+    ] {
+        let uri = vhost().await;
+        let broker = Broker::connect(&uri, config().max_redeliveries(2)).await.unwrap();
+        let (router, _gone) = numbers();
+        broker.subscribe(subscription.clone(), router).await.unwrap().stop().await;
+        for number in 0..20 {
+            broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+        }
+        let letters = broker.dead_letters("user.events", "user-service");
+        let (sender, mut taken) = mpsc::unbounded_channel();
+        let (mut handled, mut deaths) = (Vec::new(), 0);
+        let mut process = None;
+        while letters.count().await.unwrap() == 0 || !(1..20).all(|number| handled.contains(&number)) {
+            process.get_or_insert_with(|| {
+                let number = |user: &UserCreated| user.number;
+                Process::start(&uri, subscription.clone(), number, |number| number == 0, sender.clone())
+            });
+            match tokio::time::timeout(Duration::from_millis(50), taken.recv()).await {
+                Ok(Some(0)) => {
+                    let all_in_hand = async || broker.lag("user.events", "user-service").await.unwrap() == Some(0);
+                    if deaths == 0 {
+                        soon(until(all_in_hand)).await;
+                    }
+                    process = None;
+                    deaths += 1;
+                    assert!(deaths <= 8, "{subscription:?}: it kills for ever");
+                }
+                Ok(number) => handled.extend(number),
+                // Looks again whether all is done.
+                Err(_) => {}
+            }
+        }
+        let dead = letters.peek(100).await.unwrap();
+        assert_eq!(dead.len(), 1, "{subscription:?}: {dead:?}");
+        assert!(deaths >= 3, "{deaths}");
+    }
 }
 
 /// A command that kills the process of its handler.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sap_comm_core::{Context, Event};
-use sap_comm_events::{Broker, BrokerState, EventRouter, OverflowPolicy, PublishError, PublishOptions};
+use sap_comm_events::{Broker, BrokerState, EventRouter, OverflowPolicy, PublishError, PublishOptions, Subscription};
 use sap_comm_testkit::{Direction, RabbitNode, Relay};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{Stream, all_arrive, breakable, config, eventually, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{events::UserCreated, waiting::until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing_that_was_confirmed_and_the_consumer_resumes() {
@@ -258,6 +258,8 @@ async fn an_acknowledgement_over_a_lost_connection_does_no_harm() {
     assert_eq!(soon(started.recv()).await, Some(1));
     broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
     assert_eq!(soon(started.recv()).await, Some(2));
+    let refused = broker.health().last_error.filter(|error| error.contains("consuming channel"));
+    assert_eq!(refused, None, "the old tag closed no channel");
     broker.close(super::LIMIT).await;
     assert_eq!(node.queue_depth(&uri, "user.events.user-service").await.unwrap(), Some(0));
 }
@@ -283,16 +285,18 @@ async fn closing_while_the_broker_is_frozen_is_bounded() {
     assert_eq!(broker.health().state, BrokerState::Closed);
 }
 
+/// A handler that takes longer than `limit` milliseconds costs the consumer its channel, as the broker looks every `tick`.
+async fn with_patience(node: &RabbitNode, limit: u32, tick: u32) {
+    let limits = format!(
+        "application:set_env(rabbit, consumer_timeout, {limit}), application:set_env(rabbit, channel_tick_interval, {tick})"
+    );
+    node.eval(&limits).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_whose_channel_the_broker_closes_consumes_again() {
     let node = breakable().await;
-    let limits = |timeout: u32, tick: u32| {
-        format!(
-            "application:set_env(rabbit, consumer_timeout, {timeout}), application:set_env(rabbit, channel_tick_interval, {tick})"
-        )
-    };
-    // A handler that takes longer than a second costs the consumer its channel.
-    node.eval(&limits(1_000, 200)).await.unwrap();
+    with_patience(&node, 1_000, 200).await;
     let broker = Broker::connect(&node.new_vhost().await.unwrap(), config()).await.unwrap();
     let (router, mut started, release) = held_back();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
@@ -302,9 +306,68 @@ async fn a_consumer_whose_channel_the_broker_closes_consumes_again() {
     eventually("the broker loses patience", || closed(node.log_tail())).await;
     release.add_permits(10);
     assert_eq!(soon(started.recv()).await, Some(1));
-    node.eval(&limits(1_800_000, 60_000)).await.unwrap();
+    let error = broker.health().last_error.unwrap();
+    assert!(error.contains("closed the consuming channel") && error.contains("timeout"), "{error}");
+    with_patience(&node, 1_800_000, 60_000).await;
     broker.publish("user.events", UserCreated::numbered(2)).await.unwrap();
     assert_eq!(soon(started.recv()).await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_outlives_its_channel_each_time_becomes_a_dead_letter() {
+    let node = breakable().await;
+    with_patience(&node, 1_000, 200).await;
+    let uri = node.new_vhost().await.unwrap();
+    for subscription in [Subscription::new("user.events"), Subscription::new("user.events").quorum().group("q")] {
+        let broker = Broker::connect(&uri, config().max_redeliveries(1)).await.unwrap();
+        let (router, mut started, release) = held_back();
+        let group = if format!("{subscription:?}").contains("Quorum") { "q" } else { "user-service" };
+        let _handle = broker.subscribe(subscription, router).await.unwrap();
+        broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(soon(started.recv()).await, Some(1));
+            // The broker loses patience, and has the event again.
+            soon(until(async || broker.lag("user.events", group).await.unwrap() == Some(1))).await;
+            release.add_permits(1);
+        }
+        let letters = broker.dead_letters("user.events", group);
+        soon(until(async || letters.count().await.unwrap() > 0)).await;
+        assert!(letters.peek(1).await.unwrap()[0].reason.contains("more than 1 times"));
+        assert!(started.try_recv().is_err());
+        soon(broker.close(super::LIMIT)).await;
+    }
+    with_patience(&node, 1_800_000, 60_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ephemeral_consumer_keeps_its_queue_while_its_handlers_are_busy() {
+    let node = RabbitNode::shared().await.unwrap();
+    for concurrency in [1, 2] {
+        let uri = vhost().await;
+        let (_, vhost) = uri.rsplit_once('/').unwrap();
+        let broker = Broker::connect(&uri, config()).await.unwrap();
+        let (router, mut started, release) = held_back();
+        let subscription = Subscription::new("user.events").ephemeral().concurrency(concurrency);
+        let _handle = broker.subscribe(subscription, router).await.unwrap();
+        for number in 0..2 {
+            broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+        }
+        for _ in 0..concurrency {
+            soon(started.recv()).await.unwrap();
+        }
+        node.close_connections_of(vhost).await.unwrap();
+        eventually("the loss is noticed", || !broker.health().is_ready()).await;
+        // A queue without a consumer is gone after a minute.
+        let consumers = async || {
+            let listed =
+                node.ctl(&["list_queues", "-p", vhost, "--no-table-headers", "-q", "consumers"]).await.unwrap();
+            listed.trim().to_owned()
+        };
+        soon(until(async || broker.health().is_ready() && consumers().await == "1")).await;
+        release.add_permits(10);
+        soon(broker.publish("user.events", UserCreated::numbered(2))).await.unwrap();
+        soon(async { while started.recv().await != Some(2) {} }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

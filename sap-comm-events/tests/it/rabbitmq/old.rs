@@ -68,6 +68,10 @@ async fn a_broker_too_old_for_quorum_queues_or_streams_is_named_with_its_version
         matches!(&error, SubscribeError::Unsupported { feature: "streams", needs, .. } if needs == "3.9.0"),
         "{error:?}"
     );
+    let (router, _numbers) = numbers();
+    let uncounted = soon(Broker::connect(&uri, config().count_redeliveries(false))).await.unwrap();
+    let error = soon(uncounted.subscribe(Subscription::new("user.events").single_active(), router)).await.unwrap_err();
+    assert!(matches!(&error, SubscribeError::Unsupported { needs, .. } if needs == "3.8.0"), "{error:?}");
     // What every version has works.
     let (router, mut handled) = numbers();
     let _handle = soon(broker.subscribe("user.events", router)).await.unwrap();
