@@ -95,13 +95,6 @@ impl TraceContext {
         format!("{:016x}", self.span_id)
     }
 
-    /// A number from 0 to 1 that is the trace's own: whoever samples by it keeps the same traces.
-    #[must_use]
-    pub fn sample_point(&self) -> f64 {
-        const BITS: u32 = 52;
-        (self.trace_id as u64 >> (64 - BITS)) as f64 / (1_u64 << BITS) as f64
-    }
-
     /// Whether the trace is recorded.
     #[must_use]
     pub fn is_sampled(&self) -> bool {

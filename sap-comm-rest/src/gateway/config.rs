@@ -46,7 +46,7 @@ pub struct GatewayConfig {
     pub scheme: Scheme,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
     pub max_body: u64,
-    /// How long a client may be silent in the middle of its body. Default 30 s.
+    /// How long a client may be silent in the middle of its body, and in all of it beyond what 240 bytes a second take. Default 30 s.
     #[serde(with = "duration")]
     pub body_stall: Duration,
     /// WebSocket connections at once; more are refused. Default 10,000.

@@ -105,6 +105,18 @@ impl Entry {
                 return Err(fail("rewrite", prefix, "must be a path like /users, on a route to a service"));
             }
         }
+        if target == Target::Local {
+            let reason = "is for a route to a service: the gateway's own router has limits of its own";
+            if let Some(timeout) = &config.timeout {
+                return Err(fail("timeout", timeout, reason));
+            }
+            if let Some(max_body) = &config.max_body {
+                return Err(fail("max_body", max_body, reason));
+            }
+            if config.preserve_host {
+                return Err(fail("preserve_host", &true, reason));
+            }
+        }
         if let Some(timeout) = config.timeout {
             check_duration(&format!("routes[{path}].timeout"), timeout)?;
         }
@@ -226,6 +238,10 @@ mod tests {
         assert_eq!(refused(sound().timeout(Duration::ZERO)), "routes[/a].timeout");
         assert_eq!(refused(sound().max_body(0)), "routes[/a].max_body");
         assert_eq!(refused(sound().max_body(u64::MAX)), "routes[/a].max_body");
+        let local = || Route::new("/a").local().public();
+        assert_eq!(refused(local().timeout(Duration::from_secs(1))), "routes[/a].timeout");
+        assert_eq!(refused(local().max_body(1)), "routes[/a].max_body");
+        assert_eq!(refused(local().preserve_host()), "routes[/a].preserve_host");
         for prefix in ["", "users", "/users/", "/a/../b"] {
             assert_eq!(refused(sound().rewrite(prefix)), "routes[/a].rewrite");
         }

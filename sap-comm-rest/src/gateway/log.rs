@@ -23,7 +23,7 @@ use crate::options::check;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RequestLog {
-    /// The share of requests that leave a line, 0 to 1, the same ones at every service that samples by trace. Default 1.
+    /// The share of requests that leave a line, 0 to 1. Nothing that a client sends decides which. Default 1.
     /// Requests that fail (5xx, refusals by a limit or a breaker, and those given up by their client) always do.
     pub sample: f64,
     /// Lines that may wait to be written; further ones are dropped and counted. Default 8,192.
@@ -52,6 +52,8 @@ pub(super) struct Log {
     hurry: Arc<Notify>,
     dropped: Arc<AtomicU64>,
     sample: f64,
+    /// How many requests were asked about.
+    asked: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -74,11 +76,15 @@ impl Log {
         let (orders, waiting) = mpsc::channel(config.max_waiting);
         let (hurry, dropped) = (Arc::default(), Arc::default());
         tokio::spawn(write(waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
-        Self { orders, hurry, dropped, sample: config.sample }
+        Self { orders, hurry, dropped, sample: config.sample, asked: AtomicU64::new(0) }
     }
 
-    pub(super) fn sample(&self) -> f64 {
-        self.sample
+    /// Whether a request that went well leaves a line: the share that was asked for, spread evenly.
+    pub(super) fn samples(&self) -> bool {
+        // What 1 is divided in by the golden ratio, over and over, lies evenly within it.
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.sample >= 1.0
+            || (self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) as f64) < self.sample * 2.0_f64.powi(64)
     }
 
     pub(super) fn put(&self, entry: Entry) {

@@ -75,8 +75,7 @@ impl<'a> Record<'a> {
     fn put(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
         let Some((started, mut entry)) = self.entry.take() else { return };
         let failed = error.is_some() || status.is_none_or(|status| status.is_server_error());
-        let sample = self.gateway.log.sample();
-        if !failed && sample < 1.0 && entry.context.trace().sample_point() >= sample {
+        if !failed && !self.gateway.log.samples() {
             return;
         }
         entry.known = std::mem::take(&mut self.known);

@@ -60,7 +60,7 @@ pub struct RouteConfig {
     /// What the upstream sees in place of the matched part of the path.
     #[serde(default)]
     pub rewrite: Option<String>,
-    /// How long the upstream may take to answer, in place of the gateway's.
+    /// How long the upstream may take to answer, in place of the gateway's. On a route to a service, as are the next two.
     #[serde(default, with = "humantime_option")]
     pub timeout: Option<Duration>,
     /// The largest request body in bytes, in place of the gateway's.

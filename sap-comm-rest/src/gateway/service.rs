@@ -156,8 +156,8 @@ impl Inner {
             let principal = self.authenticate(live, entry, &parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
-            authorize(entry, &principal)?;
             count(live, &entry.limit, Caller::Principal(&principal), record).await?;
+            authorize(entry, &principal)?;
         } else {
             count(live, &entry.limit, Caller::Address(address), record).await?;
         }

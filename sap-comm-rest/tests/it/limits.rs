@@ -82,6 +82,46 @@ async fn connections_over_the_limit_wait_their_turn() {
     assert_eq!(second.answer().await.status, 200);
 }
 
+#[tokio::test]
+async fn connections_that_rest_make_room_the_longest_first() {
+    let server = serve(|config| {
+        config.max_connections = 3;
+        config.keep_alive_idle = Duration::from_secs(600);
+        config.header_timeout = Duration::from_secs(600);
+    })
+    .await;
+    let mut resting = Vec::new();
+    for _ in 0..3 {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 200);
+        resting.push(connection);
+    }
+    let mut next = Connection::open(server.addr).await;
+    next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200);
+    resting.remove(0).closed().await;
+    for connection in &mut resting {
+        connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 200);
+    }
+    // One that never asked rests as well.
+    next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200);
+    drop(resting);
+    let silent = [Connection::open(server.addr).await, Connection::open(server.addr).await];
+    let mut asking = Vec::new();
+    for _ in 0..3 {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 200);
+        asking.push(connection);
+    }
+    for mut connection in silent {
+        connection.closed().await;
+    }
+}
+
 /// Leaves the server with a body that it does not read.
 async fn answered_early(server: &Running) -> Connection {
     let mut connection = Connection::open(server.addr).await;

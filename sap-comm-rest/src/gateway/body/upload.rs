@@ -50,6 +50,9 @@ struct Source {
     sending: u32,
 }
 
+/// How many bytes a second a client sends at least, beyond its patience: what takes longer is no slow network.
+const LEAST_PER_SECOND: u64 = 240;
+
 /// However small they are, so many pieces are kept at most.
 const MAX_PIECES: usize = 64;
 
@@ -73,6 +76,9 @@ pub(in crate::gateway) struct UploadBody {
     again: usize,
     sent: u64,
     stall: Stall,
+    /// How long the client was waited for in all, and since when it is now.
+    waited: Duration,
+    waits_since: Option<Instant>,
 }
 
 impl Upload {
@@ -108,7 +114,15 @@ impl Upload {
         drop(source);
         self.0.sent.store(false, Ordering::Relaxed);
         let shared = Arc::clone(&self.0);
-        UploadBody { shared, number, again: 0, sent: 0, stall: Stall::default() }
+        UploadBody {
+            shared,
+            number,
+            again: 0,
+            sent: 0,
+            stall: Stall::default(),
+            waited: Duration::ZERO,
+            waits_since: None,
+        }
     }
 
     /// Whether it can be sent from its beginning.
@@ -171,14 +185,25 @@ impl UploadBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                ready!(self.stall.poll_over(self.shared.stall_timeout, cx));
+                self.waits_since.get_or_insert_with(Instant::now);
+                ready!(self.stall.poll_over(self.patience(), cx));
                 self.fail(UploadFault::Stalled)
             }
         }
     }
 
+    /// How long the client may be silent now: what it has used up by a slow body before, it has no more.
+    fn patience(&self) -> Duration {
+        let stall_timeout = self.shared.stall_timeout;
+        let earned = Duration::from_secs(self.sent / LEAST_PER_SECOND);
+        stall_timeout.saturating_add(earned).saturating_sub(self.waited).min(stall_timeout)
+    }
+
     fn progressed(&mut self) {
         self.stall.progressed();
+        if let Some(since) = self.waits_since.take() {
+            self.waited += since.elapsed();
+        }
         let elapsed = u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.shared.progress.store(elapsed, Ordering::Relaxed);
     }

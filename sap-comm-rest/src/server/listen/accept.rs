@@ -1,26 +1,30 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Server, ServerConfig, ServerError, Sockets, handler::ConnectionHandler, linger::Lingering, link::Link, workers,
+    Server, ServerConfig, ServerError, Sockets, crowd::Crowd, handler::ConnectionHandler, linger::Lingering,
+    link::Link, workers,
 };
 use crate::tls::ServerTls;
 
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long those that make room may take before others do, too.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all listeners of a server share.
 #[derive(Debug, Clone)]
 pub(super) struct Listening {
     pub(super) config: Arc<ServerConfig>,
     pub(super) permits: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     tls: Option<ServerTls>,
     address: SocketAddr,
 }
@@ -33,7 +37,7 @@ where
     let Server { sockets, address, config, tls } = server;
     tracing::info!(%address, tls = tls.is_some(), workers = config.workers, "listening");
     let permits = Arc::new(Semaphore::new(config.max_connections));
-    let listening = Listening { config: Arc::new(config), permits, tls, address };
+    let listening = Listening { config: Arc::new(config), permits, crowd: Arc::default(), tls, address };
     let cut = match sockets {
         Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await,
         Sockets::Workers(listeners) => workers::run(listeners, &listening, make, &shutdown).await?,
@@ -56,21 +60,28 @@ where
     M: Fn(SocketAddr) -> H,
     H: ConnectionHandler,
 {
-    let Listening { config, permits, tls, address } = listening;
+    let Listening { config, permits, crowd, tls, address } = listening;
     let lingering = Lingering::default();
     let mut connections = JoinSet::new();
+    // One that was accepted before there was room for it.
+    let mut waiting = None;
     loop {
-        let accepted = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             // Nothing but a panic can fail here, and hyper's task reports that itself.
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = accept(&listener, permits) => accepted,
+            accepted = accept(&listener, crowd), if waiting.is_none() => {
+                waiting = accepted;
+                continue;
+            }
+            permit = room(permits, crowd), if waiting.is_some() => permit,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
+        let (Some((stream, peer)), Some(permit)) = (waiting.take(), permit) else { continue };
         let link = Link {
             peer,
             permit,
+            crowd: Arc::clone(crowd),
             tls: tls.clone(),
             config: Arc::clone(config),
             lingering: lingering.clone(),
@@ -90,12 +101,22 @@ where
     cut
 }
 
-type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+/// Room for one more connection, which those that rest make if there is none.
+async fn room(permits: &Arc<Semaphore>, crowd: &Crowd) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+        return Some(permit);
+    }
+    loop {
+        crowd.make_room();
+        if let Ok(permit) = timeout(FULL_PAUSE, Arc::clone(permits).acquire_owned()).await {
+            return permit.ok();
+        }
+    }
+}
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Accepted> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Ok(accepted) => Some(accepted),
         // The peer gave up between its handshake and our accept.
         Err(error)
             if matches!(
@@ -107,6 +128,7 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Acce
         }
         Err(error) => {
             tracing::error!(%error, "a connection could not be accepted");
+            crowd.make_room();
             sleep(EXHAUSTED_PAUSE).await;
             None
         }

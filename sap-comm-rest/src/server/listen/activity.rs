@@ -29,6 +29,8 @@ struct State {
     http2: bool,
     /// Whether the last response was a refusal without a word.
     bare: bool,
+    /// Whether it is to make room as soon as it rests.
+    leaves: bool,
 }
 
 /// Which limit a connection is under.
@@ -67,6 +69,7 @@ impl Activity {
                 sending: Vec::new(),
                 http2: false,
                 bare: false,
+                leaves: false,
             }),
             connection: AtomicWaker::new(),
             header_timeout: config.header_timeout,
@@ -128,12 +131,26 @@ impl Activity {
             let oldest = state.sending.iter().map(|(_, since)| *since).min();
             return oldest.map(|since| (Phase::Busy, since + self.write_timeout));
         }
+        let leaves = state.leaves;
         let limit = match state.phase {
+            Phase::Opening | Phase::Idle if leaves => Duration::ZERO,
             Phase::Opening | Phase::Reading => self.header_timeout,
             Phase::Idle => self.keep_alive_idle,
             Phase::Busy | Phase::Closing | Phase::Switched => return None,
         };
         Some((state.phase, *state.since.get_or_insert_with(Instant::now) + limit))
+    }
+
+    /// Since when nothing is asked, if that is so.
+    pub(super) fn rests_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        state.since.filter(|_| matches!(state.phase, Phase::Opening | Phase::Idle) && !state.leaves)
+    }
+
+    /// Ends the connection as soon as nothing is asked.
+    pub(super) fn leave(&self) {
+        self.state.lock().leaves = true;
+        self.connection.wake();
     }
 
     /// Wakes `waker` when the last request ends, which may happen on another task.

@@ -39,9 +39,10 @@ pub(super) async fn serve<H: ConnectionHandler>(
     handler: H,
     link: Link,
 ) {
-    let Link { peer, permit, config, lingering, shutdown, tls: server_tls } = link;
+    let Link { peer, permit, crowd, config, lingering, shutdown, tls: server_tls } = link;
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
+    let _place = crowd.join(&activity);
     let framing = Framing::new();
     let verdict = framing.verdict();
     let watch = Watch { config: Arc::clone(&config), activity: Arc::clone(&activity), framing, lingering };

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ServerConfig, connection,
+    crowd::Crowd,
     handler::ConnectionHandler,
     linger::{Linger, Lingering},
     rejected,
@@ -18,6 +19,7 @@ use crate::tls::{HandshakeFailed, Handshaken, ServerTls, Transport};
 pub(super) struct Link {
     pub(super) peer: SocketAddr,
     pub(super) permit: OwnedSemaphorePermit,
+    pub(super) crowd: Arc<Crowd>,
     pub(super) tls: Option<ServerTls>,
     pub(super) config: Arc<ServerConfig>,
     pub(super) lingering: Lingering,

@@ -6,6 +6,7 @@ mod admission;
 mod bind;
 mod config;
 mod connection;
+mod crowd;
 mod error;
 mod framing;
 mod handler;

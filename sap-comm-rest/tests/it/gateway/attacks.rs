@@ -22,7 +22,7 @@ async fn every_attack_of_the_corpus_gets_the_answer_that_stands_there() {
                 (vec![200; requests.len() + 1], requests.chain([probe.clone()]).collect())
             }
         };
-        if (&outcome.statuses, &outcome.seen) != (&statuses, &seen) {
+        if (&outcome.statuses, &outcome.seen) != (&statuses, &seen) || !outcome.without_envelope.is_empty() {
             others.push(format!("{name}: {outcome:?} instead of {statuses:?} {seen:?}"));
         }
     }

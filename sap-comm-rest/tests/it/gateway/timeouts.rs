@@ -79,3 +79,25 @@ async fn a_client_that_stops_in_the_middle_of_its_body_is_refused() {
     assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
     assert!(wire.is_closed().await);
 }
+
+#[tokio::test]
+async fn a_client_that_drips_its_body_is_refused() {
+    let upstream = upstream(echo()).await;
+    let mut config = GatewayConfig::default();
+    config.body_stall = Duration::from_millis(400);
+    let route = Route::new("/api").to("test").public();
+    let gateway = Gateway::builder().config(config).resolver(resolver(&[("test", &[&upstream])])).route(route);
+    let gateway = serve(gateway.build().unwrap()).await;
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n").await;
+    // Never silent for as long as the limit.
+    let (mut answer, mut sent) = (Vec::new(), 0);
+    while answer.is_empty() && sent < 1_000 {
+        let dripped = tokio::time::timeout(Duration::from_millis(50), wire.0.read_buf(&mut answer)).await;
+        if dripped.is_err() {
+            wire.write("x").await;
+            sent += 1;
+        }
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "after {sent}: {}", String::from_utf8_lossy(&answer));
+}

@@ -33,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) statuses: Vec<u16>,
     /// What reached the upstream, the probe included.
     pub(super) seen: Vec<Seen>,
+    /// Refusals that are no envelope with a request id.
+    pub(super) without_envelope: Vec<String>,
 }
 
 impl Witness {
@@ -54,22 +56,44 @@ impl Witness {
         while let Ok(Ok(read @ 1..)) = timeout(SILENCE, stream.read(&mut buffer)).await {
             answers.extend_from_slice(&buffer[..read]);
         }
-        Outcome { statuses: statuses(&answers), seen: std::mem::take(&mut self.seen.lock()) }
+        let answers = answers_of(&answers);
+        let refusals = answers.iter().filter(|answer| answer.status >= 400);
+        let without_envelope =
+            refusals.filter(|answer| !answer.is_envelope()).map(|answer| format!("{answer:?}")).collect();
+        let statuses = answers.iter().map(|answer| answer.status).collect();
+        Outcome { statuses, seen: std::mem::take(&mut self.seen.lock()), without_envelope }
     }
 }
 
-/// The statuses of whole heads in turn. What is no answer ends them.
-fn statuses(mut bytes: &[u8]) -> Vec<u16> {
-    let mut statuses = Vec::new();
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn is_envelope(&self) -> bool {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let id = body["error"]["requestId"].as_str().or(body["requestId"].as_str()).unwrap_or_default();
+        self.head.contains("content-type: application/json") && body["error"]["code"].is_string() && !id.is_empty()
+    }
+}
+
+/// The answers with whole heads in turn. What is none ends them.
+fn answers_of(mut bytes: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
     while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
         let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
         let Some(status) = head.split(' ').nth(1).and_then(|status| status.parse().ok()) else { break };
-        statuses.push(status);
         let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length:"));
         let length = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0_usize);
-        bytes = bytes.get(end + 4 + length..).unwrap_or_default();
+        let rest = &bytes[end + 4..];
+        let (body, rest) = rest.split_at(length.min(rest.len()));
+        answers.push(Answer { status, head, body: String::from_utf8_lossy(body).into_owned() });
+        bytes = rest;
     }
-    statuses
+    answers
 }
 
 async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>) {

@@ -1,0 +1,61 @@
+//! Who makes room when there is none.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::activity::Activity;
+
+/// The connections of a server.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    members: Mutex<HashMap<u64, Arc<Activity>>>,
+    joined: AtomicU64,
+}
+
+/// A connection's place among the others, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    crowd: Arc<Crowd>,
+    number: u64,
+}
+
+/// How many leave at once, at most: looking for them takes longer than the end of one.
+const LEAVE: usize = 16;
+
+impl Crowd {
+    pub(super) fn join(self: &Arc<Self>, activity: &Arc<Activity>) -> Place {
+        let number = self.joined.fetch_add(1, Ordering::Relaxed);
+        self.members.lock().insert(number, Arc::clone(activity));
+        Place { crowd: Arc::clone(self), number }
+    }
+
+    /// Ends the connections that have rested longest.
+    pub(super) fn make_room(&self) {
+        let mut resting: Vec<_> = {
+            let members = self.members.lock();
+            members.values().filter_map(|activity| Some((activity.rests_since()?, Arc::clone(activity)))).collect()
+        };
+        let leave = (resting.len() / 8).clamp(1, LEAVE);
+        if resting.len() > leave {
+            resting.select_nth_unstable_by_key(leave, |(since, _)| *since);
+            resting.truncate(leave);
+        }
+        tracing::debug!(count = resting.len(), "connections that rest make room for others");
+        for (_, activity) in resting {
+            activity.leave();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.members.lock().remove(&self.number);
+    }
+}
