@@ -51,10 +51,16 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
     upstream.earn_retry();
     let mut retries = upstream.config.retry.max_retries;
     let mut picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
+    // All attempts share the time that one may take.
+    let (begun, mut limit) = (picked.since(), outgoing.timeout);
     loop {
         trace.attempts += 1;
-        let ended = attempt(upstream, &picked, outgoing).await;
+        let ended = attempt(upstream, &picked, outgoing, limit).await;
         let next = if retries > 0 { another(upstream, picked.endpoint(), outgoing, &ended) } else { None };
+        let next = next.filter(|_| {
+            limit = outgoing.timeout.saturating_sub(begun.elapsed());
+            !limit.is_zero()
+        });
         report(&picked, outgoing, &ended);
         match (next, ended) {
             (Some(next), ended) => {
@@ -105,8 +111,8 @@ fn is_unavailable(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// Sends the request to an endpoint.
-async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing) -> Attempt {
+/// Sends the request to an endpoint, which answers within `limit`.
+async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, limit: Duration) -> Attempt {
     // Nothing is waited for between the choice and this.
     let (endpoint, now) = (picked.endpoint(), picked.since());
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;
@@ -130,7 +136,7 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing) -> A
     let body = outgoing.upload.as_ref().map(Upload::body);
     // A long upload is no silence of the upstream.
     let progress = || outgoing.upload.as_ref().map(Upload::last_progress);
-    let answer = lease.send(&head, body, now, outgoing.timeout, progress).await;
+    let answer = lease.send(&head, body, now, limit, progress).await;
     match answer {
         None => Err(Failure::Timeout(outgoing.timeout)),
         Some(Err(error)) => Err(match outgoing.upload.as_ref().and_then(Upload::fault) {

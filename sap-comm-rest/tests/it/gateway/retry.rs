@@ -1,8 +1,11 @@
 //! What is asked again, and what never is.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::Request, http::StatusCode};
@@ -75,6 +78,24 @@ async fn an_idempotent_request_that_broke_off_is_sent_again_and_others_are_not()
         if status == 200 {
             assert_eq!(answer.body, body.as_bytes(), "{method}");
         }
+    }
+}
+
+#[tokio::test]
+async fn all_attempts_share_the_time_of_one() {
+    let late = Duration::from_millis(400);
+    let service = raw_upstream(move |mut stream, number| async move {
+        read_head(&mut stream).await;
+        tokio::time::sleep(late).await;
+        if number > 0 {
+            // The client may have gone.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let service = service.await;
+    for (timeout, status) in [(late + late / 2, 504), (late * 10, 200)] {
+        let edge = serve(gateway(&[&service], |config| config.upstream.timeout = timeout).build().unwrap()).await;
+        assert_eq!(get(&edge, "/api").await.status, status);
     }
 }
 
