@@ -24,8 +24,11 @@ pub struct Report {
     pub(super) memory: Vec<Growth>,
 }
 
+/// How soon events flow again at most, by the median, once the broker is back.
+const SOON: Duration = Duration::from_secs(2);
+
 impl Report {
-    /// Whether nothing was lost, doubled, reordered, hung or grew.
+    /// Whether nothing was lost, doubled, reordered, late, hung or grew.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.account.is_clean()
@@ -33,6 +36,7 @@ impl Report {
             && self.crashed.is_empty()
             && self.dead == 0
             && self.progress.late == 0
+            && median(&self.broker_recoveries).is_none_or(|median| median < SOON)
             && self.memory.iter().all(Growth::is_flat)
     }
 }
@@ -82,12 +86,16 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+fn median(sorted: &[Duration]) -> Option<Duration> {
+    sorted.get(sorted.len() / 2).copied()
+}
+
 /// Median and maximum of sorted durations.
 struct Spread<'a>(&'a [Duration]);
 
 impl fmt::Display for Spread<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.get(self.0.len() / 2), self.0.last()) {
+        match (median(self.0), self.0.last()) {
             (Some(median), Some(most)) => {
                 write!(f, "median {:.2} s, max {:.2} s, of {}", median.as_secs_f64(), most.as_secs_f64(), self.0.len())
             }

@@ -56,7 +56,6 @@ pub(super) struct Desk {
     clerk: JoinHandle<()>,
 }
 
-#[derive(Default)]
 pub(super) struct Counts {
     pub(super) done: AtomicU64,
     pub(super) late: AtomicU64,
@@ -68,7 +67,7 @@ impl Desk {
     /// Begins to read orders and to write progress, until the process ends.
     pub(super) fn open(directory: &Path, name: &str) -> Result<Self, BenchError> {
         let (progress, orders) = (Progress::file(directory, name), Orders::file(directory, name));
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts::of(Progress::of(directory, name)));
         let (sender, receiver) = watch::channel(Orders::read(&orders).unwrap_or_default());
         let (file, counted) = (progress.clone(), Arc::clone(&counts));
         let clerk = tokio::spawn(async move {
@@ -105,6 +104,11 @@ impl Desk {
 }
 
 impl Counts {
+    /// Goes on where an earlier process of this name was killed.
+    fn of(Progress { done, late, failed, refused, .. }: Progress) -> Self {
+        Self { done: done.into(), late: late.into(), failed: failed.into(), refused: refused.into() }
+    }
+
     fn progress(&self) -> Progress {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Progress {
