@@ -48,7 +48,7 @@ impl Admission {
     }
 }
 
-/// One of its roles and all of its scopes, as at the gateway. When a service speaks for a user, a scope may be either's.
+/// One of its roles and all of its scopes. When a service speaks for a user, a scope may be either's; a gateway asks for the user's.
 fn authorize(operation: &Definition, request: &Request) -> Result<(), AuthError> {
     if operation.access == Access::Public || (operation.roles.is_empty() && operation.scopes.is_empty()) {
         return Ok(());
