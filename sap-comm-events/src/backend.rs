@@ -172,9 +172,15 @@ pub(crate) struct Limits {
     /// Deliveries in hand.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory the handlers take what they can"))]
     pub(crate) concurrency: usize,
-    /// From more deliveries than so many on, a message may have killed its consumers.
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only RabbitMQ's quorum queues count"))]
-    pub(crate) suspicious: u32,
+    /// How often a message may have killed its consumers.
+    pub(crate) redeliveries: u32,
+}
+
+impl Limits {
+    /// What was delivered more often than so is handled as if it killed its consumers.
+    pub(crate) fn suspicious(self) -> u32 {
+        self.redeliveries / 2
+    }
 }
 
 /// Takes the messages of a queue, one after the other. Dropped, what was not removed is back in its place.

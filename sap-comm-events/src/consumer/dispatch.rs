@@ -25,6 +25,15 @@ enum Unit {
     Batch(Vec<Work>),
 }
 
+impl Unit {
+    fn is_for_itself(&self, suspicious: u32) -> bool {
+        match self {
+            Self::One(_, work) => work.is_for_itself(suspicious),
+            Self::Batch(works) => works.iter().any(|work| work.is_for_itself(suspicious)),
+        }
+    }
+}
+
 /// What is known of a task.
 struct Running {
     key: Option<Key>,
@@ -53,6 +62,8 @@ pub(super) struct Dispatch<'a> {
     last_number: u64,
     /// Deliveries that are not settled.
     in_hand: usize,
+    /// Whether what runs is to run alone.
+    alone: bool,
 }
 
 /// The next delivery, if there is room for it; otherwise what is consumed is kept, since a queue may not outlive a lost connection for
@@ -81,6 +92,7 @@ impl<'a> Dispatch<'a> {
             held: BTreeMap::new(),
             last_number: 0,
             in_hand: 0,
+            alone: false,
         };
         kept.into_iter().for_each(|delivery| dispatch.take(delivery.into()));
         dispatch
@@ -165,9 +177,18 @@ impl<'a> Dispatch<'a> {
     }
 
     fn start_ready(&mut self) {
+        let suspicious = self.handling.settings.limits.suspicious();
         while self.tasks.len() < self.handling.settings.concurrency
+            && !self.alone
             && let Some(unit) = self.ready.pop_front()
         {
+            if unit.is_for_itself(suspicious) {
+                if !self.tasks.is_empty() {
+                    self.ready.push_front(unit);
+                    break;
+                }
+                self.alone = true;
+            }
             let handling = Arc::clone(self.handling);
             let (task, running) = match unit {
                 Unit::One(key, work) => {
@@ -204,6 +225,7 @@ impl<'a> Dispatch<'a> {
             }
         };
         let Some(Running { key, deliveries }) = self.running.remove(&id) else { return };
+        self.alone = false;
         if let Some(Again { work, after }) = again {
             self.last_number += 1;
             self.held.insert((Instant::now() + after, self.last_number), (key, work));

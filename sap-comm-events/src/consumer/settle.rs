@@ -56,7 +56,10 @@ impl Handling {
             Ok(()) => delivery.settlement.ack(),
             Err(GoesBack(reason)) => {
                 tracing::error!(reason, "the event goes back to its queue: what should become of it was not confirmed");
-                drop(delivery);
+                if delivery.settlement.is_void() && self.settings.topology.stream.is_none() {
+                    // It is back already, and is counted as one that outlives its channel.
+                    delivery.settlement.ack();
+                }
             }
         }
     }

@@ -41,6 +41,11 @@ impl Work {
         &self.delivery.message
     }
 
+    /// Whether it was delivered so often before that it is to be handled alone, for its consumer to die of nothing else.
+    pub(super) fn is_for_itself(&self, suspicious: u32) -> bool {
+        matches!(self.delivery.redelivered, Redelivered::Times(times) if times > suspicious)
+    }
+
     /// Whether it was in a handler before, which may have been its fault.
     pub(super) fn is_suspect(&self) -> bool {
         let redelivered = match self.delivery.redelivered {

@@ -15,8 +15,22 @@ pub(crate) struct Held {
     returned: VecDeque<Name>,
     /// How often one in hand was handled to its end after its channel had gone.
     outlived: HashMap<Name, u32>,
-    /// Redeliveries in a row that nobody here knows.
-    strangers: usize,
+    /// Of each queue, the redeliveries in a row that nobody here knows.
+    strangers: Vec<usize>,
+}
+
+/// What the broker says of a delivery, and what may be made of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Arrival {
+    /// The queue, by its number.
+    pub(super) queue: usize,
+    pub(super) redelivered: bool,
+    /// How often it was delivered before, if the broker counts.
+    pub(super) count: Option<u32>,
+    /// How many strangers in a row may have killed a consumer.
+    pub(super) suspects: usize,
+    /// The count of those behind them is taken for this at most.
+    pub(super) most: u32,
 }
 
 /// How many ids given back are remembered: a few prefetches of them.
@@ -27,14 +41,14 @@ impl Held {
     pub(super) fn renew(&mut self) {
         self.previous = std::mem::take(&mut self.current);
         self.outlived.retain(|id, _| self.previous.contains(id));
-        self.strangers = 0;
+        self.strangers.clear();
     }
 
-    /// Takes a delivery into hand, which may be a redelivery that the broker counted, and says what is known of earlier ones.
+    /// Takes a delivery into hand, and says what is known of earlier ones.
     ///
-    /// What this process holds did not kill its consumer; of that, only what outlived its channel is counted. Of strangers, only
-    /// so many in a row are `suspects`.
-    pub(super) fn take(&mut self, id: &str, redelivered: bool, count: Option<u32>, suspects: usize) -> Redelivered {
+    /// What this process holds did not kill its consumer; of that, only what outlived its channel is counted.
+    pub(super) fn take(&mut self, id: &str, arrival: Arrival) -> Redelivered {
+        let Arrival { queue, redelivered, count, suspects, most } = arrival;
         let redelivered = count.map_or(redelivered, |count| count > 0);
         let own = !id.is_empty()
             && (self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id)));
@@ -44,15 +58,24 @@ impl Held {
         if own {
             return self.outlived.get(id).map_or(Redelivered::No, |times| Redelivered::Times(*times));
         }
+        if self.strangers.len() <= queue {
+            self.strangers.resize(queue + 1, 0);
+        }
+        let strangers = self.strangers.get_mut(queue);
         if !redelivered {
-            self.strangers = 0;
+            strangers.into_iter().for_each(|strangers| *strangers = 0);
             return Redelivered::No;
         }
-        self.strangers += 1;
-        if self.strangers > suspects {
-            return Redelivered::Behind;
+        let may_have_killed = strangers.is_some_and(|strangers| {
+            *strangers = strangers.saturating_add(1);
+            *strangers <= suspects
+        });
+        match (count, may_have_killed) {
+            (Some(count), true) => Redelivered::Times(count),
+            (Some(count), false) => Redelivered::Times(count.min(most)),
+            (None, true) => Redelivered::Uncounted,
+            (None, false) => Redelivered::Behind,
         }
-        count.map_or(Redelivered::Uncounted, Redelivered::Times)
     }
 
     /// The message was handled, and its channel is gone: it comes again, and might do so for ever.
@@ -89,69 +112,81 @@ impl Held {
 mod tests {
     use super::*;
 
+    fn arrival(redelivered: bool, count: Option<u32>, suspects: usize) -> Arrival {
+        Arrival { queue: 0, redelivered, count, suspects, most: 2 }
+    }
+
     #[test]
     fn what_this_process_held_is_not_counted() {
         let mut held = Held::default();
-        assert_eq!(held.take("a", false, None, 1), Redelivered::No);
+        assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
         held.renew();
-        assert_eq!(held.take("a", true, None, 1), Redelivered::No);
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
         held.release("a");
         held.renew();
-        assert_eq!(held.take("a", true, None, 1), Redelivered::Uncounted);
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Uncounted);
     }
 
     #[test]
     fn what_was_given_back_is_known_when_it_comes_again_and_not_kept_for_ever() {
         let mut held = Held::default();
-        assert_eq!(held.take("a", false, None, 1), Redelivered::No);
+        assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
         held.give_back("a");
         assert!(held.current.is_empty());
-        assert_eq!(held.take("a", true, None, 1), Redelivered::No);
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
         held.give_back("a");
         for number in 0..MAX_RETURNED {
             let id = number.to_string();
-            held.take(&id, false, None, 1);
+            held.take(&id, arrival(false, None, 1));
             held.give_back(&id);
         }
         assert_eq!((held.current.len(), held.returned.len()), (0, MAX_RETURNED));
-        assert_eq!(held.take("a", true, None, 1), Redelivered::Uncounted);
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Uncounted);
+    }
+
+    #[test]
+    fn each_queue_has_its_own_suspects() {
+        let mut held = Held::default();
+        let of = |queue| Arrival { queue, ..arrival(true, None, 1) };
+        let taken: Vec<_> = [("a", 0), ("b", 0), ("c", 1)].map(|(id, queue)| held.take(id, of(queue))).into();
+        assert_eq!(taken, [Redelivered::Uncounted, Redelivered::Behind, Redelivered::Uncounted]);
     }
 
     #[test]
     fn only_what_may_have_been_in_a_handler_is_counted() {
         let mut held = Held::default();
-        let taken: Vec<_> = ["a", "b", "c"].map(|id| held.take(id, true, None, 2)).into();
+        let taken: Vec<_> = ["a", "b", "c"].map(|id| held.take(id, arrival(true, None, 2))).into();
         assert_eq!(taken, [Redelivered::Uncounted, Redelivered::Uncounted, Redelivered::Behind]);
     }
 
     #[test]
     fn a_broker_that_counts_is_believed_of_what_may_have_been_in_a_handler() {
         let mut held = Held::default();
-        assert_eq!(held.take("a", true, Some(3), 1), Redelivered::Times(3));
-        assert_eq!(held.take("b", true, Some(3), 1), Redelivered::Behind);
-        assert_eq!(held.take("c", false, Some(0), 1), Redelivered::No);
-        assert_eq!(held.take("d", true, Some(3), 1), Redelivered::Times(3));
+        assert_eq!(held.take("a", arrival(true, Some(3), 1)), Redelivered::Times(3));
+        assert_eq!(held.take("b", arrival(true, Some(3), 1)), Redelivered::Times(2));
+        assert_eq!(held.take("c", arrival(false, Some(0), 1)), Redelivered::No);
+        assert_eq!(held.take("d", arrival(true, Some(3), 1)), Redelivered::Times(3));
         held.renew();
-        assert_eq!(held.take("a", true, Some(4), 1), Redelivered::No, "it was here, and nobody died");
+        assert_eq!(held.take("a", arrival(true, Some(4), 1)), Redelivered::No, "it was here, and nobody died");
     }
 
     #[test]
     fn what_outlives_its_channel_again_and_again_is_counted() {
         let mut held = Held::default();
-        assert_eq!(held.take("a", false, None, 1), Redelivered::No);
+        assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
         for times in 1..4 {
             held.renew();
             if times == 2 {
                 held.outlive("a");
             }
-            let _first_or_last = held.take("a", true, None, 1);
+            let _first_or_last = held.take("a", arrival(true, None, 1));
             if times != 2 {
                 held.outlive("a");
             }
             assert_eq!(held.outlived.get("a"), Some(&times));
         }
         held.renew();
-        assert_eq!(held.take("a", true, None, 1), Redelivered::Times(3));
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Times(3));
         held.release("a");
         held.outlive("a");
         assert!(held.outlived.is_empty(), "another delivery of it was settled");

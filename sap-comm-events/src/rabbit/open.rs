@@ -3,6 +3,7 @@
 //! A quorum queue counts how often each message was delivered, whether or not a handler had it. Where several consumers share
 //! one, a channel therefore begins by holding one message at a time, for as long as those that come have been delivered suspiciously
 //! often: of a consumer that dies then, only what was in its handler is counted, and what waited behind it is not buried with it.
+//! A single active consumer gets all that comes again, and handles what is suspicious alone: the first is why.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     acks,
     declare::{DeclareError, declare},
-    held::Held,
+    held::{Arrival, Held},
     link::Live,
     properties, stream,
 };
@@ -85,9 +86,13 @@ impl Open {
             queues,
             limits,
             held,
-            // A consumer that died held as many messages in its handlers as it ran at once, and they come first, unless several
-            // consumers get them.
-            suspects: if is_narrow { usize::MAX } else { limits.concurrency },
+            // What a consumer that died had in its handlers comes first. If the broker counts, that was one event when it counts,
+            // unless several consumers get what comes again.
+            suspects: match (counts, topology.single_active) {
+                (true, false) => usize::MAX,
+                (true, true) => 1,
+                (false, _) => limits.concurrency,
+            },
             counts,
             stream,
             ended: false,
@@ -163,7 +168,8 @@ impl Open {
 
     /// Why the broker closed the channel of a connection that is well.
     pub(super) fn refusal(&mut self) -> Option<amqp::Error> {
-        while self.closed.is_none()
+        while self.channel.has_ended()
+            && self.closed.is_none()
             && let Ok(event) = self.events.try_recv()
         {
             drop(self.taken(event));
@@ -182,6 +188,8 @@ impl Open {
             }
         }
         self.ahead.clear();
+        // What comes out now is not to begin another consumer.
+        self.narrow.fill(false);
         while let Ok(event) = self.events.try_recv() {
             if let Event::Delivery(delivery) = event {
                 drop(self.delivery(&delivery));
@@ -201,10 +209,17 @@ impl Open {
         let queue = Arc::clone(self.queues.get(usize::try_from(number).ok()?)?);
         let properties::Arrived { message, delivery_count, offset } = properties::read(&delivery.content);
         let delivery_count = delivery_count.filter(|_| self.counts);
-        if delivery_count.unwrap_or(0) <= self.limits.suspicious {
+        if delivery_count.unwrap_or(0) <= self.limits.suspicious() {
             self.widen(number, &queue);
         }
-        let redelivered = self.held.lock().take(&message.id, delivery.redelivered, delivery_count, self.suspects);
+        let arrival = Arrival {
+            queue: usize::try_from(number).unwrap_or(usize::MAX),
+            redelivered: delivery.redelivered,
+            count: delivery_count,
+            suspects: self.suspects,
+            most: self.limits.redeliveries.min(self.limits.suspicious().saturating_add(1)),
+        };
+        let redelivered = self.held.lock().take(&message.id, arrival);
         let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, message.id.clone());
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);

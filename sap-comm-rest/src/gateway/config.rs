@@ -75,7 +75,8 @@ pub struct UpstreamConfig {
     /// How long a connect may take. Default 2 s: within one network it takes milliseconds or fails.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
-    /// How long an upstream may take to answer, counted from the last byte it was sent. Default 30 s.
+    /// How long an upstream may take to answer, counted from the last byte it was sent; what it is asked again for is asked within it, too.
+    /// Default 30 s.
     #[serde(with = "duration")]
     pub timeout: Duration,
     /// How long an upstream may be silent in the middle of its answer. Default 5 min, for streams of events.

@@ -51,17 +51,29 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
     upstream.earn_retry();
     let mut retries = upstream.config.retry.max_retries;
     let mut picked = upstream.pick().await.map_err(Failure::NoEndpoint)?;
-    // All attempts share the time that one may take.
-    let (begun, mut limit) = (picked.since(), outgoing.timeout);
+    // All attempts share the time that one may take; who was not reached took none of it.
+    let (mut begun, mut limit) = (picked.since(), outgoing.timeout);
     loop {
         trace.attempts += 1;
+        let is_short = limit < outgoing.timeout;
         let ended = attempt(upstream, &picked, outgoing, limit).await;
-        let next = if retries > 0 { another(upstream, picked.endpoint(), outgoing, &ended) } else { None };
-        let next = next.filter(|_| {
-            limit = outgoing.timeout.saturating_sub(begun.elapsed());
-            !limit.is_zero()
-        });
-        report(&picked, outgoing, &ended);
+        let next = match &ended {
+            Ok((response, _)) if !is_unavailable(response.status()) => None,
+            _ if retries == 0 => None,
+            ended => {
+                if matches!(ended, Err(Failure::Connect(_))) {
+                    begun = Instant::now();
+                }
+                let progress = outgoing.upload.as_ref().map(Upload::last_progress);
+                let since = progress.map_or(begun, |progress| progress.max(begun));
+                limit = outgoing.timeout.saturating_sub(since.elapsed());
+                if limit.is_zero() { None } else { another(upstream, picked.endpoint(), outgoing, ended) }
+            }
+        };
+        // Who had only a rest of the time is not to blame for its end.
+        if !(is_short && matches!(ended, Err(Failure::Timeout(_)))) {
+            report(&picked, outgoing, &ended);
+        }
         match (next, ended) {
             (Some(next), ended) => {
                 let because = ended.map(|(response, _)| response.status());

@@ -101,10 +101,9 @@ async fn connections_that_rest_make_room_the_longest_first() {
     next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(next.answer().await.status, 200);
     resting.remove(0).closed().await;
-    for connection in &mut resting {
-        connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert_eq!(connection.answer().await.status, 200);
-    }
+    let last = resting.last_mut().unwrap();
+    last.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(last.answer().await.status, 200);
     // One that never asked rests as well.
     next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(next.answer().await.status, 200);

@@ -1,5 +1,6 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -17,7 +18,7 @@ use crate::tls::ServerTls;
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How long those that make room may take before others do, too.
-const FULL_PAUSE: Duration = Duration::from_millis(100);
+const FULL_PAUSE: Duration = Duration::from_millis(250);
 
 /// What all listeners of a server share.
 #[derive(Debug, Clone)]
@@ -63,21 +64,29 @@ where
     let Listening { config, permits, crowd, tls, address } = listening;
     let lingering = Lingering::default();
     let mut connections = JoinSet::new();
-    // One that was accepted before there was room for it.
-    let mut waiting = None;
+    let mut waiting: Option<Waiting> = None;
     loop {
-        let permit = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             // Nothing but a panic can fail here, and hyper's task reports that itself.
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, crowd), if waiting.is_none() => {
-                waiting = accepted;
-                continue;
+                let Some((stream, peer)) = accepted else { continue };
+                match Arc::clone(permits).try_acquire_owned() {
+                    Ok(permit) => (stream, peer, permit),
+                    Err(_) => {
+                        let room = room(Arc::clone(permits), Arc::clone(crowd)).boxed();
+                        waiting = Some(Waiting { stream, peer, room });
+                        continue;
+                    }
+                }
             }
-            permit = room(permits, crowd), if waiting.is_some() => permit,
+            permit = has_room(waiting.as_mut()) => {
+                let (Some(Waiting { stream, peer, .. }), Some(permit)) = (waiting.take(), permit) else { continue };
+                (stream, peer, permit)
+            }
         };
-        let (Some((stream, peer)), Some(permit)) = (waiting.take(), permit) else { continue };
         let link = Link {
             peer,
             permit,
@@ -101,14 +110,27 @@ where
     cut
 }
 
-/// Room for one more connection, which those that rest make if there is none.
-async fn room(permits: &Arc<Semaphore>, crowd: &Crowd) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-        return Some(permit);
+/// One that was accepted before there was room for it.
+struct Waiting {
+    stream: TcpStream,
+    peer: SocketAddr,
+    room: BoxFuture<'static, Option<OwnedSemaphorePermit>>,
+}
+
+/// Room for the one that waits.
+async fn has_room(waiting: Option<&mut Waiting>) -> Option<OwnedSemaphorePermit> {
+    match waiting {
+        Some(waiting) => waiting.room.as_mut().await,
+        None => std::future::pending().await,
     }
+}
+
+/// Room for one more connection, which those that rest make.
+async fn room(permits: Arc<Semaphore>, crowd: Arc<Crowd>) -> Option<OwnedSemaphorePermit> {
+    let mut permit = pin!(permits.acquire_owned());
     loop {
         crowd.make_room();
-        if let Ok(permit) = timeout(FULL_PAUSE, Arc::clone(permits).acquire_owned()).await {
+        if let Ok(permit) = timeout(FULL_PAUSE, permit.as_mut()).await {
             return permit.ok();
         }
     }

@@ -81,8 +81,10 @@ impl Activity {
     /// Bytes came in; says whether they are HTTP. On an open HTTP/2 connection they may be pings, which are no request.
     pub(super) fn received(&self) -> bool {
         let mut state = self.state.lock();
-        if state.phase == Phase::Idle && !state.http2 {
-            (state.phase, state.since) = (Phase::Reading, None);
+        match state.phase {
+            Phase::Opening => state.phase = Phase::Reading,
+            Phase::Idle if !state.http2 => (state.phase, state.since) = (Phase::Reading, None),
+            _ => {}
         }
         state.phase != Phase::Switched
     }

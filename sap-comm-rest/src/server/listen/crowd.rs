@@ -6,9 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::activity::Activity;
 
@@ -26,6 +28,8 @@ pub(super) struct Place {
     number: u64,
 }
 
+/// Who has just come, or was answered just now, is about to ask.
+const YOUNG: Duration = Duration::from_secs(1);
 /// How many leave at once, at most: looking for them takes longer than the end of one.
 const LEAVE: usize = 16;
 
@@ -36,11 +40,16 @@ impl Crowd {
         Place { crowd: Arc::clone(self), number }
     }
 
-    /// Ends the connections that have rested longest.
+    /// Ends the connections that have rested longest, which are not too young.
     pub(super) fn make_room(&self) {
+        let now = Instant::now();
+        let is_old = |since: &Instant| now.saturating_duration_since(*since) >= YOUNG;
         let mut resting: Vec<_> = {
             let members = self.members.lock();
-            members.values().filter_map(|activity| Some((activity.rests_since()?, Arc::clone(activity)))).collect()
+            members
+                .values()
+                .filter_map(|activity| Some((activity.rests_since().filter(is_old)?, Arc::clone(activity))))
+                .collect()
         };
         let leave = (resting.len() / 8).clamp(1, LEAVE);
         if resting.len() > leave {
