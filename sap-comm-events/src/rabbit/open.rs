@@ -34,6 +34,8 @@ pub(super) struct Open {
     ahead: VecDeque<Delivery>,
     /// What each consumer consumes, by its number.
     queues: Vec<Arc<str>>,
+    /// The number of each one's consumer.
+    consumers: Vec<u32>,
     /// Which of them hold one message at a time.
     narrow: Vec<bool>,
     limits: Limits,
@@ -82,6 +84,7 @@ impl Open {
             channel,
             events,
             ahead: VecDeque::new(),
+            consumers: (0..).take(queues.len()).collect(),
             narrow: vec![is_narrow; queues.len()],
             queues,
             limits,
@@ -179,9 +182,8 @@ impl Open {
 
     /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
     pub(super) async fn cancel(&mut self) {
-        for (number, narrow) in (0..).zip(&self.narrow) {
-            let number = if *narrow { number } else { number | WIDE };
-            let cancelled = self.live.answer(self.channel.cancel(number)).await;
+        for number in &self.consumers {
+            let cancelled = self.live.answer(self.channel.cancel(*number)).await;
             if !matches!(cancelled, Ok(Ok(()))) {
                 // The connection is lost, and everything went back with it.
                 break;
@@ -230,9 +232,13 @@ impl Open {
 
     /// Lets consumer `number` hold as many messages as it may, by another in its place.
     fn widen(&mut self, number: u32, queue: &str) {
-        let narrow = usize::try_from(number).ok().and_then(|number| self.narrow.get_mut(number));
-        let Some(narrow) = narrow.filter(|narrow| **narrow) else { return };
-        *narrow = false;
+        let Some((consumer, narrow)) = self.consumers.iter_mut().zip(&mut self.narrow).nth(number as usize) else {
+            return;
+        };
+        if !std::mem::take(narrow) {
+            return;
+        }
+        *consumer = number | WIDE;
         // The broker answers a refusal with the end of the channel, which is heard.
         drop(self.channel.prefetch(self.limits.prefetch));
         drop(self.channel.consume(queue, number | WIDE, &[]));

@@ -40,6 +40,41 @@ pub(crate) async fn a_stopped_consumer_finishes_what_it_has_and_the_rest_waits<F
     }
 }
 
+pub(crate) async fn a_consumer_that_stops_takes_nothing_more_while_its_handlers_finish<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    for subscription in [Subscription::new("user.events"), Subscription::new("user.events").quorum().group("q")] {
+        let subscription = subscription.concurrency(2);
+        let broker = broker(config()).await;
+        let (sender, mut begun) = mpsc::unbounded_channel();
+        let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let held = release.clone();
+        let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+            let (sender, held) = (sender.clone(), held.clone());
+            async move {
+                sender.send(event.data.number)?;
+                held.acquire().await?.forget();
+                Ok(())
+            }
+        });
+        let handle = broker.subscribe(subscription.clone(), router).await.unwrap();
+        for number in 0..2 {
+            broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+            soon(begun.recv()).await.unwrap();
+        }
+        let stopping = tokio::spawn(handle.stop());
+        let (router, mut numbers) = numbers();
+        let _other = broker.subscribe(subscription, router).await.unwrap();
+        for number in 2..12 {
+            broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+            assert_eq!(soon(numbers.recv()).await, Some(number));
+        }
+        assert!(!stopping.is_finished() && begun.try_recv().is_err());
+        release.add_permits(2);
+        soon(stopping).await.unwrap();
+    }
+}
+
 pub(crate) async fn closing_waits_for_handlers_and_publishes<F: Future<Output = Broker>>(
     broker: impl Fn(BrokerConfig) -> F,
 ) {

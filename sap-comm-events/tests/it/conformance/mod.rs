@@ -129,6 +129,7 @@ macro_rules! conformance {
                 formats::an_event_arrives_whole_in_every_format,
                 formats::a_format_is_chosen_for_one_event,
                 ending::a_stopped_consumer_finishes_what_it_has_and_the_rest_waits,
+                ending::a_consumer_that_stops_takes_nothing_more_while_its_handlers_finish,
                 routing::a_new_consumer_gets_what_waited,
                 ending::closing_waits_for_handlers_and_publishes,
                 ending::a_closed_broker_refuses,
