@@ -7,7 +7,7 @@ pub(crate) async fn a_stopped_consumer_finishes_what_it_has_and_the_rest_waits<F
 ) {
     let broker = broker(config().count_redeliveries(false)).await;
     let (sender, mut started) = mpsc::unbounded_channel();
-    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let release = Arc::new(Semaphore::new(0));
     let held = release.clone();
     let router = EventRouter::new().on(move |event: Event<UserCreated>| {
         let (sender, held) = (sender.clone(), held.clone());
@@ -46,17 +46,7 @@ pub(crate) async fn a_consumer_that_stops_takes_nothing_more_while_its_handlers_
     for subscription in [Subscription::new("user.events"), Subscription::new("user.events").quorum().group("q")] {
         let subscription = subscription.concurrency(2);
         let broker = broker(config()).await;
-        let (sender, mut begun) = mpsc::unbounded_channel();
-        let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        let held = release.clone();
-        let router = EventRouter::new().on(move |event: Event<UserCreated>| {
-            let (sender, held) = (sender.clone(), held.clone());
-            async move {
-                sender.send(event.data.number)?;
-                held.acquire().await?.forget();
-                Ok(())
-            }
-        });
+        let (router, mut begun, release) = held_back();
         let handle = broker.subscribe(subscription.clone(), router).await.unwrap();
         for number in 0..2 {
             broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
@@ -203,17 +193,7 @@ pub(crate) async fn what_is_not_settled_holds_up_the_next_and_counts_as_waiting<
     broker: impl Fn(BrokerConfig) -> F,
 ) {
     let broker = broker(config()).await;
-    let (sender, mut begun) = mpsc::unbounded_channel();
-    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let held = release.clone();
-    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
-        let (sender, held) = (sender.clone(), held.clone());
-        async move {
-            sender.send(event.data.number)?;
-            held.acquire().await?.forget();
-            Ok(())
-        }
-    });
+    let (router, mut begun, release) = held_back();
     let handle = broker.subscribe(Subscription::new("user.events").prefetch(1), router).await.unwrap();
     for number in 0..3 {
         broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();

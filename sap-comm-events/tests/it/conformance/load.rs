@@ -61,17 +61,7 @@ pub(crate) async fn many_subscribers_share_thousands_of_events<F: Future<Output 
 
 pub(crate) async fn concurrent_handlers_are_bounded<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
     let broker = broker(config()).await;
-    let (sender, mut entered) = mpsc::unbounded_channel();
-    let release = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let held = release.clone();
-    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
-        let (sender, held) = (sender.clone(), held.clone());
-        async move {
-            sender.send(event.data.number)?;
-            held.acquire().await?.forget();
-            Ok(())
-        }
-    });
+    let (router, mut entered, release) = held_back();
     let handle = broker.subscribe(Subscription::new("user.events").concurrency(4), router).await.unwrap();
     for number in 0..10 {
         broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();

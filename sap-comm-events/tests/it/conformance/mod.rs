@@ -18,14 +18,14 @@ mod routing;
 mod versions;
 mod watching;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use sap_comm_core::{Context, Event, EventKind, RawEvent};
 use sap_comm_events::{
     Broker, BrokerConfig, EventProcessingFailed, EventRouter, HandlerError, Outcome, OverflowPolicy, PublishError,
     SubscribeError, Subscription,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     events::{ReportRequested, UserCreated, UserDeleted},
@@ -52,6 +52,22 @@ fn numbers() -> (EventRouter, mpsc::UnboundedReceiver<u32>) {
         async move { Ok(sent?) }
     });
     (router, receiver)
+}
+
+/// A router whose handlers say what they have begun and end only when a permit is added.
+pub(crate) fn held_back() -> (EventRouter, mpsc::UnboundedReceiver<u32>, Arc<Semaphore>) {
+    let (sender, started) = mpsc::unbounded_channel();
+    let release = Arc::new(Semaphore::new(0));
+    let held = release.clone();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let (sender, held) = (sender.clone(), held.clone());
+        async move {
+            sender.send(event.data.number)?;
+            held.acquire().await?.forget();
+            Ok(())
+        }
+    });
+    (router, started, release)
 }
 
 /// The error events, as they come.

@@ -31,7 +31,7 @@ pub(crate) async fn consumers_of_a_group_share_its_events<F: Future<Output = Bro
 ) {
     let broker = broker(config()).await;
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let entered = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let entered = Arc::new(tokio::sync::Barrier::new(2));
     let router = |consumer: &'static str| {
         let (sender, entered) = (sender.clone(), entered.clone());
         EventRouter::new().on(move |event: Event<UserCreated>| {

@@ -1,17 +1,14 @@
 //! A broker that dies, freezes, blocks, or is cut off.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use sap_comm_core::{Context, Event};
-use sap_comm_events::{Broker, BrokerState, EventRouter, OverflowPolicy, PublishError, PublishOptions, Subscription};
+use sap_comm_core::Context;
+use sap_comm_events::{Broker, BrokerState, OverflowPolicy, PublishError, PublishOptions, Subscription};
 use sap_comm_testkit::{Direction, RabbitNode, Relay};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{Stream, all_arrive, breakable, config, eventually, numbers, soon, vhost};
-use crate::{events::UserCreated, waiting::until};
+use crate::{conformance::held_back, events::UserCreated, waiting::until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing_that_was_confirmed_and_the_consumer_resumes() {
@@ -223,22 +220,6 @@ async fn what_waits_while_the_broker_is_away_is_bounded_and_sent_later() {
     let error = broker.publish_with("user.events", UserCreated::numbered(11), brief).await.unwrap_err();
     assert!(matches!(error, PublishError::Unavailable { .. }), "never sent: {error:?}");
     eventually("an abandoned event is forgotten", || broker.health().pending == 0).await;
-}
-
-/// A router whose handlers say what they have begun and end only when a permit is added.
-fn held_back() -> (EventRouter, mpsc::UnboundedReceiver<u32>, Arc<Semaphore>) {
-    let (sender, started) = mpsc::unbounded_channel();
-    let release = Arc::new(Semaphore::new(0));
-    let held = release.clone();
-    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
-        let (sender, held) = (sender.clone(), held.clone());
-        async move {
-            sender.send(event.data.number)?;
-            held.acquire().await?.forget();
-            Ok(())
-        }
-    });
-    (router, started, release)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
