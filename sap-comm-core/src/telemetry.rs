@@ -22,7 +22,7 @@ pub const URL_PATH: &str = "url.path";
 pub const CLIENT_ADDRESS: &str = "client.address";
 /// `messaging.system`, `rabbitmq` or `memory`.
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
-/// `messaging.destination.name`, the exchange or queue.
+/// `messaging.destination.name`: exchange, routing key and queue, with colons between them.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
 /// `messaging.operation.type`: `send`, `receive`, `process` or `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
@@ -48,6 +48,12 @@ pub const MESSAGING_PROCESS_DURATION: &str = "messaging.process.duration";
 pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
 /// `messaging.rabbitmq.destination.routing_key`.
 pub const MESSAGING_RABBITMQ_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
+/// `messaging.rabbitmq.message.delivery_tag`.
+pub const MESSAGING_RABBITMQ_DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
+/// `server.address`, the host of the broker's node.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// `server.port`.
+pub const SERVER_PORT: &str = "server.port";
 /// `service.peer.name`, the service that is called.
 pub const SERVICE_PEER_NAME: &str = "service.peer.name";
 /// `error.type`, the code of the error envelope.

@@ -100,6 +100,18 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// How the broker is.
     fn health(&self) -> BrokerHealth;
 
+    /// Host and port of the node that takes messages now.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "for telemetry"))]
+    fn publishes_to(&self) -> Option<(String, u16)> {
+        None
+    }
+
+    /// Host and port of the node that delivers now.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "for telemetry"))]
+    fn consumes_from(&self) -> Option<(String, u16)> {
+        None
+    }
+
     /// Refuses new messages from now on.
     fn refuse(&self);
 
@@ -235,6 +247,12 @@ pub(crate) enum Redelivered {
 /// The way to settle one delivery; dropping it gives the message back.
 #[async_trait]
 pub(crate) trait Settlement: Debug + Send + Sync {
+    /// What the broker numbers the delivery with, in its channel.
+    #[cfg_attr(not(any(feature = "otel", feature = "rabbitmq")), expect(dead_code, reason = "for telemetry"))]
+    fn tag(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the message went back to its queue already, whatever becomes of it here.
     fn is_void(&self) -> bool;
 

@@ -38,6 +38,14 @@ pub fn delivery(input: &[u8]) -> bool {
     true
 }
 
+/// Takes `input` for what a broker says on a connection: frames, one after the other.
+///
+/// # Panics
+/// When somebody who waits for an answer does not learn that the connection has ended.
+pub fn frames(input: &[u8]) {
+    crate::amqp::frames(input);
+}
+
 fn rewritten(event: &RawEvent, format: EventFormat, context: &Context) {
     let body = format.body(event).expect("what was read can be written");
     let message = Message::of_event(event, format, body.into(), EventKind::Domain, context.clone());
@@ -63,7 +71,7 @@ fn has_empty_part(event: &RawEvent) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use lapin::{
@@ -162,14 +170,41 @@ mod tests {
 
     #[test]
     fn the_fuzzer_begins_with_what_every_sender_sends() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/delivery");
         for (name, seed) in seeds() {
-            let file = directory.join(name);
-            if std::env::var_os("UPDATE_SEEDS").is_some() {
-                std::fs::write(&file, &seed).unwrap();
-            }
-            assert_eq!(std::fs::read(&file).unwrap(), seed, "{name} differs: run with UPDATE_SEEDS=1");
+            is_seed("delivery", name, &seed);
         }
+    }
+
+    /// Asserts that a target's fuzzer begins with `seed` among others.
+    pub(crate) fn is_seed(target: &str, name: &str, seed: &[u8]) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target).join(name);
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            std::fs::write(&file, seed).unwrap();
+        }
+        assert_eq!(std::fs::read(&file).unwrap_or_default(), seed, "{name} differs: run with UPDATE_SEEDS=1");
+    }
+
+    /// `input` with bytes changed, removed, doubled, and spliced with others, behind `from`.
+    pub(crate) fn changed(rng: &mut fastrand::Rng, mut input: Vec<u8>, others: &[Vec<u8>], from: usize) -> Vec<u8> {
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(from.min(input.len())..=input.len());
+            let end = rng.usize(at..=input.len().min(at + 16));
+            match rng.u8(..5) {
+                0 if at < input.len() => input[at] = rng.u8(..),
+                1 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
+                2 => drop(input.drain(at..end)),
+                3 => {
+                    let doubled = input[at..end].to_vec();
+                    input.splice(at..at, doubled);
+                }
+                _ => {
+                    let other = &others[rng.usize(..others.len())];
+                    let from = rng.usize(..other.len());
+                    input.splice(at..end, other[from..other.len().min(from + 24)].iter().copied());
+                }
+            }
+        }
+        input
     }
 
     /// The bounded run of the fuzzer's target: every seed, with bytes changed, removed, doubled, and spliced with others.
@@ -179,29 +214,11 @@ mod tests {
         let seeds: Vec<_> = seeds().into_iter().map(|(_, seed)| seed).collect();
         let mut events = 0;
         for _ in 0..30_000 {
-            let mut input = seeds[rng.usize(..seeds.len())].clone();
+            let input = seeds[rng.usize(..seeds.len())].clone();
             // The body alone, or the properties too.
             let body = 2 + usize::from(u16::from_be_bytes([input[0], input[1]]));
             let from = if rng.bool() { body } else { 0 };
-            for _ in 0..rng.usize(1..4) {
-                let at = rng.usize(from.min(input.len())..=input.len());
-                let end = rng.usize(at..=input.len().min(at + 16));
-                match rng.u8(..5) {
-                    0 if at < input.len() => input[at] = rng.u8(..),
-                    1 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
-                    2 => drop(input.drain(at..end)),
-                    3 => {
-                        let doubled = input[at..end].to_vec();
-                        input.splice(at..at, doubled);
-                    }
-                    _ => {
-                        let other = &seeds[rng.usize(..seeds.len())];
-                        let from = rng.usize(..other.len());
-                        input.splice(at..end, other[from..other.len().min(from + 24)].iter().copied());
-                    }
-                }
-            }
-            events += usize::from(delivery(&input));
+            events += usize::from(delivery(&changed(&mut rng, input, &seeds, from)));
         }
         assert!((1_000..29_000).contains(&events), "{events} of 30000 were events: the changes are not worth much");
     }

@@ -78,8 +78,8 @@ mod tls;
 mod topology;
 
 pub use broker::{
-    Broker, BrokerConfig, BrokerHealth, BrokerState, Confirmation, ConnectError, OverflowPolicy, PublishError,
-    PublishOptions, TlsConfig,
+    Broker, BrokerConfig, BrokerHealth, BrokerState, BrokerStatus, Confirmation, ConnectError, OverflowPolicy,
+    PublishError, PublishOptions, QueueStatus, TlsConfig,
 };
 pub use consumer::{ERROR_EVENTS, EventProcessingFailed, FailureCause};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterQueue, DeadLetters, Filter, Progress, Round};

@@ -10,6 +10,13 @@ for await (const line of createInterface({ input: process.stdin })) {
   print({
     diagnostics: faults,
     channels: document ? document.channels().all().map((channel) => channel.id()).sort() : [],
+    replies: document
+      ? document.operations().all().filter((operation) => operation.reply()).map((operation) => ({
+          operation: operation.id(),
+          channel: operation.reply().channel().id(),
+          messages: operation.reply().messages().all().length,
+        }))
+      : [],
     operations: document ? document.operations().all().map((operation) => operation.id()).sort() : [],
   });
   break;

@@ -11,8 +11,10 @@ use crate::BenchError;
 /// What came of all events.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
-    /// Events and their effects.
+    /// Events and their effects, where order counts.
     pub(super) events: Report,
+    /// The same events, where those that fail take the ladder of delays and lose their place.
+    pub(super) retried: Report,
     /// Deliveries that the inbox knew already.
     pub(super) again: u64,
 }
@@ -20,7 +22,8 @@ pub(super) struct Account {
 impl Account {
     /// Reads what the workers left.
     pub(super) async fn of(seed: u64, workers: &[Worker]) -> Result<Self, BenchError> {
-        let ledger = Ledger::new().seed(seed);
+        let ledgers = [Ledger::new().seed(seed), Ledger::new().seed(seed)];
+        let [in_order, retried] = &ledgers;
         let full = || BenchError::refused("keep account");
         for worker in workers {
             match worker.role.work {
@@ -29,36 +32,41 @@ impl Account {
                         role::read_ledger(&worker.role.file("ledger")).map_err(BenchError::refused("read a ledger"))?;
                     for (key, numbers) in &fates {
                         for (&number, fate) in numbers {
-                            ledger.sent(key, number).map_err(full())?;
-                            match fate {
-                                Fate::Confirmed => ledger.confirmed(key, number),
-                                Fate::Refused => ledger.refused(key, number),
-                                Fate::Sent | Fate::Failed => {}
+                            for ledger in &ledgers {
+                                ledger.sent(key, number).map_err(full())?;
+                                match fate {
+                                    Fate::Confirmed => ledger.confirmed(key, number),
+                                    Fate::Refused => ledger.refused(key, number),
+                                    Fate::Sent | Fate::Failed => {}
+                                }
                             }
                         }
                     }
                 }
                 Work::Outbox { .. } => {
                     for (key, number) in role::written(&worker.role.file("db")).await? {
-                        ledger.sent(&key, number).map_err(full())?;
-                        ledger.confirmed(&key, number);
+                        for ledger in &ledgers {
+                            ledger.sent(&key, number).map_err(full())?;
+                            ledger.confirmed(&key, number);
+                        }
                     }
                 }
-                Work::Consume { .. } => {}
+                Work::Consume { .. } | Work::Audit { .. } => {}
             }
         }
         let mut again = 0;
         for worker in workers.iter().filter(|worker| worker.consumes()) {
             let (effects, known) = role::effects(&worker.role.file("db")).await?;
             again += known;
+            let ledger = if matches!(worker.role.work, Work::Audit { .. }) { retried } else { in_order };
             for (key, number) in effects {
                 ledger.received(&key, number);
             }
         }
-        Ok(Self { events: ledger.report(), again })
+        Ok(Self { events: in_order.report(), retried: retried.report(), again })
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.events.is_clean()
+        self.events.is_clean() && self.retried.is_lossless() && self.retried.duplicated == 0
     }
 }

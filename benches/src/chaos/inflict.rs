@@ -7,6 +7,7 @@ use sap_comm_testkit::Relay;
 use tokio::time::sleep;
 
 use super::{
+    ORDERED,
     fault::{Fault, Victim, Wire},
     stage::{Stage, queue},
 };
@@ -75,7 +76,7 @@ impl Stage {
 
     /// The node that leads the first queue, or one that does not.
     async fn victim(&self, victim: Victim) -> Result<usize, BenchError> {
-        let leader = self.cluster.leader_of(0, "/", &queue(0)).await?.unwrap_or(0);
+        let leader = self.cluster.leader_of(0, "/", &queue(0, ORDERED)).await?.unwrap_or(0);
         Ok(match victim {
             Victim::Leader => leader,
             Victim::Follower => (leader + 1) % self.nodes().len(),

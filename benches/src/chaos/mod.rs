@@ -35,8 +35,10 @@ pub use stage::Mode;
 use sap_comm::EventPayload;
 use serde::{Deserialize, Serialize};
 
-/// The consumer group of every queue.
-const GROUP: &str = "chaos";
+/// The consumer group that keeps the order of each key.
+const ORDERED: &str = "chaos";
+/// The consumer group whose failed events take the ladder of delays, and lose their place by it.
+const RETRIED: &str = "audit";
 /// The one delay of the retry ladder.
 const RETRY_MS: u64 = 200;
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use sap_comm::events::test_util::FindingKind;
+
 use super::{account::Account, memory::Growth, role::Progress};
 
 /// What came of a run.
@@ -43,7 +45,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Account { events, again } = &self.account;
+        let Account { events, retried, again } = &self.account;
         let Progress { late, failed, refused, .. } = self.progress;
         writeln!(f, "seed                        {}", self.seed)?;
         writeln!(f, "faults                      {} in {:.0?}", self.faults, self.took)?;
@@ -56,6 +58,15 @@ impl fmt::Display for Report {
         writeln!(f, "reordered within a key      {} of {} keys", events.reordered, events.keys)?;
         writeln!(f, "unexpected                  {}", events.unexpected)?;
         for finding in &events.findings {
+            writeln!(f, "    {finding}")?;
+        }
+        let (received, reordered) = (retried.received, retried.reordered);
+        writeln!(
+            f,
+            "with retries by the ladder  {received} given their effect, {reordered} of them out of order, as they may"
+        )?;
+        writeln!(f, "    lost {}, duplicates {}, unexpected {}", retried.lost, retried.duplicated, retried.unexpected)?;
+        for finding in retried.findings.iter().filter(|finding| finding.kind != FindingKind::Reordered) {
             writeln!(f, "    {finding}")?;
         }
         writeln!(f, "dead letters                {}", self.dead)?;

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use sap_comm_testkit::{RabbitCluster, RabbitNode, Relay};
 
 use super::{
-    GROUP, RETRY_MS, exchange,
+    ORDERED, RETRIED, RETRY_MS, exchange,
     role::{Role, Work},
     worker::Worker,
 };
@@ -42,7 +42,7 @@ pub(super) enum Side {
 }
 
 /// Which processes are killed and frozen; the others are weighed.
-pub(super) const BREAKABLE: [usize; 3] = [1, 3, 4];
+pub(super) const BREAKABLE: [usize; 4] = [1, 3, 4, 5];
 pub(super) const STEADY: [usize; 2] = [0, 2];
 /// The process that is told to publish too much at once.
 pub(super) const BURSTING: usize = 2;
@@ -78,12 +78,13 @@ impl Stage {
             [role("consumer-0", Side::Consumers, consumes(0)), role("consumer-1", Side::Consumers, consumes(1))];
         let mut workers = try_join_all(consumers.map(Worker::start)).await?;
         let publishes = Work::Publish { partitions: PARTITIONS };
-        let publishers = [
+        let others = [
             role("publisher-0", Side::Publishers, publishes),
             role("publisher-1", Side::Publishers, publishes),
             role("outbox-0", Side::Publishers, Work::Outbox { partitions: PARTITIONS }),
+            role("audit-0", Side::Consumers, Work::Audit { partitions: PARTITIONS, quorum }),
         ];
-        workers.extend(try_join_all(publishers.map(Worker::start)).await?);
+        workers.extend(try_join_all(others.map(Worker::start)).await?);
         Ok(Self { cluster, relays, workers })
     }
 
@@ -94,8 +95,8 @@ impl Stage {
     /// How many messages wait in all queues together, and how many are dead letters.
     pub(super) async fn depth(&self) -> Result<(u64, u64), BenchError> {
         let (mut waiting, mut dead) = (0, 0);
-        for partition in 0..PARTITIONS {
-            let queue = queue(partition);
+        let of_group = |group| (0..PARTITIONS).map(move |partition| queue(partition, group));
+        for queue in of_group(ORDERED).chain(of_group(RETRIED)) {
             let depth = async |name: String| self.nodes()[0].queue_depth("/", &name).await;
             waiting += depth(queue.clone()).await?.unwrap_or(0);
             waiting += depth(format!("{queue}.retry.{RETRY_MS}")).await?.unwrap_or(0);
@@ -105,7 +106,7 @@ impl Stage {
     }
 }
 
-/// The queue of a partition.
-pub(super) fn queue(partition: u32) -> String {
-    format!("{}.{GROUP}", exchange(partition))
+/// The queue of a group for a partition.
+pub(super) fn queue(partition: u32, group: &str) -> String {
+    format!("{}.{group}", exchange(partition))
 }

@@ -91,7 +91,7 @@ impl Worker {
     }
 
     pub(super) fn consumes(&self) -> bool {
-        matches!(self.role.work, Work::Consume { .. })
+        matches!(self.role.work, Work::Consume { .. } | Work::Audit { .. })
     }
 }
 

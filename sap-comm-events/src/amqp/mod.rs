@@ -14,6 +14,8 @@ mod decode;
 mod encode;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod handshake;
 mod ledger;
 mod method;
@@ -27,8 +29,6 @@ pub(crate) mod tests;
 mod value;
 mod writing;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use self::properties::properties_bytes;
 pub(crate) use self::{
     channel::{Channel, ExchangeOptions, Got, QueueOptions},
     connection::Connection,
@@ -39,3 +39,5 @@ pub(crate) use self::{
     registry::{Delivery, Event, Sink},
     value::Value,
 };
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{fuzzing::frames, properties::properties_bytes};

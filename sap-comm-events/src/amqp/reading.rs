@@ -59,7 +59,7 @@ async fn read<R: AsyncRead + Unpin>(shared: &Shared, socket: &mut R, heard: &Ato
 }
 
 /// Takes every whole frame, and counts the bytes that they are.
-fn take(shared: &Shared, bytes: &[u8], taken: &mut usize, news: &mut Vec<News>) -> Result<(), Error> {
+pub(super) fn take(shared: &Shared, bytes: &[u8], taken: &mut usize, news: &mut Vec<News>) -> Result<(), Error> {
     let mut registry = shared.registry.lock();
     while let Some((channel, payload, length)) = frame::read(bytes.get(*taken..).unwrap_or_default(), MAX_FRAME)? {
         *taken += length;

@@ -348,13 +348,10 @@ impl Open {
         let fits = |question: &Question| {
             question.method.answer() == method || question.method == basic::GET && method == basic::GET_EMPTY
         };
-        match self.questions.pop_front() {
-            Some(question) if fits(&question) => {
-                news.push(News::Answer(question.reply, Ok(reply)));
-                Ok(())
-            }
-            _ => Err(Error::Protocol("an answer fits no question")),
-        }
+        let question = self.questions.pop_front_if(|question| fits(question));
+        let question = question.ok_or(Error::Protocol("an answer fits no question"))?;
+        news.push(News::Answer(question.reply, Ok(reply)));
+        Ok(())
     }
 
     fn event(&self, event: Event) -> News {

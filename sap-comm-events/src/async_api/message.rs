@@ -4,7 +4,10 @@ use sap_comm_core::{EventKind, EventPayload, header as core_header};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{AsyncApiError, envelope, schema::Schemas};
+use super::{
+    AsyncApiError, envelope,
+    schema::{self, Schemas},
+};
 use crate::{
     header,
     topology::{ExchangeKind, Target},
@@ -26,12 +29,7 @@ pub(super) struct Described {
 
 impl Described {
     pub(super) fn of<T: EventPayload + ToSchema>() -> Self {
-        let schema_name = T::name().into_owned();
-        let mut found = Vec::new();
-        T::schemas(&mut found);
-        found.push((schema_name.clone(), T::schema()));
-        // utoipa's schemas are plain data, which JSON takes as it is.
-        let schemas = found.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+        let (schema_name, schemas) = schema::of::<T>();
         Self { event_type: T::TYPE, version: T::VERSION, kind: T::KIND, schema_name, schemas }
     }
 
@@ -75,7 +73,7 @@ impl Described {
         })
     }
 
-    fn describe(&self) -> Value {
+    pub(super) fn describe(&self) -> Value {
         let text = |description: &str| json!({ "type": "string", "description": description });
         json!({
             "name": self.event_type,
@@ -119,13 +117,12 @@ impl Described {
     }
 }
 
-/// Adds the message of an event to those of the document.
-pub(super) fn add(messages: &mut Map<String, Value>, event: &Described) -> Result<(), AsyncApiError> {
-    let described = event.describe();
-    match messages.get(&event.key()) {
-        Some(own) if *own != described => Err(AsyncApiError::Conflict { what: "messages", name: event.key() }),
+/// Adds a message to those of the document.
+pub(super) fn add(messages: &mut Map<String, Value>, name: String, described: Value) -> Result<(), AsyncApiError> {
+    match messages.get(&name) {
+        Some(own) if *own != described => Err(AsyncApiError::Conflict { what: "messages", name }),
         _ => {
-            messages.insert(event.key(), described);
+            messages.insert(name, described);
             Ok(())
         }
     }

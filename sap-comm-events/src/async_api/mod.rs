@@ -24,6 +24,7 @@
 mod envelope;
 mod error;
 mod message;
+mod reply;
 mod schema;
 mod server;
 
@@ -34,8 +35,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 pub use self::error::AsyncApiError;
-use self::{message::Described, schema::Schemas, server::Server};
-use crate::{EventRouter, topology::check_name};
+use self::{message::Described, reply::Answer, schema::Schemas, server::Server};
+use crate::{EventRouter, Request, topology::check_name};
 
 /// Builds the document of one service.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ struct Operation {
     action: Action,
     exchange: String,
     event: Described,
+    /// What a request is answered with.
+    answer: Option<Answer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +107,33 @@ impl AsyncApi {
         self.operation::<T>(Action::Receive, exchange.into())
     }
 
+    /// The service sends requests `C` to `exchange` and waits for their answers.
+    pub fn requests<C>(self, exchange: impl Into<String>) -> Self
+    where
+        C: Request<Reply: ToSchema> + ToSchema,
+    {
+        self.request::<C>(Action::Send, exchange.into())
+    }
+
+    /// The service answers requests `C` that are sent to `exchange`.
+    pub fn answers<C>(self, exchange: impl Into<String>) -> Self
+    where
+        C: Request<Reply: ToSchema> + ToSchema,
+    {
+        self.request::<C>(Action::Receive, exchange.into())
+    }
+
+    fn request<C>(mut self, action: Action, exchange: String) -> Self
+    where
+        C: Request<Reply: ToSchema> + ToSchema,
+    {
+        let answer = Some(Answer::to::<C>());
+        self.operations.push(Operation { action, exchange, event: Described::of::<C>(), answer });
+        self
+    }
+
     fn operation<T: EventPayload + ToSchema>(mut self, action: Action, exchange: String) -> Self {
-        self.operations.push(Operation { action, exchange, event: Described::of::<T>() });
+        self.operations.push(Operation { action, exchange, event: Described::of::<T>(), answer: None });
         self
     }
 
@@ -118,15 +146,22 @@ impl AsyncApi {
         schemas.add(envelope::NAME, envelope::schema())?;
         let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
         let mut consumed = Vec::new();
-        for Operation { action, exchange, event } in self.operations {
+        for Operation { action, exchange, event, answer } in self.operations {
             check_name("exchange", &exchange).map_err(|error| AsyncApiError::Exchange { reason: error.to_string() })?;
             event.add_schemas(&mut schemas)?;
-            message::add(&mut messages, &event)?;
+            message::add(&mut messages, event.key(), event.describe())?;
             let channel = channels.entry(event.channel(&exchange)).or_insert_with(|| event.describe_channel(&exchange));
             channel["messages"][event.key()] = json!({ "$ref": event.reference() });
             let name = format!("{}.{}", action.name(), event.channel(&exchange));
             let operation = operations.entry(name).or_insert_with(|| action.describe(&event.channel(&exchange)));
             add_once(&mut operation["messages"], &event.reference_in(&exchange));
+            if let Some(answer) = answer {
+                answer.add_schemas(&mut schemas)?;
+                answer.add_messages(&mut messages)?;
+                let channel = answer.channel(&exchange);
+                operation["reply"] = answer.describe(&channel);
+                channels.insert(channel, answer.describe_channel());
+            }
             if action == Action::Receive {
                 consumed.push((exchange, event.event_type));
             }

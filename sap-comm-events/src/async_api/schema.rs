@@ -1,12 +1,23 @@
 //! Schemas of payloads, from OpenAPI's dialect to AsyncAPI's.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::AsyncApiError;
 
 /// The schemas of a document by name.
 #[derive(Debug, Default)]
 pub(super) struct Schemas(Map<String, Value>);
+
+/// The name of a type's schema, and it with those that it refers to.
+pub(super) fn of<T: ToSchema>() -> (String, Vec<(String, Value)>) {
+    let name = T::name().into_owned();
+    let mut found = Vec::new();
+    T::schemas(&mut found);
+    found.push((name.clone(), T::schema()));
+    // utoipa's schemas are plain data, which JSON takes as it is.
+    (name, found.into_iter().map(|(name, schema)| (name, json!(schema))).collect())
+}
 
 impl Schemas {
     pub(super) fn add(&mut self, name: &str, mut schema: Value) -> Result<(), AsyncApiError> {
@@ -59,8 +70,6 @@ fn translate(schema: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

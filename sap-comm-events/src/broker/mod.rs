@@ -8,6 +8,7 @@ mod health;
 mod lag;
 mod publish;
 mod publish_error;
+mod status;
 mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -23,6 +24,7 @@ pub use self::{
     health::{BrokerHealth, BrokerState},
     publish::{Confirmation, PublishOptions},
     publish_error::PublishError,
+    status::{BrokerStatus, QueueStatus},
     tls::TlsConfig,
 };
 use crate::{
@@ -110,6 +112,7 @@ impl Broker {
     fn new(backend: Arc<dyn Backend>, config: BrokerConfig, system: &'static str) -> Self {
         let service = config.service.as_str().into();
         let (tasks, drain, abort) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let telemetry = Telemetry::new(system, &backend);
         let shared = Shared {
             backend,
             config,
@@ -117,7 +120,7 @@ impl Broker {
             drain,
             abort,
             replies: Replies::default(),
-            telemetry: Telemetry::new(system),
+            telemetry,
             declared: Mutex::default(),
             #[cfg(feature = "test-util")]
             recorder: None,

@@ -340,7 +340,7 @@ impl Broker {
         if size > limit {
             return Err(PublishError::TooLarge { id: event.id.clone(), size, limit });
         }
-        let (context, sending) = self.telemetry().send(origin.exchange, event, size, origin.context.clone());
+        let (context, sending) = self.telemetry().send(&origin.target, event, size, origin.context.clone());
         let (delay, within) = (options.delay(), options.deadline.unwrap_or(self.config().publish_deadline));
         let mut message = Message::of_event(event, format, body, origin.kind, context.clone());
         options.mark(&mut message);

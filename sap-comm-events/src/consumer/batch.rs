@@ -23,7 +23,7 @@ impl Handling {
     pub(super) async fn process_batch(&self, works: Vec<Work>) {
         let (mut deliveries, mut events, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(first) = works.first() {
-            self.broker.telemetry().consumed(&first.delivery.queue, &self.settings.group, works.len());
+            self.broker.telemetry().consumed(&self.received(&first.delivery), works.len());
         }
         for work in works {
             let (delivery, event) = work.into_parts(self);
@@ -39,8 +39,8 @@ impl Handling {
         }
         if let Some(first) = deliveries.first() {
             let messages = deliveries.iter().map(|delivery| &*delivery.message);
-            let (telemetry, group) = (self.broker.telemetry(), &self.settings.group);
-            let (context, processing) = telemetry.process_batch(messages, &first.queue, group, Context::root());
+            let telemetry = self.broker.telemetry();
+            let (context, processing) = telemetry.process_batch(messages, &self.received(first), Context::root());
             let span = tracing::info_span!(
                 "process_batch",
                 trace_id = %context.trace().display_trace_id(),

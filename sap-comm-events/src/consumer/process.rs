@@ -16,7 +16,7 @@ use crate::{
     backend::{Delivery, Redelivered},
     message::{Message, header},
     router::{Answer, Begun, Handled, Reply, Route},
-    telemetry::Processing,
+    telemetry::{Processing, Received},
 };
 
 /// What is to become of a delivery.
@@ -44,7 +44,7 @@ impl Handling {
     ///
     /// What seldom happens is in boxes, here and in what is called: a future is as large as its largest branch, and moved.
     pub(super) async fn process(&self, work: Work) {
-        self.broker.telemetry().consumed(&work.delivery.queue, &self.settings.group, 1);
+        self.broker.telemetry().consumed(&self.received(&work.delivery), 1);
         let Some(begun) = self.begin(&work) else { return Box::pin(self.process_unread(work)).await };
         let delivery = work.delivery;
         let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
@@ -74,7 +74,7 @@ impl Handling {
     /// Like [`Handling::process`], for an event that is to stay in hand until its last attempt.
     pub(super) async fn process_held(&self, work: Work) -> Option<Again> {
         let (delivery, event) = work.into_parts(self);
-        self.broker.telemetry().consumed(&delivery.queue, &self.settings.group, 1);
+        self.broker.telemetry().consumed(&self.received(&delivery), 1);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
         let (context, processing) = self.processing(&delivery, context);
         let work = async {
@@ -115,7 +115,12 @@ impl Handling {
     }
 
     fn processing(&self, delivery: &Delivery, context: Context) -> (Context, Processing) {
-        self.broker.telemetry().process(&delivery.message, &delivery.queue, &self.settings.group, context)
+        self.broker.telemetry().process(&delivery.message, &self.received(delivery), context)
+    }
+
+    /// What telemetry says of where a delivery comes from.
+    pub(super) fn received<'a>(&'a self, delivery: &'a Delivery) -> Received<'a> {
+        Received { exchange: &self.settings.exchange, group: &self.settings.group, delivery }
     }
 
     pub(super) fn read(&self, message: &Message) -> Read {

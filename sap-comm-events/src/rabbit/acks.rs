@@ -25,6 +25,10 @@ struct Tag {
 
 #[async_trait]
 impl Settlement for Tag {
+    fn tag(&self) -> Option<u64> {
+        Some(self.tag)
+    }
+
     fn is_void(&self) -> bool {
         self.channel.has_ended()
     }

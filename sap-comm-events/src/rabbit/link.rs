@@ -100,6 +100,11 @@ impl Link {
         self.watcher.clone()
     }
 
+    /// Host and port of the node that it is connected to.
+    pub(super) fn node(&self) -> Option<(String, u16)> {
+        self.watcher.0.borrow().as_ref().map(|live| (live.address.host.clone(), live.address.port))
+    }
+
     /// Ends supervision, then the connection, in good order if the broker answers.
     pub(super) async fn close(&self) {
         let supervisor = self.supervisor.lock().take();

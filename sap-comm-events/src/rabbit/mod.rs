@@ -130,6 +130,14 @@ impl Backend for RabbitBackend {
         self.vitals.health(self.publisher.pending())
     }
 
+    fn publishes_to(&self) -> Option<(String, u16)> {
+        self.publishing.node()
+    }
+
+    fn consumes_from(&self) -> Option<(String, u16)> {
+        self.consuming.node()
+    }
+
     fn refuse(&self) {
         self.publisher.refuse();
     }

@@ -37,6 +37,10 @@ impl Read {
 
 #[async_trait]
 impl Settlement for Read {
+    fn tag(&self) -> Option<u64> {
+        self.settlement.as_ref().and_then(|settlement| settlement.tag())
+    }
+
     fn is_void(&self) -> bool {
         self.settlement.as_ref().is_none_or(|settlement| settlement.is_void())
     }

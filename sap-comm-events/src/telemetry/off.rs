@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use sap_comm_core::{Context, Event};
 
-use crate::{PublishError, message::Message};
+use super::Received;
+use crate::{PublishError, backend::Backend, message::Message, topology::Target};
 
 /// Measures nothing.
 #[derive(Debug)]
@@ -13,13 +16,13 @@ pub(crate) struct Sending;
 pub(crate) struct Processing;
 
 impl Telemetry {
-    pub(crate) fn new(_system: &'static str) -> Self {
+    pub(crate) fn new(_system: &'static str, _backend: &Arc<dyn Backend>) -> Self {
         Self
     }
 
     pub(crate) fn send<T>(
         &self,
-        _exchange: &str,
+        _target: &Target,
         _event: &Event<T>,
         _size: usize,
         context: Context,
@@ -27,13 +30,12 @@ impl Telemetry {
         (context, Sending)
     }
 
-    pub(crate) fn consumed(&self, _queue: &str, _group: &str, _count: usize) {}
+    pub(crate) fn consumed(&self, _received: &Received<'_>, _count: usize) {}
 
     pub(crate) fn process(
         &self,
         _message: &Message,
-        _queue: &str,
-        _group: &str,
+        _received: &Received<'_>,
         context: Context,
     ) -> (Context, Processing) {
         (context, Processing)
@@ -42,8 +44,7 @@ impl Telemetry {
     pub(crate) fn process_batch<'a>(
         &self,
         _messages: impl ExactSizeIterator<Item = &'a Message>,
-        _queue: &str,
-        _group: &str,
+        _received: &Received<'_>,
         context: Context,
     ) -> (Context, Processing) {
         (context, Processing)

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use opentelemetry::{
     KeyValue,
@@ -7,11 +7,19 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
     trace::{Link, SpanKind, Status, TraceContextExt, Tracer},
 };
-use sap_comm_core::{Context, Event, telemetry as name};
+use sap_comm_core::{Context, Event, EventKind, Name, telemetry as name};
 use tokio::time::Instant;
 
-use super::trace::{enter, of_message, parent, span_context};
-use crate::{PublishError, message::Message};
+use super::{
+    Received,
+    trace::{enter, of_message, parent, span_context},
+};
+use crate::{
+    PublishError,
+    backend::Backend,
+    message::{Message, header},
+    topology::Target,
+};
 
 /// The instrumentation's scope.
 const SCOPE: &str = "sap-comm-events";
@@ -25,6 +33,7 @@ const CANCELLED: &str = "cancelled";
 /// The instruments of one broker, of the meter provider that was set when it was made.
 pub(crate) struct Telemetry {
     system: &'static str,
+    backend: Arc<dyn Backend>,
     operation: Histogram<f64>,
     sent: Counter<u64>,
     consumed: Counter<u64>,
@@ -51,10 +60,11 @@ struct UnderWay {
 
 impl Telemetry {
     /// Instruments for messages of `system`, `rabbitmq` or `memory`.
-    pub(crate) fn new(system: &'static str) -> Self {
+    pub(crate) fn new(system: &'static str, backend: &Arc<dyn Backend>) -> Self {
         let meter = global::meter(SCOPE);
         Self {
             system,
+            backend: Arc::clone(backend),
             operation: seconds(&meter, name::MESSAGING_CLIENT_OPERATION_DURATION, "Duration of sending a message."),
             sent: messages(&meter, name::MESSAGING_CLIENT_SENT_MESSAGES, "Messages that were to be sent."),
             consumed: messages(&meter, name::MESSAGING_CLIENT_CONSUMED_MESSAGES, "Messages that were delivered."),
@@ -65,15 +75,17 @@ impl Telemetry {
     /// Begins to publish an event: its span, and the context within it, which travels with the message.
     pub(crate) fn send<T>(
         &self,
-        exchange: &str,
+        target: &Target,
         event: &Event<T>,
         size: usize,
         context: Context,
     ) -> (Context, Sending) {
         let caller = Context::try_current();
         let above = parent(caller.as_ref().map(Context::trace));
-        let attributes = self.attributes(SEND, exchange);
-        let mut of_span = attributes.clone();
+        let server = self.backend.publishes_to();
+        let destination = format!("{}:{}", target.name(), event.event_type);
+        let span = format!("{SEND} {destination}");
+        let mut of_span = self.attributes(SEND, destination, server.clone());
         of_span.extend([
             KeyValue::new(name::MESSAGING_OPERATION_TYPE, SEND),
             KeyValue::new(name::MESSAGING_MESSAGE_ID, event.id.to_string()),
@@ -81,44 +93,42 @@ impl Telemetry {
             KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, event.event_type.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(size).unwrap_or(i64::MAX)),
         ]);
-        let span = format!("{SEND} {exchange}");
         let within = self.span(span, SpanKind::Producer, of_span, Vec::new(), &above);
         let context = enter(context, &within, &above);
+        let attributes = self.attributes(SEND, target.name().to_owned(), server);
         let under_way = UnderWay::begin(within, &self.operation, attributes);
         (context, Sending { under_way, sent: self.sent.clone() })
     }
 
     /// Counts messages that were delivered.
-    pub(crate) fn consumed(&self, queue: &str, group: &str, count: usize) {
-        let mut attributes = self.attributes(PROCESS, queue);
-        attributes.push(of_group(group));
-        self.consumed.add(count as u64, &attributes);
+    pub(crate) fn consumed(&self, received: &Received<'_>, count: usize) {
+        self.consumed.add(count as u64, &self.of_consumer(received, Source::of(received).measured()));
     }
 
     /// Begins to handle an event, under the span that published it.
     pub(crate) fn process(
         &self,
         message: &Message,
-        queue: &str,
-        group: &str,
+        received: &Received<'_>,
         context: Context,
     ) -> (Context, Processing) {
-        let of_span = [
+        let mut of_span = vec![
             KeyValue::new(name::MESSAGING_MESSAGE_ID, message.id.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_CONVERSATION_ID, context.correlation_id().to_owned()),
-            KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, message.event_type.to_string()),
             KeyValue::new(name::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(message.body().len()).unwrap_or(i64::MAX)),
         ];
+        if let Some(tag) = received.delivery.settlement.tag().and_then(|tag| i64::try_from(tag).ok()) {
+            of_span.push(KeyValue::new(name::MESSAGING_RABBITMQ_DELIVERY_TAG, tag));
+        }
         let above = parent(of_message(message).as_ref());
-        self.begin(queue, group, of_span.into(), Vec::new(), &above, context)
+        self.begin(received, of_span, Vec::new(), &above, context)
     }
 
     /// Begins to handle several events together: one span, linked to those that published them.
     pub(crate) fn process_batch<'a>(
         &self,
         messages: impl ExactSizeIterator<Item = &'a Message>,
-        queue: &str,
-        group: &str,
+        received: &Received<'_>,
         context: Context,
     ) -> (Context, Processing) {
         let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
@@ -128,23 +138,25 @@ impl Telemetry {
             Some(Link::new(span_context(&of_message(message)?)?, id, 0))
         });
         let links = links.collect();
-        self.begin(queue, group, of_span, links, &parent(Some(context.trace())), context)
+        self.begin(received, of_span, links, &parent(Some(context.trace())), context)
     }
 
     fn begin(
         &self,
-        queue: &str,
-        group: &str,
+        received: &Received<'_>,
         mut of_span: Vec<KeyValue>,
         links: Vec<Link>,
         above: &opentelemetry::Context,
         context: Context,
     ) -> (Context, Processing) {
-        let mut attributes = self.attributes(PROCESS, queue);
-        attributes.push(of_group(group));
+        let source = Source::of(received);
+        let destination = source.full();
+        let span = format!("{PROCESS} {destination}");
         of_span.push(KeyValue::new(name::MESSAGING_OPERATION_TYPE, PROCESS));
-        of_span.extend(attributes.iter().cloned());
-        let within = self.span(format!("{PROCESS} {queue}"), SpanKind::Consumer, of_span, links, above);
+        of_span.push(KeyValue::new(name::MESSAGING_RABBITMQ_ROUTING_KEY, source.routing_key.to_owned()));
+        of_span.extend(self.of_consumer(received, destination));
+        let attributes = self.of_consumer(received, source.measured());
+        let within = self.span(span, SpanKind::Consumer, of_span, links, above);
         let context = enter(context, &within, above);
         (context, Processing(UnderWay::begin(within, &self.processing, attributes)))
     }
@@ -162,13 +174,51 @@ impl Telemetry {
         above.with_span(tracer.build_with_context(builder, above))
     }
 
+    /// What every span and metric of a consumer says.
+    fn of_consumer(&self, received: &Received<'_>, destination: String) -> Vec<KeyValue> {
+        let mut attributes = self.attributes(PROCESS, destination, self.backend.consumes_from());
+        attributes.push(KeyValue::new(name::MESSAGING_CONSUMER_GROUP_NAME, received.group.to_owned()));
+        attributes
+    }
+
     /// What every span and metric says.
-    fn attributes(&self, operation: &'static str, destination: &str) -> Vec<KeyValue> {
-        vec![
+    fn attributes(&self, operation: &'static str, destination: String, server: Option<(String, u16)>) -> Vec<KeyValue> {
+        let mut attributes = vec![
             KeyValue::new(name::MESSAGING_SYSTEM, self.system),
             KeyValue::new(name::MESSAGING_OPERATION_NAME, operation),
-            KeyValue::new(name::MESSAGING_DESTINATION_NAME, destination.to_owned()),
-        ]
+            KeyValue::new(name::MESSAGING_DESTINATION_NAME, destination),
+        ];
+        if let Some((host, port)) = server {
+            attributes.push(KeyValue::new(name::SERVER_ADDRESS, host));
+            attributes.push(KeyValue::new(name::SERVER_PORT, i64::from(port)));
+        }
+        attributes
+    }
+}
+
+/// Where a message came from, in the parts of a destination's name.
+struct Source<'a> {
+    exchange: Name,
+    routing_key: &'a str,
+    queue: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn of(received: &Received<'a>) -> Self {
+        let message = &*received.delivery.message;
+        let is_command = message.headers.text(header::KIND) == Some(EventKind::Command.as_str());
+        let kind = if is_command { EventKind::Command } else { EventKind::Domain };
+        let target = Target::of(received.exchange, kind);
+        Self { exchange: target.name().into(), routing_key: &message.event_type, queue: &received.delivery.queue }
+    }
+
+    fn full(&self) -> String {
+        format!("{}:{}:{}", self.exchange, self.routing_key, self.queue)
+    }
+
+    /// Without the routing key, so that no publisher decides how many time series there are.
+    fn measured(&self) -> String {
+        format!("{}:{}", self.exchange, self.queue)
     }
 }
 
@@ -239,10 +289,6 @@ fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Hist
 
 fn messages(meter: &Meter, name: &'static str, description: &'static str) -> Counter<u64> {
     meter.u64_counter(name).with_unit("{message}").with_description(description).build()
-}
-
-fn of_group(group: &str) -> KeyValue {
-    KeyValue::new(name::MESSAGING_CONSUMER_GROUP_NAME, group.to_owned())
 }
 
 /// Names the kinds of [`PublishError`], in words that do not change.

@@ -2,7 +2,7 @@
 
 use sap_comm_core::{Event, EventPayload, RawEvent};
 use sap_comm_events::{
-    EventRouter,
+    EventRouter, Request,
     async_api::{AsyncApi, AsyncApiDocument, AsyncApiError},
 };
 use sap_comm_testkit::node::NodeScript;
@@ -43,6 +43,21 @@ struct ShipOrder {
     order_id: String,
 }
 
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.quote", kind = "command")]
+struct QuoteOrder {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Price {
+    cents: u64,
+}
+
+impl Request for QuoteOrder {
+    type Reply = Price;
+}
+
 mod elsewhere {
     use super::*;
 
@@ -60,6 +75,8 @@ fn document() -> AsyncApiDocument {
         .publishes::<OrderPlaced>("order.events")
         .consumes::<OrderPlaced>("order.events")
         .consumes::<ShipOrder>("order.events")
+        .requests::<QuoteOrder>("price.events")
+        .answers::<QuoteOrder>("order.events")
         .build()
         .unwrap()
 }
@@ -71,9 +88,22 @@ async fn asyncapis_own_parser_finds_nothing_wrong() {
     let parsed = script.next_json().await.unwrap();
     script.finish().await.unwrap();
     assert_eq!(parsed["diagnostics"], json!([]));
-    let channels = ["order.events:order.placed", "order.events:order.ship"];
+    let channels = [
+        "order.events:order.placed",
+        "order.events:order.quote",
+        "order.events:order.quote.reply",
+        "order.events:order.ship",
+        "price.events:order.quote",
+        "price.events:order.quote.reply",
+    ];
     assert_eq!(parsed["channels"], json!(channels));
-    assert_eq!(parsed["operations"].as_array().map(Vec::len), Some(3));
+    assert_eq!(parsed["operations"].as_array().map(Vec::len), Some(5));
+    let reply = |operation: &str, channel: &str| json!({ "operation": operation, "channel": channel, "messages": 2 });
+    let replies = [
+        reply("receive.order.events:order.quote", "order.events:order.quote.reply"),
+        reply("send.price.events:order.quote", "price.events:order.quote.reply"),
+    ];
+    assert_eq!(parsed["replies"], json!(replies));
 }
 
 #[test]
@@ -86,6 +116,21 @@ fn a_document_says_where_events_go() {
     assert_eq!(exchange("order.events:order.ship"), expected("order.events.commands", "direct"));
     assert_eq!(json["channels"]["order.events:order.placed"]["address"], "order.placed");
     assert_eq!(json["servers"]["production"]["pathname"], "/sap");
+}
+
+#[test]
+fn a_request_says_what_it_is_answered_with() {
+    let document = document();
+    let json = document.as_value();
+    let reply = &json["operations"]["send.price.events:order.quote"]["reply"];
+    assert_eq!(reply["channel"]["$ref"], "#/channels/price.events:order.quote.reply");
+    assert_eq!(json["channels"]["price.events:order.quote.reply"]["address"], json!(null));
+    let message = &json["components"]["messages"]["order.quote.reply"];
+    let payload = &message["payload"]["allOf"][1]["properties"];
+    assert_eq!(payload["type"]["const"], "order.quote.reply");
+    assert_eq!(payload["data"]["$ref"], "#/components/schemas/Price");
+    assert!(json["components"]["schemas"]["Price"]["properties"]["cents"].is_object());
+    assert!(json["components"]["schemas"]["ErrorBody"]["properties"]["requestId"].is_object());
 }
 
 #[test]

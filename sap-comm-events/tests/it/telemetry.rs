@@ -109,7 +109,10 @@ async fn a_publish_and_its_handling_are_spans_of_one_trace() {
     let sent = caller.clone().scope(broker.publish("otel.spans", UserCreated::numbered(2))).await.unwrap();
     let within = handled.recv().await.unwrap();
 
-    let (send, process) = (span("send otel.spans").await, span("process otel.spans.user-service").await);
+    let (send, process) = (
+        span("send otel.spans:user.created").await,
+        span("process otel.spans:user.created:otel.spans.user-service").await,
+    );
     assert_eq!((send.span_kind.clone(), process.span_kind.clone()), (SpanKind::Producer, SpanKind::Consumer));
     assert_eq!(send.span_context.trace_id().to_string(), caller.trace().trace_id());
     assert_eq!(send.parent_span_id.to_string(), caller.trace().span_id());
@@ -125,7 +128,7 @@ async fn a_publish_and_its_handling_are_spans_of_one_trace() {
             ("messaging.system", "memory"),
             ("messaging.operation.name", "send"),
             ("messaging.operation.type", "send"),
-            ("messaging.destination.name", "otel.spans"),
+            ("messaging.destination.name", "otel.spans:user.created"),
             ("messaging.rabbitmq.destination.routing_key", "user.created"),
             ("messaging.message.id", &sent.id),
             ("messaging.message.conversation_id", caller.correlation_id()),
@@ -138,7 +141,7 @@ async fn a_publish_and_its_handling_are_spans_of_one_trace() {
             ("messaging.system", "memory"),
             ("messaging.operation.name", "process"),
             ("messaging.operation.type", "process"),
-            ("messaging.destination.name", "otel.spans.user-service"),
+            ("messaging.destination.name", "otel.spans:user.created:otel.spans.user-service"),
             ("messaging.consumer.group.name", "user-service"),
             ("messaging.rabbitmq.destination.routing_key", "user.created"),
             ("messaging.message.id", &sent.id),
@@ -156,7 +159,7 @@ async fn a_publish_is_under_the_span_that_is_active() {
     let active = OtelContext::new().with_span(global::tracer("a service").start("request"));
     let publishing = broker.publish("otel.active", UserCreated::numbered(2));
     opentelemetry::context::FutureExt::with_context(publishing, active.clone()).await.unwrap();
-    let send = span("send otel.active").await;
+    let send = span("send otel.active:user.created").await;
     let request = active.span().span_context().clone();
     assert_eq!((send.span_context.trace_id(), send.parent_span_id), (request.trace_id(), request.span_id()));
     let trace: TraceContext = handled.recv().await.unwrap().trace().clone();
@@ -185,7 +188,7 @@ async fn messages_and_durations_are_counted_with_their_errors() {
         failed.insert("error.type".to_owned(), "unroutable".to_owned());
         assert_eq!(points(metric, "otel.nowhere"), [(1, failed)], "{metric}");
     }
-    let queue = "otel.counts.user-service";
+    let queue = "otel.counts:otel.counts.user-service";
     let process = pairs([
         ("messaging.system", "memory"),
         ("messaging.operation.name", "process"),
@@ -198,9 +201,9 @@ async fn messages_and_durations_are_counted_with_their_errors() {
     assert_eq!(points("messaging.process.duration", queue), [(1, failed), (2, process)]);
     let failed = |span: &SpanData| matches!(&span.status, Status::Error { .. });
     let spans = EXPORTED.spans.get_finished_spans().unwrap();
-    let of_queue = spans.iter().filter(|span| span.name == "process otel.counts.user-service");
+    let of_queue = spans.iter().filter(|span| span.name == "process otel.counts:user.created:otel.counts.user-service");
     assert_eq!(of_queue.filter(|span| failed(span)).count(), 1);
-    assert!(failed(spans.iter().find(|span| span.name == "send otel.nowhere").unwrap()));
+    assert!(failed(spans.iter().find(|span| span.name == "send otel.nowhere:user.created").unwrap()));
 }
 
 #[tokio::test]
@@ -219,11 +222,11 @@ async fn a_batch_is_one_span_with_links_to_its_events() {
         traces.push(caller.trace().trace_id());
     }
     assert_eq!(batches.recv().await, Some(3));
-    let process = span("process otel.batches.user-service").await;
+    let process = span("process otel.batches:user.created:otel.batches.user-service").await;
     let linked: Vec<_> = process.links.iter().map(|link| link.span_context.trace_id().to_string()).collect();
     assert_eq!(linked, traces);
     assert_eq!(shown(process.attributes.iter())["messaging.batch.message_count"], "3");
-    let queue = "otel.batches.user-service";
+    let queue = "otel.batches:otel.batches.user-service";
     let counts = |metric| points(metric, queue).into_iter().map(|(count, _)| count).collect::<Vec<_>>();
     assert_eq!(counts("messaging.client.consumed.messages"), [3]);
     assert_eq!(counts("messaging.process.duration"), [1]);
@@ -249,4 +252,24 @@ async fn a_publish_that_is_dropped_counts_as_cancelled() {
     let points = points("messaging.client.sent.messages", "otel.full");
     let kinds: Vec<_> = points.iter().map(|(count, of)| (*count, of.get("error.type").map(String::as_str))).collect();
     assert_eq!(kinds, [(1, Some("cancelled")), (1, None)]);
+}
+
+#[cfg(feature = "rabbitmq")]
+#[tokio::test]
+async fn rabbitmqs_node_and_delivery_tag_are_told() {
+    LazyLock::force(&EXPORTED);
+    let broker = crate::rabbitmq::in_a_vhost_of_its_own(BrokerConfig::new("user-service")).await;
+    let (router, mut handled) = router();
+    let _handle = broker.subscribe("otel.node", router).await.unwrap();
+    broker.publish("otel.node", UserCreated::numbered(2)).await.unwrap();
+    handled.recv().await.unwrap();
+    let send = shown(span("send otel.node:user.created").await.attributes.iter());
+    let process = shown(span("process otel.node:user.created:otel.node.user-service").await.attributes.iter());
+    for told in [&send, &process] {
+        assert_eq!((&*told["messaging.system"], &*told["server.address"]), ("rabbitmq", "127.0.0.1"));
+        assert!(told["server.port"].parse::<u16>().is_ok_and(|port| port > 0), "{told:?}");
+    }
+    assert_eq!(process["messaging.rabbitmq.message.delivery_tag"], "1");
+    let points = points("messaging.client.sent.messages", "otel.node");
+    assert!(points.iter().all(|(_, of)| of["server.address"] == "127.0.0.1"), "{points:?}");
 }

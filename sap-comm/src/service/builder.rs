@@ -309,7 +309,11 @@ impl Served {
 
 fn ready(broker: &Broker) -> Result<(), String> {
     let health = broker.health();
-    if health.is_ready() { Ok(()) } else { Err(format!("the broker is {:?}", health.state)) }
+    if health.is_ready() {
+        return Ok(());
+    }
+    let reason = health.last_error.as_deref().unwrap_or("no reason given");
+    Err(format!("the broker is {:?}: {reason}", health.state))
 }
 
 impl fmt::Debug for Service {

@@ -16,6 +16,7 @@ pub struct RabbitNodeBuilder {
     verify_peer: bool,
     expired: bool,
     management: bool,
+    plugins: Vec<String>,
     lines: Vec<String>,
 }
 
@@ -54,6 +55,12 @@ impl RabbitNodeBuilder {
     /// Also serves the management API, over TLS if the node has that.
     pub fn management(mut self) -> Self {
         self.management = true;
+        self.plugin("rabbitmq_management")
+    }
+
+    /// Enables a plugin that comes with RabbitMQ, such as `rabbitmq_auth_mechanism_ssl`.
+    pub fn plugin(mut self, name: impl Into<String>) -> Self {
+        self.plugins.push(name.into());
         self
     }
 
@@ -75,7 +82,7 @@ impl RabbitNodeBuilder {
 
         let mut home = Home::new(identity.name.clone())?;
         self.write_config(&home, &identity)?;
-        set_environment(&mut home, &identity)?;
+        set_environment(&mut home, &identity, &self.plugins)?;
         let node = RabbitNode::new(home.guard(program, [""; 0])?, identity)?;
         node.restart().await?;
         Ok(node)
@@ -122,12 +129,11 @@ impl RabbitNodeBuilder {
     }
 }
 
-fn set_environment(home: &mut Home, identity: &Identity) -> Result<(), TestkitError> {
+fn set_environment(home: &mut Home, identity: &Identity, plugins: &[String]) -> Result<(), TestkitError> {
     let cookie = home.write(".erlang.cookie", &identity.erlang.cookie)?;
     std::fs::set_permissions(&cookie, PermissionsExt::from_mode(0o400))
         .map_err(TestkitError::io("protect the cookie"))?;
-    let plugins = if identity.management.is_some() { "[rabbitmq_management].\n" } else { "[].\n" };
-    let plugins = home.write("enabled_plugins", plugins)?;
+    let plugins = home.write("enabled_plugins", format!("[{}].\n", plugins.join(",")))?;
     let dir = home.dir().to_owned();
     for (key, name) in [
         ("RABBITMQ_MNESIA_BASE", "data"),

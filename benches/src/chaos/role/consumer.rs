@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
+use futures_util::future::join_all;
 use sap_comm::{
     BoxError, Context, Event,
     events::{BrokerConfig, EventRouter, HandlerError, OrderingKey, Subscription, inbox::Inbox},
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{CLOSE_LIMIT, Role, desk::Counts, desk::Desk};
 use crate::{
     BenchError,
-    chaos::{GROUP, RETRY_MS, Step, exchange},
+    chaos::{ORDERED, RETRIED, RETRY_MS, Step, exchange},
 };
 
 const PREFETCH: u16 = 50;
@@ -25,7 +26,44 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Events are redelivered for the run's own deeds; none is to be taken for one that kills its consumer.
 const MAX_REDELIVERIES: u32 = 100_000;
 
-pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) -> Result<(), BenchError> {
+/// Every so many events one fails at first, where order does not count.
+const FAILS_EVERY: u64 = 7;
+
+/// Consumes a partition; failed events hold their key.
+pub(super) async fn in_order(role: &Role, partition: u32, quorum: bool, desk: &Desk) -> Result<(), BenchError> {
+    // Counting would move what a dead process held to the end of the queue.
+    let config = config(ORDERED).count_redeliveries(false);
+    // Order outlives a connection only with one active consumer, and retries only where they hold their key.
+    let by_key = OrderingKey::from_fn(|event| serde_json::from_str::<Step>(event.data.get()).ok().map(|step| step.key));
+    let subscription = Subscription::new(exchange(partition)).single_active().ordered_by(by_key);
+    run(role, config, vec![of(subscription, quorum)], |step| step.fails, desk).await
+}
+
+/// Consumes every partition; failed events come again by the ladder of delays.
+pub(super) async fn retried(role: &Role, partitions: u32, quorum: bool, desk: &Desk) -> Result<(), BenchError> {
+    let subscriptions = (0..partitions).map(|partition| of(Subscription::new(exchange(partition)), quorum));
+    let fails = |step: &Step| step.fails.max(u32::from(step.number.is_multiple_of(FAILS_EVERY)));
+    run(role, config(RETRIED), subscriptions.collect(), fails, desk).await
+}
+
+fn config(group: &str) -> BrokerConfig {
+    let config = BrokerConfig::new(group).max_redeliveries(MAX_REDELIVERIES);
+    config.retry_delays([Duration::from_millis(RETRY_MS)]).prefetch(PREFETCH)
+}
+
+fn of(subscription: Subscription, quorum: bool) -> Subscription {
+    let subscription = subscription.concurrency(CONCURRENCY);
+    if quorum { subscription.quorum() } else { subscription }
+}
+
+/// Consumes until the run says stop; `fails` says how many attempts of an event are to fail.
+async fn run(
+    role: &Role,
+    config: BrokerConfig,
+    subscriptions: Vec<Subscription>,
+    fails: fn(&Step) -> u32,
+    desk: &Desk,
+) -> Result<(), BenchError> {
     let pool = database(&role.file("db")).await.map_err(refused)?;
     for table in ["effect", "again"] {
         let create = format!(
@@ -33,21 +71,19 @@ pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) 
         );
         sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool).await.map_err(refused)?;
     }
-    let inbox = Inbox::new(pool.clone(), GROUP);
+    let inbox = Inbox::new(pool.clone(), "effects");
     inbox.migrate().await.map_err(refused)?;
     let already: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&pool).await.map_err(refused)?;
     desk.counts.done.store(already.unsigned_abs(), Ordering::Relaxed);
 
-    // Counting would move what a dead process held to the end of the queue.
-    let config = BrokerConfig::new(GROUP).count_redeliveries(false).max_redeliveries(MAX_REDELIVERIES);
-    let broker = role.connect(config.retry_delays([Duration::from_millis(RETRY_MS)]).prefetch(PREFETCH)).await?;
+    let broker = role.connect(config).await?;
     let (orders, counts) = (desk.orders.clone(), std::sync::Arc::clone(&desk.counts));
     let router = EventRouter::new().on(move |event: Event<Step>| {
         let (pool, inbox, counts) = (pool.clone(), inbox.clone(), std::sync::Arc::clone(&counts));
         let slow = Duration::from_millis(orders.borrow().slow);
         async move {
             sleep(slow).await;
-            if Context::current().attempt() <= event.data.fails {
+            if Context::current().attempt() <= fails(&event.data) {
                 return Err(HandlerError::retry("it is to fail at first"));
             }
             // To fail would cost the event its place: a database that is busy is asked again.
@@ -65,21 +101,19 @@ pub(super) async fn run(role: &Role, partition: u32, quorum: bool, desk: &Desk) 
             }
         }
     });
-    // Order outlives a connection only with one active consumer, and retries only where they hold their key.
-    let by_key = OrderingKey::from_fn(|event| serde_json::from_str::<Step>(event.data.get()).ok().map(|step| step.key));
-    let subscription = Subscription::new(exchange(partition)).single_active();
-    let subscription = subscription.concurrency(CONCURRENCY).ordered_by(by_key);
-    let subscription = if quorum { subscription.quorum() } else { subscription };
-    let subscription = loop {
-        match broker.subscribe(subscription.clone(), router.clone()).await {
-            Ok(subscription) => break subscription,
-            Err(error) => eprintln!("{error}"),
-        }
-        sleep(PAUSE).await;
-    };
+    let mut held = Vec::new();
+    for subscription in subscriptions {
+        held.push(loop {
+            match broker.subscribe(subscription.clone(), router.clone()).await {
+                Ok(handle) => break handle,
+                Err(error) => eprintln!("{error}"),
+            }
+            sleep(PAUSE).await;
+        });
+    }
     desk.stopped().await;
     let stopping = Instant::now();
-    subscription.stop().await;
+    join_all(held.into_iter().map(|handle| handle.stop())).await;
     eprintln!("stopped after {:.1?}: {:?}", stopping.elapsed(), broker.health());
     broker.close(CLOSE_LIMIT).await;
     eprintln!("closed after {:.1?}: {:?}", stopping.elapsed(), broker.health());

@@ -37,8 +37,10 @@ pub(super) enum Work {
     Publish { partitions: u32 },
     /// Publishes through an outbox.
     Outbox { partitions: u32 },
-    /// Consumes one partition.
+    /// Consumes one partition, in the order of each key.
     Consume { partition: u32, quorum: bool },
+    /// Consumes so many partitions in no order, and fails often.
+    Audit { partitions: u32, quorum: bool },
 }
 
 /// Longer than any fault.
@@ -55,7 +57,8 @@ impl Role {
         match self.work {
             Work::Publish { partitions } => publisher::run(self, partitions, &desk).await?,
             Work::Outbox { partitions } => outbox::run(self, partitions, &desk).await?,
-            Work::Consume { partition, quorum } => consumer::run(self, partition, quorum, &desk).await?,
+            Work::Consume { partition, quorum } => consumer::in_order(self, partition, quorum, &desk).await?,
+            Work::Audit { partitions, quorum } => consumer::retried(self, partitions, quorum, &desk).await?,
         }
         desk.end().await
     }

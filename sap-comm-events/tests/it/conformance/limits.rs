@@ -59,3 +59,25 @@ pub(crate) async fn the_lag_of_a_group_is_what_waits_for_it<F: Future<Output = B
     assert_eq!(broker.lag("user.events", "user-service").await.unwrap(), Some(0));
     assert!(broker.lag("user events", "user-service").await.is_err());
 }
+
+pub(crate) async fn the_status_tells_of_lag_and_dead_letters<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config()).await;
+    let status = broker.status().await;
+    assert_eq!((status.health.is_ready(), status.queues), (true, Some(Vec::new())));
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("never")) });
+    let handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(0)).await.unwrap();
+    soon(until(async || broker.dead_letters("user.events", "user-service").count().await.unwrap() == 1)).await;
+    handle.stop().await;
+    for number in 1..4 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    let queues = broker.status().await.queues.unwrap();
+    let told: Vec<_> = queues.iter().map(|queue| (&*queue.queue, queue.lag, queue.dead_letters)).collect();
+    assert_eq!(told, [("user.events.user-service", 3, 1)]);
+    broker.close(Duration::from_secs(30)).await;
+    let status = broker.status().await;
+    assert_eq!((status.health.state, status.queues), (BrokerState::Closed, None));
+}

@@ -22,8 +22,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use sap_comm_core::{Context, Event, EventKind, RawEvent};
 use sap_comm_events::{
-    Broker, BrokerConfig, EventProcessingFailed, EventRouter, HandlerError, Outcome, OverflowPolicy, PublishError,
-    SubscribeError, Subscription,
+    Broker, BrokerConfig, BrokerState, EventProcessingFailed, EventRouter, HandlerError, Outcome, OverflowPolicy,
+    PublishError, SubscribeError, Subscription,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -159,6 +159,7 @@ macro_rules! conformance {
                 limits::an_event_over_the_limit_is_refused,
                 limits::names_that_cannot_be_are_refused,
                 limits::the_lag_of_a_group_is_what_waits_for_it,
+                limits::the_status_tells_of_lag_and_dead_letters,
                 ordering::different_keys_do_not_wait_for_each_other,
                 ordering::a_retry_holds_its_key_and_no_other,
                 ordering::a_retry_releases_its_key_where_that_is_asked_for,

@@ -129,6 +129,45 @@ async fn tls_with_a_private_authority_works_and_without_it_is_refused() {
 }
 
 #[tokio::test]
+async fn a_certificate_logs_in_without_a_password() {
+    let node = RabbitNode::builder()
+        .verify_peer()
+        .plugin("rabbitmq_auth_mechanism_ssl")
+        .config("auth_mechanisms.1 = EXTERNAL")
+        .config("ssl_cert_login_from = common_name")
+        .start()
+        .await
+        .unwrap();
+    node.ctl(&["add_user", "user-service", "unused"]).await.unwrap();
+    node.ctl(&["set_permissions", "user-service", ".*", ".*", ".*"]).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let tls = |user: &str| {
+        let identity = node.client_identity(user).unwrap().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(format!("{user}.{name}"));
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        TlsConfig {
+            ca_file: file("ca.pem", node.ca_pem().unwrap()),
+            cert_file: file("pem", &identity.certificate),
+            key_file: file("key", &identity.key),
+        }
+    };
+    let uri = node.tls_uri().unwrap();
+    let external = format!("{uri}?auth_mechanism=external");
+    let broker = Broker::connect(&external, config().tls(tls("user-service"))).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(1));
+    let error = soon(Broker::connect(&external, config().tls(tls("stranger")))).await.map(drop).unwrap_err();
+    assert!(matches!(error, ConnectError::Credentials { .. }), "{error:?}");
+    let error = soon(Broker::connect(&uri, config().tls(tls("user-service")))).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("offers EXTERNAL, and not PLAIN"), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_refused_and_named() {
     let node = RabbitNode::builder().expired_certificate().start().await.unwrap();
     let dir = tempfile::tempdir().unwrap();

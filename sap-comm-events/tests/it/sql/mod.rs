@@ -4,4 +4,6 @@ mod crash;
 mod inbox;
 mod order;
 mod outbox;
+#[cfg(feature = "rabbitmq")]
+mod over_rabbitmq;
 mod stage;
