@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     body::Upload,
-    exchange::{HeaderLines, OutgoingHead},
+    exchange::{Allotted, HeaderLines, OutgoingHead},
     failure::{Failure, is_sent},
     headers::strip_hop_by_hop,
     pool::Lease,
@@ -24,11 +24,29 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     /// What the gateway says.
     pub(super) own: HeaderLines,
+    /// What each attempt is told of itself, where the service believes it.
+    pub(super) share: Option<Share>,
     pub(super) upload: Option<Upload>,
     /// How long the endpoint may take to answer, counted from the last byte it was sent.
     pub(super) timeout: Duration,
     pub(super) upgrade: bool,
     pub(super) preserve_host: bool,
+}
+
+/// What the attempts of a request have of its caller's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// The number of the first attempt.
+    pub(super) attempt: u32,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Share {
+    /// What the attempt of this number, counted from 1, has from `now` on.
+    fn of(self, number: u32, now: Instant, limit: Duration) -> Allotted {
+        let left = self.deadline.map_or(limit, |deadline| deadline.saturating_duration_since(now).min(limit));
+        Allotted { attempt: self.attempt.saturating_add(number.saturating_sub(1)), timeout: left }
+    }
 }
 
 /// Which endpoint was asked last, and how many were.
@@ -56,7 +74,7 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
     loop {
         trace.attempts += 1;
         let is_short = limit < outgoing.timeout;
-        let ended = attempt(upstream, &picked, outgoing, limit).await;
+        let ended = attempt(upstream, &picked, outgoing, trace.attempts, limit).await;
         let next = match &ended {
             Ok((response, _)) if !is_unavailable(response.status()) => None,
             _ if retries == 0 => None,
@@ -123,8 +141,14 @@ fn is_unavailable(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
-/// Sends the request to an endpoint, which answers within `limit`.
-async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, limit: Duration) -> Attempt {
+/// Sends the request to an endpoint for the `number`th time; it answers within `limit`.
+async fn attempt(
+    upstream: &Upstream,
+    picked: &Picked,
+    outgoing: &Outgoing,
+    number: u32,
+    limit: Duration,
+) -> Attempt {
     // Nothing is waited for between the choice and this.
     let (endpoint, now) = (picked.endpoint(), picked.since());
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;
@@ -143,6 +167,7 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, limi
         target: &outgoing.target,
         headers: &outgoing.headers,
         own: &outgoing.own,
+        allotted: outgoing.share.map(|share| share.of(number, now, limit)),
         host: (!own_host).then_some(&host),
     };
     let body = outgoing.upload.as_ref().map(Upload::body);

@@ -20,8 +20,8 @@ pub(super) fn read_context(headers: &HeaderMap) -> Context {
     })
 }
 
-/// Tells a service of the context. The principal and the deadline go along with the gateway's key only, since a service
-/// believes them only from a peer that it knows.
+/// Tells a service of the context. The principal goes along with the gateway's key only, since a service believes it only
+/// from a peer that it knows; so do the deadline and the attempt, which each attempt tells anew.
 pub(super) fn tell_context(
     context: &Context,
     request_id: &HeaderValue,
@@ -36,7 +36,7 @@ pub(super) fn tell_context(
     }
     let Some(key) = api_key else { return };
     context.inject(|name, value| {
-        if header::TRUSTED_ONLY.contains(&name) {
+        if name == header::PRINCIPAL {
             tell(name, value.as_bytes());
         }
     });

@@ -10,7 +10,7 @@ use super::{
     entry::Entry,
     exchange::HeaderLines,
     failure::{Failure, is_sent},
-    forward::{Answer, Outgoing, Trace, forward},
+    forward::{Answer, Outgoing, Share, Trace, forward},
     headers::strip_hop_by_hop,
     live::Live,
     outbound::tell_context,
@@ -59,11 +59,7 @@ impl Inner {
             upgrade::ask(&mut headers);
         }
         let api_key = self.parts.api_key.as_ref();
-        let mut context = context.child();
-        if api_key.is_some() {
-            // Nobody else believes a deadline.
-            context = context.with_timeout(entry.timeout);
-        }
+        let context = context.child();
         if api_key.is_some() {
             headers.remove(names::API_KEY);
         }
@@ -75,6 +71,8 @@ impl Inner {
             target,
             headers,
             own,
+            // Nobody else believes a deadline.
+            share: api_key.map(|_| Share { attempt: context.attempt(), deadline: context.deadline() }),
             upload,
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),

@@ -12,4 +12,4 @@ mod request;
 
 pub(super) use connection::Connection;
 pub(super) use error::ExchangeError;
-pub(super) use request::{HeaderLines, OutgoingHead};
+pub(super) use request::{Allotted, HeaderLines, OutgoingHead};

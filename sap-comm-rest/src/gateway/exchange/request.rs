@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
+use sap_comm_core::header as names;
 
 use crate::gateway::body::UploadBody;
 
@@ -9,8 +12,17 @@ pub(in crate::gateway) struct OutgoingHead<'a> {
     pub(in crate::gateway) headers: &'a HeaderMap,
     /// What no header says.
     pub(in crate::gateway) own: &'a HeaderLines,
+    /// What this attempt has, where the endpoint believes it.
+    pub(in crate::gateway) allotted: Option<Allotted>,
     /// What goes into `Host`, in place of what the headers say.
     pub(in crate::gateway) host: Option<&'a HeaderValue>,
+}
+
+/// Which attempt of a call it is, and how long the endpoint may take for it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) struct Allotted {
+    pub(in crate::gateway) attempt: u32,
+    pub(in crate::gateway) timeout: Duration,
 }
 
 /// Header lines as they are sent.
@@ -43,6 +55,12 @@ impl OutgoingHead<'_> {
             line(out, header::HOST.as_str(), host.as_bytes());
         }
         out.extend_from_slice(&self.own.0);
+        if let Some(Allotted { attempt, timeout }) = self.allotted {
+            line(out, names::TIMEOUT_MS, timeout.as_millis().to_string().as_bytes());
+            if attempt > 1 {
+                line(out, names::ATTEMPT, attempt.to_string().as_bytes());
+            }
+        }
         let mut said_empty = false;
         for (name, value) in self.headers {
             match *name {

@@ -100,6 +100,40 @@ async fn all_attempts_share_the_time_of_one() {
 }
 
 #[tokio::test]
+async fn each_attempt_is_told_its_number_and_what_is_left() {
+    let (tell, mut heads) = tokio::sync::mpsc::unbounded_channel();
+    let service = raw_upstream(move |mut stream, number| {
+        let tell = tell.clone();
+        async move {
+            tell.send(read_head(&mut stream).await).unwrap();
+            // The first says nothing until the clock has gone on.
+            let begun = std::time::Instant::now();
+            while number == 0 && begun.elapsed() < Duration::from_millis(5) {
+                tokio::task::yield_now().await;
+            }
+            if number > 0 {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+        }
+    });
+    let service = service.await;
+    let edge = gateway(&[&service], |_| {}).api_key("sap_a_b".to_owned().into()).build().unwrap();
+    assert_eq!(get(&serve(edge).await, "/api").await.status, 200);
+    let mut told = async || {
+        let head = heads.recv().await.unwrap();
+        let values = |name: &str| -> Vec<u64> {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(own, _)| *own == name).map(|(_, value)| value.parse().unwrap()).collect()
+        };
+        (values("x-attempt"), values("x-timeout-ms"))
+    };
+    let (first, second) = (told().await, told().await);
+    assert_eq!((first.0, second.0), (vec![], vec![2]));
+    let [first, second] = [&first.1[..], &second.1[..]].map(|told| <[u64; 1]>::try_from(told).unwrap()[0]);
+    assert!(first <= 30_000 && second <= first - 5, "{first} {second}");
+}
+
+#[tokio::test]
 async fn without_retries_nothing_is_sent_again() {
     let (service, asked) = closing_at_first().await;
     let edge = serve(gateway(&[&service], |config| config.upstream.retry.max_retries = 0).build().unwrap()).await;
