@@ -53,7 +53,8 @@ impl Client {
         };
         let outcome = HttpStatus::outcome(head.status(), head.headers());
         let limit_of_call = Context::current().deadline().unwrap_or(limit);
-        let response = Response::new(head, self.service(), endpoint.clone(), self.0.max_response, limit_of_call);
+        let (max_response, stream_idle) = (self.0.max_response, self.0.stream_idle);
+        let response = Response::new(head, self.service(), endpoint.clone(), max_response, limit_of_call, stream_idle);
         if response.status().is_client_error() || response.status().is_server_error() {
             return (Err(ClientError::Api(response::error(response).await)), outcome);
         }

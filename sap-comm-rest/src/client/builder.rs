@@ -97,6 +97,12 @@ impl ClientBuilder {
         self
     }
 
+    /// How long the peer may send nothing while a response is read as a stream.
+    pub fn stream_idle(mut self, limit: Duration) -> Self {
+        self.config.stream_idle = limit;
+        self
+    }
+
     /// Goes through this breaker, which may be shared.
     pub fn circuit_breaker(mut self, breaker: CircuitBreaker) -> Self {
         self.breaker = Choice::Given(breaker);
@@ -158,6 +164,7 @@ impl ClientBuilder {
         check_duration("deadline", config.deadline)?;
         check_duration("connect_timeout", config.connect_timeout)?;
         check_duration("idle_timeout", config.idle_timeout)?;
+        check_duration("stream_idle", config.stream_idle)?;
         check(config.max_response > 0, "max_response", config.max_response, "must be at least 1")?;
         let breaker = match breaker {
             Choice::Configured => {
@@ -194,6 +201,7 @@ impl ClientBuilder {
             attempt_timeout: config.timeout,
             deadline: config.deadline,
             max_response: config.max_response,
+            stream_idle: config.stream_idle,
             service,
         })))
     }

@@ -22,6 +22,10 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// Bytes of a response that is read as a whole. Default 4 MiB.
     pub max_response: usize,
+    /// How long the peer may send nothing while a response is read as a stream. Default 5 min, as in a gateway: streams of
+    /// events say something more often.
+    #[serde(with = "duration")]
+    pub stream_idle: Duration,
     /// Connections kept open to one endpoint without a request. Default 32.
     pub max_idle_connections: usize,
     /// How long such a connection is kept. Default 20 s: less than any server's own limit.
@@ -44,6 +48,7 @@ impl Default for ClientConfig {
             deadline: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(1),
             max_response: 4 * 1024 * 1024,
+            stream_idle: Duration::from_secs(300),
             max_idle_connections: 32,
             idle_timeout: Duration::from_secs(20),
             egress: EgressConfig::default(),

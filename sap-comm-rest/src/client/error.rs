@@ -46,6 +46,14 @@ pub enum ClientError {
         /// Why.
         source: BoxError,
     },
+    /// The service fell silent within a response that was read as a stream.
+    #[error("{endpoint} sent nothing for {} within its response", humantime::format_duration(*.after))]
+    Stalled {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The limit: [`stream_idle`](super::ClientConfig::stream_idle).
+        after: Duration,
+    },
     /// The response is not what was expected.
     #[error("the response of {service} ({status}) cannot be read: {source}")]
     Decode {
@@ -100,7 +108,7 @@ impl From<ClientError> for ApiError {
             ClientError::Unresolved(_) | ClientError::Connect { .. } => {
                 (ErrorCode::SERVICE_UNAVAILABLE, "A service that is needed cannot be reached", Some(1))
             }
-            ClientError::Timeout { .. } => {
+            ClientError::Timeout { .. } | ClientError::Stalled { .. } => {
                 (ErrorCode::GATEWAY_TIMEOUT, "A service that is needed did not answer in time", None)
             }
             ClientError::Broken { .. } | ClientError::Decode { .. } | ClientError::TooLarge { .. } => {

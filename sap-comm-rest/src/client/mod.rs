@@ -76,6 +76,7 @@ struct Inner {
     attempt_timeout: Duration,
     deadline: Duration,
     max_response: usize,
+    stream_idle: Duration,
 }
 
 /// Where the endpoints come from. A balancer of our own begins with the first call, since it needs a runtime.

@@ -1,8 +1,12 @@
-use std::fmt;
+use std::{
+    fmt,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -13,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use super::ClientError;
+use crate::stall::Stall;
 
 /// The most that is read of an error.
 const MAX_ERROR: usize = 64 * 1024;
@@ -25,6 +30,7 @@ pub struct Response {
     endpoint: Endpoint,
     limit: usize,
     deadline: Instant,
+    stream_idle: Duration,
     picked: Option<Picked>,
 }
 
@@ -35,10 +41,11 @@ impl Response {
         endpoint: Endpoint,
         limit: usize,
         deadline: Instant,
+        stream_idle: Duration,
     ) -> Self {
         let (head, body) = response.into_parts();
         let service = service.to_owned();
-        Self { head, body: Body::new(body), service, endpoint, limit, deadline, picked: None }
+        Self { head, body: Body::new(body), service, endpoint, limit, deadline, stream_idle, picked: None }
     }
 
     pub(super) fn from(mut self, picked: Picked) -> Self {
@@ -97,21 +104,42 @@ impl Response {
         }
     }
 
-    /// The body as it arrives, without a limit to its size or time. The call counts as in flight until it is dropped.
+    /// The body as it arrives, without a limit to its size or time. The call counts as in flight until it is dropped or
+    /// over.
+    ///
+    /// It ends behind its first error: the connection broke, or the peer sent nothing for
+    /// [`stream_idle`](super::ClientConfig::stream_idle) while somebody waited ([`ClientError::Stalled`]).
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, ClientError>> + Send {
-        let Self { body, endpoint, picked, .. } = self;
-        body.into_data_stream().map(move |chunk| {
-            let _in_flight = &picked;
-            chunk.map_err(|error| ClientError::Broken { endpoint: endpoint.clone(), source: error.into() })
+        let Self { body, endpoint, picked, stream_idle, .. } = self;
+        let mut open = Some((body.into_data_stream(), picked));
+        let mut stall = Stall::default();
+        stream::poll_fn(move |cx| {
+            let Some((body, _in_flight)) = &mut open else { return Poll::Ready(None) };
+            let piece = match body.poll_next_unpin(cx) {
+                Poll::Ready(piece) => {
+                    stall.progressed();
+                    let broken =
+                        |error: axum::Error| ClientError::Broken { endpoint: endpoint.clone(), source: error.into() };
+                    piece.map(|piece| piece.map_err(broken))
+                }
+                Poll::Pending => {
+                    ready!(stall.poll_over(stream_idle, cx));
+                    Some(Err(ClientError::Stalled { endpoint: endpoint.clone(), after: stream_idle }))
+                }
+            };
+            if !matches!(piece, Some(Ok(_))) {
+                open = None;
+            }
+            Poll::Ready(piece)
         })
     }
 
     /// The same response with its body read.
     pub(super) async fn into_whole(self) -> Result<Self, ClientError> {
         let (head, service, endpoint) = (self.head.clone(), self.service.clone(), self.endpoint.clone());
-        let (limit, deadline) = (self.limit, self.deadline);
+        let (limit, deadline, stream_idle) = (self.limit, self.deadline, self.stream_idle);
         let body = Body::from(self.bytes().await?);
-        Ok(Self { head, body, service, endpoint, limit, deadline, picked: None })
+        Ok(Self { head, body, service, endpoint, limit, deadline, stream_idle, picked: None })
     }
 }
 

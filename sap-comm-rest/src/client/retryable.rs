@@ -17,7 +17,11 @@ pub(super) fn outcome(error: &ClientError, spec: &Spec) -> Outcome {
         ClientError::Api(error) => of_answer(error),
         ClientError::Timeout { .. } | ClientError::Connect { .. } | ClientError::Broken { .. } => Outcome::Failure,
         ClientError::Open(_) | ClientError::Unresolved(_) => Outcome::Rejected,
-        ClientError::Decode { .. } | ClientError::TooLarge { .. } | ClientError::Request { .. } => Outcome::Ignored,
+        // Of a stream a part was read, and is not read again.
+        ClientError::Stalled { .. }
+        | ClientError::Decode { .. }
+        | ClientError::TooLarge { .. }
+        | ClientError::Request { .. } => Outcome::Ignored,
     }
 }
 

@@ -142,13 +142,7 @@ fn is_unavailable(status: StatusCode) -> bool {
 }
 
 /// Sends the request to an endpoint for the `number`th time; it answers within `limit`.
-async fn attempt(
-    upstream: &Upstream,
-    picked: &Picked,
-    outgoing: &Outgoing,
-    number: u32,
-    limit: Duration,
-) -> Attempt {
+async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, number: u32, limit: Duration) -> Attempt {
     // Nothing is waited for between the choice and this.
     let (endpoint, now) = (picked.endpoint(), picked.since());
     let reused = poll_fn(|cx| Poll::Ready(upstream.pool.reuse(endpoint, now, cx))).await;

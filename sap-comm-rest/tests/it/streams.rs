@@ -1,16 +1,22 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sap_comm_core::{ApiError, Page, PageQuery};
+use sap_comm_core::{ApiError, Endpoint, Page, PageQuery};
 use sap_comm_rest::{
+    client::ClientError,
     operation::{Contract, Operation},
     server::{ContractRouter, Json, PageResponse, Paged, Streamed, Upload},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+    time::timeout,
+};
 
-use crate::support::{plain_client, serve};
+use crate::support::{PATIENCE, client_of, plain_client, serve};
 
 const COUNT: Operation<(Upload,), Json<usize>> = Operation::post("/count").public();
 const ECHO: Operation<(Upload,), Streamed> = Operation::post("/echo").public();
@@ -64,6 +70,35 @@ async fn a_body_is_sent_and_read_as_it_is_made() {
 
     let pieces = stream::iter((0..100).map(|_| Ok::<_, Infallible>(Bytes::from_static(b"0123456789"))));
     assert_eq!(client.call(&COUNT, (Upload(Body::from_stream(pieces)),)).await.unwrap(), 1_000);
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_within_its_answer_ends_the_stream() {
+    // Whoever serves it holds the connection open.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let silent = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut rest).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        // To the end of the connection, which the client makes.
+        let _ = stream.read_to_end(&mut rest).await;
+    });
+    let limit = Duration::from_millis(50);
+    let client = client_of(endpoint.clone()).stream_idle(limit).without_retry().build().unwrap();
+    let mut body = std::pin::pin!(client.get("/", []).send().await.unwrap().stream());
+    assert_eq!(body.next().await.unwrap().unwrap(), "half");
+    let error = timeout(PATIENCE, body.next()).await.unwrap().unwrap().unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Stalled { endpoint: at, after } if (at, *after) == (&endpoint, limit)),
+        "{error}"
+    );
+    assert_eq!(ApiError::from(error).status(), 504);
+    assert!(body.next().await.is_none());
+    timeout(PATIENCE, silent).await.expect("the connection ends with the stream").unwrap();
 }
 
 #[tokio::test]
