@@ -5,6 +5,7 @@ use sap_comm_core::Context;
 use super::{Refusal, ResponseBody, outbound::REQUEST_ID, record::Record};
 use crate::server::{as_problem, set_security_headers};
 
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -31,6 +32,13 @@ pub(super) fn answer(refusal: Refusal, context: &Context, problem: bool, version
 pub(super) fn finish(response: &mut Response<ResponseBody>, record: &Record<'_>) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, record.request_id.clone());
+    if let Some(lines) = &record.deprecation
+        && !headers.contains_key(&DEPRECATION)
+    {
+        for (name, value) in &**lines {
+            headers.append(name, value.clone());
+        }
+    }
     if let Some(allowance) = record.allowance {
         headers.insert(RATE_LIMIT_LIMIT, number(allowance.limit.into()));
         headers.insert(RATE_LIMIT_REMAINING, number(allowance.remaining.into()));

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use sap_comm_core::config::ConfigError;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     table::Segment,
     upstream::Upstream,
 };
-use crate::options::check_duration;
+use crate::{options::check_duration, server::DeprecationConfig};
 
 /// A route, ready to serve.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) timeout: Duration,
     pub(super) max_body: u64,
     pub(super) preserve_host: bool,
+    /// Header lines that tell of its end.
+    pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// Which rate limit a route is under.
@@ -125,6 +127,8 @@ impl Entry {
         {
             return Err(fail("max_body", &max_body, "must be at least 1, and at most 1 TiB"));
         }
+        let deprecation = config.deprecated.as_ref().map(DeprecationConfig::compile).transpose();
+        let deprecation = deprecation.map_err(|error| error.within(&format!("routes[{path}].deprecated")))?;
         Ok(Self {
             segments,
             hosts,
@@ -139,6 +143,7 @@ impl Entry {
             timeout: config.timeout.unwrap_or(defaults.timeout),
             max_body: config.max_body.unwrap_or(defaults.max_body),
             preserve_host: config.preserve_host,
+            deprecation: deprecation.map(Into::into),
             pattern: path.into(),
         })
     }
@@ -215,7 +220,10 @@ impl Defaults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::{Quota, Route};
+    use crate::{
+        gateway::{Quota, Route},
+        server::Deprecation,
+    };
 
     fn refused(route: Route) -> String {
         Entry::compile(route.into(), &Defaults::for_tests()).unwrap_err().field().to_owned()
@@ -242,6 +250,8 @@ mod tests {
         assert_eq!(refused(local().timeout(Duration::from_secs(1))), "routes[/a].timeout");
         assert_eq!(refused(local().max_body(1)), "routes[/a].max_body");
         assert_eq!(refused(local().preserve_host()), "routes[/a].preserve_host");
+        let early = Deprecation::since(2027, 1, 1).sunset(2026, 1, 1);
+        assert_eq!(refused(sound().deprecated(early)), "routes[/a].deprecated.sunset");
         for prefix in ["", "users", "/users/", "/a/../b"] {
             assert_eq!(refused(sound().rewrite(prefix)), "routes[/a].rewrite");
         }

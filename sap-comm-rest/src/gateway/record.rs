@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, StatusCode, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, request::Parts};
 use sap_comm_core::{ApiError, Context, Endpoint, Principal, telemetry};
 use tokio::time::Instant;
 
@@ -20,6 +20,8 @@ pub(super) struct Record<'a> {
     known: Known,
     pub(super) request_id: HeaderValue,
     pub(super) allowance: Option<Allowance>,
+    /// Of a route that is deprecated.
+    pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// What comes to be known while a request is served.
@@ -64,6 +66,7 @@ impl<'a> Record<'a> {
             known: Known::default(),
             request_id: request_id(&parts.headers, context),
             allowance: None,
+            deprecation: None,
         }
     }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Quota;
+use crate::server::DeprecationConfig;
 
 /// One entry of a gateway: which requests it takes, who may make them and where they go.
 ///
@@ -69,6 +70,9 @@ pub struct RouteConfig {
     /// Sends the client's `Host` on, in place of the endpoint's.
     #[serde(default)]
     pub preserve_host: bool,
+    /// That it is not to be used any more: every answer says so, unless the upstream does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<DeprecationConfig>,
 }
 
 /// Where a route leads.
@@ -108,6 +112,7 @@ impl Route {
             timeout: None,
             max_body: None,
             preserve_host: false,
+            deprecated: None,
         })
     }
 
@@ -193,6 +198,13 @@ impl Route {
     /// Sends the client's `Host` on, in place of the endpoint's.
     pub fn preserve_host(mut self) -> Self {
         self.0.preserve_host = true;
+        self
+    }
+
+    /// Tells callers in every answer that it is not to be used any more, unless the upstream does: `Deprecation`, `Sunset`,
+    /// `Link`.
+    pub fn deprecated(mut self, deprecation: impl Into<DeprecationConfig>) -> Self {
+        self.0.deprecated = Some(deprecation.into());
         self
     }
 }

@@ -152,6 +152,7 @@ impl Inner {
             }
         };
         record.route = Some(Arc::clone(&entry.pattern));
+        record.deprecation.clone_from(&entry.deprecation);
         if entry.access == Access::Authenticated {
             let principal = self.authenticate(live, entry, &parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));

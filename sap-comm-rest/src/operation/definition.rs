@@ -101,6 +101,9 @@ impl Definition {
         if let Some(quota) = self.quota {
             route = route.rate_limit(quota);
         }
+        if let Some(deprecation) = self.deprecation {
+            route = route.deprecated(deprecation);
+        }
         if let Some(timeout) = self.timeout {
             route = route.timeout(timeout);
         }

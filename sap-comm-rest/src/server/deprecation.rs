@@ -6,6 +6,8 @@ use axum::{
     middleware::{Next, from_fn},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sap_comm_core::{Timestamp, config::ConfigError};
+use serde::{Deserialize, Serialize};
 
 /// That something is not to be used any more: since when, until when it is there, and what to use instead.
 ///
@@ -50,29 +52,91 @@ impl Deprecation {
             return Some("its deprecation or its sunset is no day from 1970 to 9999");
         }
         if self.sunset.is_some_and(|sunset| sunset < self.since) {
-            return Some("its sunset comes before its deprecation");
+            return Some(EARLY_SUNSET);
         }
-        let linkable =
-            |path: &str| path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'>');
         match self.successor {
-            Some(path) if !linkable(path) => Some("its successor must be a path"),
+            Some(path) if !is_linkable(path) => Some("its successor must be a path"),
             _ => None,
         }
     }
 
     /// Says so: `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` to the successor (RFC 5829).
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let values = [
-            (HeaderName::from_static("deprecation"), Some(format!("@{}", self.since))),
-            (HeaderName::from_static("sunset"), self.sunset.map(http_date)),
-            (header::LINK, self.successor.map(|path| format!("<{path}>; rel=\"successor-version\""))),
-        ];
-        for (name, value) in values {
-            if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
-                headers.append(name, value);
-            }
+        for (name, value) in lines(self.since, self.sunset, self.successor) {
+            headers.append(name, value);
         }
     }
+}
+
+/// A [`Deprecation`] as it stands in a configuration, its days as `2026-11-01`, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DeprecationConfig {
+    /// The day since which it is deprecated.
+    pub since: String,
+    /// The day from which on it is gone. Default: nobody has said.
+    #[serde(default)]
+    pub sunset: Option<String>,
+    /// The path of what replaces it. Default: nothing does.
+    #[serde(default)]
+    pub successor: Option<String>,
+}
+
+impl DeprecationConfig {
+    /// The header lines that tell of it.
+    pub(crate) fn compile(&self) -> Result<Vec<(HeaderName, HeaderValue)>, ConfigError> {
+        let since = day("since", &self.since)?;
+        let sunset = self.sunset.as_deref().map(|text| day("sunset", text)).transpose()?;
+        if sunset.is_some_and(|sunset| sunset < since) {
+            return Err(ConfigError::refused("sunset", self.sunset.as_deref().unwrap_or_default(), EARLY_SUNSET));
+        }
+        match &self.successor {
+            Some(path) if !is_linkable(path) => {
+                Err(ConfigError::refused("successor", format_args!("{path:?}"), "must be a path"))
+            }
+            successor => Ok(lines(since, sunset, successor.as_deref()).collect()),
+        }
+    }
+}
+
+impl From<Deprecation> for DeprecationConfig {
+    fn from(deprecation: Deprecation) -> Self {
+        let Deprecation { since, sunset, successor } = deprecation;
+        let day = |seconds: i64| {
+            let day = Timestamp::from_millis(seconds.saturating_mul(1_000)).to_string();
+            day.split('T').next().unwrap_or_default().to_owned()
+        };
+        Self { since: day(since), sunset: sunset.map(day), successor: successor.map(str::to_owned) }
+    }
+}
+
+const EARLY_SUNSET: &str = "its sunset comes before its deprecation";
+
+fn is_linkable(path: &str) -> bool {
+    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'>')
+}
+
+fn lines(
+    since: i64,
+    sunset: Option<i64>,
+    successor: Option<&str>,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let values = [
+        (HeaderName::from_static("deprecation"), Some(format!("@{since}"))),
+        (HeaderName::from_static("sunset"), sunset.map(http_date)),
+        (header::LINK, successor.map(|path| format!("<{path}>; rel=\"successor-version\""))),
+    ];
+    values.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::try_from(value?).ok()?)))
+}
+
+/// The beginning of a day like `2026-11-01`.
+fn day(field: &str, text: &str) -> Result<i64, ConfigError> {
+    let midnight = (text.len() == 10).then(|| format!("{text}T00:00:00Z").parse::<Timestamp>().ok()).flatten();
+    let known = midnight.map(Timestamp::as_secs).filter(|seconds| *seconds >= 0);
+    known.ok_or_else(|| {
+        ConfigError::refused(field, format_args!("{text:?}"), "must be a day like 2026-11-01, from 1970 on")
+    })
 }
 
 /// A day that is not in the calendar; found when the contract is checked.
@@ -135,5 +199,25 @@ mod tests {
         assert!(Deprecation::since(2026, 13, 1).fault().is_some());
         assert!(Deprecation::since(2026, 1, 1).successor("x>").fault().is_some());
         assert!(Deprecation::since(2026, 1, 1).successor("/x").fault().is_none());
+    }
+
+    #[test]
+    fn what_a_configuration_says_is_the_same() {
+        let known = Deprecation::since(2023, 6, 30).sunset(2027, 5, 1).successor("/api/v2/users");
+        let config = DeprecationConfig::from(known);
+        assert_eq!((config.since.as_str(), config.sunset.as_deref()), ("2023-06-30", Some("2027-05-01")));
+        let mut headers = HeaderMap::new();
+        known.tell(&mut headers);
+        assert_eq!(config.compile().unwrap().into_iter().collect::<HeaderMap>(), headers);
+        let change = |change: &dyn Fn(&mut DeprecationConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            config.compile().unwrap_err().field().to_owned()
+        };
+        for text in ["", "2026", "2026-13-01", "2026-02-30", "1969-12-31", "01.11.2026"] {
+            assert_eq!(change(&|config| config.since = text.to_owned()), "since", "{text:?}");
+        }
+        assert_eq!(change(&|config| config.sunset = Some("2023-06-29".to_owned())), "sunset");
+        assert_eq!(change(&|config| config.successor = Some("x>".to_owned())), "successor");
     }
 }

@@ -24,7 +24,7 @@ mod respond;
 mod versioned;
 
 pub use contract_router::{ContractRouter, Handler};
-pub use deprecation::{Deprecation, deprecated};
+pub use deprecation::{Deprecation, DeprecationConfig, deprecated};
 pub use docs::docs;
 pub(crate) use extract::parse_query;
 pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery};

@@ -1,6 +1,12 @@
-use sap_comm_rest::gateway::{Gateway, Route};
+use std::time::Duration;
 
-use super::support::{echo, get, resolver, send, serve, to, to_service, upstream};
+use sap_comm_rest::{
+    gateway::{Gateway, Route},
+    server::Deprecation,
+};
+
+use super::support::{canned, echo, get, resolver, send, serve, to, to_service, upstream, verifier};
+use crate::support::Files;
 
 #[tokio::test]
 async fn a_request_goes_to_the_service_of_its_route() {
@@ -55,4 +61,34 @@ async fn the_upstream_sees_the_path_that_was_decided_about() {
     let upstream = upstream(echo()).await;
     let gateway = serve(to(&upstream).build().unwrap()).await;
     assert_eq!(get(&gateway, "/%61pi/%c3%a9/a%7Eb?x=%41").await.json()["target"], "/api/%C3%A9/a~b?x=%41");
+}
+
+#[tokio::test]
+async fn callers_of_a_deprecated_route_are_told_unless_the_service_does() {
+    let plain = upstream(echo()).await;
+    let telling = canned(b"HTTP/1.1 200 OK\r\nDeprecation: @1\r\nContent-Length: 0\r\n\r\n").await;
+    let files = Files::new();
+    let file = "[[routes]]\npath = \"/file\"\naccess = \"authenticated\"\ntarget = { service = \"plain\" }\n\
+                deprecated = { since = \"2026-11-01\", sunset = \"2027-05-01\", successor = \"/api/v2/users\" }\n";
+    let path = files.write("routes.toml", file);
+    let old = Deprecation::since(2026, 11, 1).sunset(2027, 5, 1).successor("/api/v2/users");
+    let gateway = Gateway::builder()
+        .resolver(resolver(&[("plain", &[&plain]), ("telling", &[&telling])]))
+        .authenticator(verifier())
+        .route(Route::new("/old").to("plain").public().deprecated(old))
+        .route(Route::new("/telling").to("telling").public().deprecated(old))
+        .route(Route::new("/new").to("plain").public())
+        .routes_file(&path, Duration::from_secs(600))
+        .build()
+        .unwrap();
+    let gateway = serve(gateway).await;
+    for (path, status) in [("/old", 200), ("/file", 401)] {
+        let answer = get(&gateway, path).await;
+        assert_eq!((answer.status, answer.header("deprecation")), (status, Some("@1793491200")), "{path}");
+        assert_eq!(answer.header("sunset"), Some("Sat, 01 May 2027 00:00:00 GMT"), "{path}");
+        assert_eq!(answer.header("link"), Some("</api/v2/users>; rel=\"successor-version\""), "{path}");
+    }
+    let answer = get(&gateway, "/telling").await;
+    assert_eq!((answer.header("deprecation"), answer.header("sunset")), (Some("@1"), None));
+    assert_eq!(get(&gateway, "/new").await.header("deprecation"), None);
 }
