@@ -99,6 +99,32 @@ async fn a_uri_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_uri_that_does_not_even_fit_is_refused_as_one() {
+    let roomy = serve(router()).await;
+    let mut config = ServerConfig::default();
+    config.max_uri = config.max_header_bytes;
+    let narrow = serve_with(router(), "127.0.0.1:0", config).await;
+    let first = "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (name, server, head) in [
+        ("64 KiB", &roomy, format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(64 * 1024))),
+        ("endless", &roomy, format!("GET /{}", "x".repeat(64 * 1024))),
+        ("before much else", &roomy, {
+            let (long, longer) = ("x".repeat(16 * 1024), "x".repeat(64 * 1024));
+            format!("GET /{long} HTTP/1.1\r\nhost: a\r\nx: {longer}\r\n\r\n")
+        }),
+        ("all that is read", &narrow, format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(64 * 1024))),
+    ] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(first.as_bytes()).await;
+        assert_eq!(connection.answer().await.body, "127.0.0.1");
+        connection.try_send(head.as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (414, "URI_TOO_LONG"), "{name}");
+        connection.closed().await;
+    }
+}
+
+#[tokio::test]
 async fn too_many_or_too_large_headers_are_refused() {
     let server = serve(router()).await;
     let many: String = (0..101).map(|number| format!("x-{number}: a\r\n")).collect();

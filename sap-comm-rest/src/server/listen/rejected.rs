@@ -10,6 +10,7 @@ use http::StatusCode;
 use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header, telemetry};
 use tokio::io::AsyncWrite;
 
+use super::ServerConfig;
 use crate::tls::Transport;
 
 /// The envelope in place of a head of hyper's.
@@ -49,6 +50,20 @@ pub(super) fn find(written: &[u8]) -> Option<Bare<'_>> {
         }
     }
     Some(bare)
+}
+
+/// What the request line has besides the target, nearly always.
+const METHOD_AND_VERSION: usize = "OPTIONS  HTTP/1.1".len();
+
+impl Bare<'_> {
+    /// Hyper says of a head that does not fit that its headers are too long, also where the request line is. One that fills
+    /// all there is for the head is too long whatever may be in it.
+    pub(super) fn look_at(&mut self, request_line: usize, config: &ServerConfig) {
+        let longest = config.max_uri.saturating_add(METHOD_AND_VERSION).min(config.max_header_bytes.saturating_sub(1));
+        if self.status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && request_line > longest {
+            self.status = StatusCode::URI_TOO_LONG;
+        }
+    }
 }
 
 impl Rejected {

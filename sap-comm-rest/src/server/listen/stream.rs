@@ -72,7 +72,11 @@ impl Stream {
                 Some(bare) if bare.start > 0 => {
                     return Pin::new(&mut self.inner).poll_write(cx, &bytes[..bare.start]);
                 }
-                Some(bare) => self.rejected = Rejected::new(&bare, bytes.len()),
+                Some(mut bare) => {
+                    let Watch { config, framing, .. } = &self.watch;
+                    bare.look_at(framing.request_line(), config);
+                    self.rejected = Rejected::new(&bare, bytes.len());
+                }
                 None => {}
             }
         }

@@ -69,6 +69,7 @@ async fn headers_and_targets_have_their_limits() {
         ("101 headers", 431, format!("GET /api HTTP/1.1\r\nHost: a\r\n{}\r\n", lines(100))),
         ("64 KiB of headers", 431, format!("GET /api HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(65_536))),
         ("16 KiB of target", 414, format!("GET /api/{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(16_384))),
+        ("64 KiB of target", 414, format!("GET /api/{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(65_536))),
     ] {
         let mut wire = Wire::open(&gateway).await;
         wire.write(bytes).await;

@@ -10,6 +10,8 @@ pub(super) struct Head {
     /// How long that line is so far.
     length: usize,
     last: u8,
+    /// How long its first line was.
+    request_line: usize,
     started: bool,
     doubtful: bool,
     content_length: Option<u64>,
@@ -25,6 +27,7 @@ impl Head {
             line: Vec::new(),
             length: 0,
             last: 0,
+            request_line: 0,
             started: false,
             doubtful: false,
             content_length: None,
@@ -35,6 +38,11 @@ impl Head {
     /// Whether anything of it was read, be it an empty line.
     pub(super) fn has_begun(&self) -> bool {
         self.started || self.length > 0
+    }
+
+    /// How long its first line is, so far.
+    pub(super) fn request_line(&self) -> usize {
+        if self.started { self.request_line } else { self.length }
     }
 
     pub(super) fn read(&mut self, bytes: &[u8]) -> Step {
@@ -53,9 +61,9 @@ impl Head {
                 continue;
             }
             self.keep(&rest[..end]);
-            let (line, whole, well) = (std::mem::take(&mut self.line), self.length <= KEPT, self.last == b'\r');
+            let (line, length, well) = (std::mem::take(&mut self.line), self.length, self.last == b'\r');
             (self.length, self.last) = (0, 0);
-            let ended = if whole { self.line_ended(&line) } else { self.long_line(&line, well) };
+            let ended = if length <= KEPT { self.line_ended(&line) } else { self.long_line(&line, length, well) };
             if let Some(length) = ended {
                 return Step::Done(taken, length);
             }
@@ -78,8 +86,10 @@ impl Head {
     }
 
     /// A line that was not kept whole: only its name counts, and a length or coding of that size is none.
-    fn long_line(&mut self, line: &[u8], well_ended: bool) -> Option<Length> {
-        self.started = true;
+    fn long_line(&mut self, line: &[u8], length: usize, well_ended: bool) -> Option<Length> {
+        if !self.started {
+            (self.started, self.request_line) = (true, length.saturating_sub(1));
+        }
         self.doubtful |= !well_ended;
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
         self.doubtful |= is(name, b"content-length") || is(name, b"transfer-encoding");
@@ -109,7 +119,7 @@ impl Head {
             return None;
         }
         if !self.started {
-            self.started = true;
+            (self.started, self.request_line) = (true, line.len());
             return None;
         }
         let mut parts = line.splitn(2, |byte| *byte == b':');

@@ -83,6 +83,14 @@ impl Framing {
         }
     }
 
+    /// How long the first line of the request that arrives is, so far.
+    pub(super) fn request_line(&self) -> usize {
+        match &self.state {
+            State::Head(head) => head.request_line(),
+            _ => 0,
+        }
+    }
+
     /// Reads what came in.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -254,6 +262,22 @@ mod tests {
         assert!(!at_rest(&format!("{post}ab"), 1) && !at_rest(&format!("{chunked}0\r\n"), 1));
         assert!(!at_rest("POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 1));
         assert!(!at_rest("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1), "the peer answers the goodbye");
+    }
+
+    #[test]
+    fn the_first_line_is_measured_however_the_bytes_come() {
+        let target = "x".repeat(1_000);
+        for piece in [1, 7, 4_096] {
+            let lengths = |wire: &str| {
+                let mut framing = Framing::new();
+                wire.as_bytes().chunks(piece).for_each(|bytes| framing.read(bytes));
+                framing.request_line()
+            };
+            assert_eq!(lengths("GET /a"), 6, "{piece}");
+            assert_eq!(lengths(&format!("GET / HTTP/1.1\r\n\r\nGET /{target}")), 1_005, "{piece}");
+            assert_eq!(lengths(&format!("GET /{target} HTTP/1.1\r\nx: {target}{target}\r\n")), 1_014, "{piece}");
+            assert_eq!(lengths("GET / HTTP/1.1\r\n\r\n"), 0, "{piece}");
+        }
     }
 
     #[test]
