@@ -49,7 +49,9 @@ pub struct GatewayConfig {
     /// How long a client may be silent in the middle of its body, and in all of it beyond what 240 bytes a second take. Default 30 s.
     #[serde(with = "duration")]
     pub body_stall: Duration,
-    /// WebSocket connections at once; more are refused. Default 10,000.
+    /// WebSocket connections at once; more are refused. Default 5,000, half of what a server takes by default: they stay for
+    /// hours, and the other half is left for requests. [`Gateway::serve`](super::Gateway::serve) refuses as many as its server
+    /// has [`max_connections`](crate::server::ServerConfig::max_connections), or more.
     pub max_tunnels: usize,
     /// How long a WebSocket connection may be silent. Default 5 min: heartbeats come more often.
     #[serde(with = "duration")]
@@ -120,7 +122,7 @@ impl Default for GatewayConfig {
             scheme: Scheme::Http,
             max_body: 64 << 20,
             body_stall: Duration::from_secs(30),
-            max_tunnels: 10_000,
+            max_tunnels: 5_000,
             tunnel_idle: Duration::from_secs(300),
         }
     }

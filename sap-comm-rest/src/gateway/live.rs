@@ -22,6 +22,7 @@ use super::{
 use crate::{
     connector::Connector,
     egress::Egress,
+    options::check,
     server::{CorsConfig, auth::Authenticator},
     tls::ClientTls,
 };
@@ -122,6 +123,13 @@ impl Live {
 }
 
 impl Live {
+    /// Refuses to let WebSocket connections take every connection of a server.
+    pub(super) fn check_tunnels(&self, max_connections: usize) -> Result<(), ConfigError> {
+        let reason =
+            format_args!("must be below the server's `max_connections` ({max_connections}), or nothing is left");
+        check(self.config.max_tunnels < max_connections, "max_tunnels", self.config.max_tunnels, reason)
+    }
+
     /// Refuses to take credentials from other machines over plain HTTP at `address`.
     pub(super) fn check_exposed(&self, address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
         let secrets = self.entries.iter().find(|entry| entry.access == Access::Authenticated);

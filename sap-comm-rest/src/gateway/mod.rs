@@ -234,13 +234,15 @@ impl Gateway {
         served
     }
 
-    /// Refuses a server at which credentials would come in clear text from other machines; [`Gateway::serve`] begins with
-    /// it.
+    /// Refuses a server at which credentials would come in clear text from other machines, or whose connections
+    /// WebSockets could take up altogether; [`Gateway::serve`] begins with it.
     ///
     /// # Errors
-    /// [`ServerError::Config`] names a route that demands credentials, and what to do.
+    /// [`ServerError::Config`] names a route that demands credentials, or `max_tunnels`, and what to do.
     pub fn check_exposed(&self, server: &Server) -> Result<(), ServerError> {
-        Ok(self.0.live.load().check_exposed(server.local_addr(), server.tls().is_some())?)
+        let live = self.0.live.load();
+        live.check_tunnels(server.max_connections())?;
+        Ok(live.check_exposed(server.local_addr(), server.tls().is_some())?)
     }
 
     /// Serves by another configuration from now on; requests in flight end by the one they came under.

@@ -109,6 +109,10 @@ impl Server {
         self.address
     }
 
+    pub(crate) fn max_connections(&self) -> usize {
+        self.config.max_connections
+    }
+
     /// Serves until `shutdown`, then stops accepting, lets open requests end, and cuts what the drain timeout leaves.
     ///
     /// With [`workers`](ServerConfig::workers) the service is cloned into each thread, and what it spawns there ends when

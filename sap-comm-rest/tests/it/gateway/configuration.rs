@@ -115,3 +115,24 @@ async fn credentials_in_clear_text_from_other_machines_are_refused() {
     let public = begun().route(Route::new("/a").to("test").public()).build().unwrap();
     serve_at("0.0.0.0:0", public).await.unwrap();
 }
+
+#[tokio::test]
+async fn as_many_websockets_as_connections_are_refused() {
+    let ended = CancellationToken::new();
+    ended.cancel();
+    let serve_with = async |max_tunnels: Option<usize>, max_connections: Option<usize>| {
+        let mut config = GatewayConfig::default();
+        config.max_tunnels = max_tunnels.unwrap_or(config.max_tunnels);
+        let mut server = ServerConfig::default();
+        server.max_connections = max_connections.unwrap_or(server.max_connections);
+        let route = Route::new("/a").to("test").public();
+        let gateway = Gateway::builder().config(config).resolver(resolver(&[])).route(route).build().unwrap();
+        gateway.serve(Server::bind("127.0.0.1:0", server).await.unwrap(), ended.clone()).await
+    };
+    serve_with(None, None).await.unwrap();
+    serve_with(Some(99), Some(100)).await.unwrap();
+    for (max_tunnels, max_connections) in [(Some(100), Some(100)), (Some(10_000), None)] {
+        let error = serve_with(max_tunnels, max_connections).await.unwrap_err().to_string();
+        assert!(error.contains("`max_tunnels` = ") && error.contains("`max_connections`"), "{error}");
+    }
+}
