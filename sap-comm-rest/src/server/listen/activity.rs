@@ -1,4 +1,9 @@
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -153,6 +158,15 @@ impl Activity {
     pub(super) fn leave(&self) {
         self.state.lock().leaves = true;
         self.connection.wake();
+    }
+
+    /// Ready once it is to [leave](Self::leave), for whoever has no deadline to look at.
+    pub(super) async fn left(&self) {
+        poll_fn(|cx| {
+            self.connection.register(cx.waker());
+            if self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Wakes `waker` when the last request ends, which may happen on another task.

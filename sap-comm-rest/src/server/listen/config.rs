@@ -17,7 +17,7 @@ pub struct ServerConfig {
     /// 0 serves on the caller's runtime. Default 0; at an edge, as many as there are cores.
     pub workers: usize,
     /// Connections at once. For further ones those are ended that have rested longest, for a second at least, without a byte of a
-    /// request; where none rests, they wait in the kernel's backlog. Default 10,000.
+    /// request, be it in the TLS handshake; where none rests, they wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
     /// From the first byte of a request to the end of its headers, and for the first byte of a connection. Default 10 s.
     #[serde(with = "duration")]

@@ -6,7 +6,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ServerConfig, connection,
+    ServerConfig,
+    activity::Activity,
+    connection,
     crowd::Crowd,
     handler::ConnectionHandler,
     linger::{Linger, Lingering},
@@ -37,11 +39,16 @@ impl Link {
         let Some(tls) = self.tls.clone() else {
             return connection::serve(Transport::Plain(stream), None, handler, self).await;
         };
+        // A peer that is silent in its handshake rests as well as one that is silent behind it.
+        let shaking = Arc::new(Activity::new(&self.config));
+        let place = self.crowd.join(&shaking);
         let shaken = tokio::select! {
             shaken = tls.handshake(stream) => shaken,
             // Who has not asked yet may ask elsewhere.
             () = self.shutdown.cancelled() => return,
+            () = shaking.left() => return tracing::debug!(%peer, "a handshake made room for another connection"),
         };
+        drop(place);
         match shaken {
             Ok(Handshaken { transport, connection }) => {
                 connection::serve(transport, Some(connection), handler, self).await;

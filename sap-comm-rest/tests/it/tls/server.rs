@@ -5,12 +5,15 @@ use http::Request;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sap_comm_rest::tls::{ClientTlsConfig, TlsConnection};
+use sap_comm_rest::{
+    server::{Server, ServerConfig},
+    tls::{ClientTlsConfig, ServerTls, TlsConnection},
+};
 use sap_comm_testkit::tls::TestCa;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{client, get as fetch, handshake, https, serve_tls, server_options};
-use crate::support::{Connection, Files, ask};
+use crate::support::{Connection, Files, ask, serve_server};
 
 fn router() -> Router {
     let name = async |Extension(tls): Extension<TlsConnection>| tls.server_name.unwrap_or_default().to_string();
@@ -86,6 +89,22 @@ async fn one_handshake_too_many_ends_the_oldest_and_honest_ones_are_served() {
     oldest.closed().await;
     let options = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
     assert_eq!(fetch(&client(https(&server), options), "/").await.unwrap(), "over TLS");
+}
+
+#[tokio::test]
+async fn silent_handshakes_make_room_for_honest_ones() {
+    let (files, ca) = (Files::new(), TestCa::new().unwrap());
+    let mut options = server_options(&files, &ca);
+    options.handshake_timeout = Duration::from_secs(600);
+    let mut config = ServerConfig::default();
+    config.max_connections = 2;
+    let tls = ServerTls::load(options).unwrap();
+    let server = Server::bind("127.0.0.1:0", config).await.unwrap().with_tls(tls);
+    let server = serve_server(server, router());
+    let mut silent = [Connection::open(server.addr).await, Connection::open(server.addr).await];
+    let options = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
+    assert_eq!(fetch(&client(https(&server), options), "/").await.unwrap(), "over TLS");
+    silent[0].closed().await;
 }
 
 #[tokio::test]
