@@ -45,7 +45,9 @@ impl Idempotency {
         };
         let (parts, body) = self.read(request).await?;
         let fingerprint = fingerprint(&parts, &body);
-        let claim = self.store.claim(&key, &fingerprint, self.config.lease).await.map_err(unavailable)?;
+        let context = Context::try_current();
+        let caller = context.as_ref().and_then(Context::principal).map_or("", |principal| principal.id.as_str());
+        let claim = self.store.claim(&key, &fingerprint, caller, self.config.lease).await.map_err(unavailable)?;
         let claim = match claim {
             Claim::Taken(claim) => claim,
             Claim::Done(answer) => return replay(answer),
@@ -56,6 +58,10 @@ impl Idempotency {
             Claim::Reused => {
                 let message = "The Idempotency-Key was used for another request, or by another caller";
                 return Err(ApiError::new(reused(), message).detail("header", KEY));
+            }
+            Claim::TooMany(limit) => {
+                let message = format!("{limit} idempotency keys of this caller are kept, which is the most for one");
+                return Err(ApiError::new(ErrorCode::RATE_LIMITED, message).detail("limit", limit));
             }
         };
         self.run(key, claim, Request::from_parts(parts, Body::from(body)), next).await

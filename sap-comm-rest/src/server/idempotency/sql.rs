@@ -111,7 +111,7 @@ impl SqlIdempotencyStore {
 
 #[async_trait]
 impl IdempotencyStore for SqlIdempotencyStore {
-    async fn claim(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Claim, BoxError> {
+    async fn claim(&self, key: &str, fingerprint: &str, _caller: &str, lease: Duration) -> Result<Claim, BoxError> {
         sqlx::query(self.fill(CLEAN)).execute(&self.pool).await?;
         let claim = id::prefixed("clm");
         // The key may be released or end between the two statements; then it is free.

@@ -10,11 +10,12 @@ use sap_comm_core::BoxError;
 /// lease; what its holder does later has no effect.
 #[async_trait]
 pub trait IdempotencyStore: fmt::Debug + Send + Sync {
-    /// Takes a key for a request of this fingerprint, or says what is known of it.
+    /// Takes a key for a request of this fingerprint, or says what is known of it. The caller is the id of the request's
+    /// principal, empty without one, for stores that bound what each may keep.
     ///
     /// # Errors
     /// When the store cannot be reached or is full; then the request is refused with 503.
-    async fn claim(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Claim, BoxError>;
+    async fn claim(&self, key: &str, fingerprint: &str, caller: &str, lease: Duration) -> Result<Claim, BoxError>;
 
     /// Keeps the answer, unless the claim has ended and another has the key.
     ///
@@ -40,6 +41,8 @@ pub enum Claim {
     Done(KeptAnswer),
     /// It stands for another request.
     Reused,
+    /// The caller has so many keys, which is the most that one may; the request is refused with 429.
+    TooMany(usize),
 }
 
 /// An answer that is kept for repetitions.

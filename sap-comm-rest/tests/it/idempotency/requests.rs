@@ -149,8 +149,8 @@ struct Telling(MemoryIdempotencyStore, Arc<Notify>);
 
 #[async_trait::async_trait]
 impl IdempotencyStore for Telling {
-    async fn claim(&self, key: &str, fingerprint: &str, lease: Duration) -> Result<Claim, BoxError> {
-        self.0.claim(key, fingerprint, lease).await
+    async fn claim(&self, key: &str, fingerprint: &str, caller: &str, lease: Duration) -> Result<Claim, BoxError> {
+        self.0.claim(key, fingerprint, caller, lease).await
     }
 
     async fn keep(&self, key: &str, claim: &str, answer: &KeptAnswer, keep: Duration) -> Result<(), BoxError> {

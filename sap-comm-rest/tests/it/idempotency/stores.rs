@@ -23,7 +23,7 @@ fn token(claim: Claim) -> String {
 }
 
 async fn keys_are_claimed_kept_and_released(store: &dyn IdempotencyStore) {
-    let claim = async |key: &str, fingerprint: &str| store.claim(key, fingerprint, LEASE).await.unwrap();
+    let claim = async |key: &str, fingerprint: &str| store.claim(key, fingerprint, key, LEASE).await.unwrap();
     let mine = token(claim("a", "x").await);
     assert!(matches!(claim("a", "x").await, Claim::InProgress(left) if left <= LEASE && left > LEASE / 2));
     assert_eq!(claim("a", "y").await, Claim::Reused);
@@ -49,13 +49,13 @@ async fn keys_are_claimed_kept_and_released(store: &dyn IdempotencyStore) {
 
 /// A lease that has ended is over at once; nobody waits for it.
 async fn who_crashed_loses_the_key(store: &dyn IdempotencyStore) {
-    let crashed = token(store.claim("d", "x", Duration::ZERO).await.unwrap());
-    let mine = token(store.claim("d", "y", LEASE).await.unwrap());
+    let crashed = token(store.claim("d", "x", "d", Duration::ZERO).await.unwrap());
+    let mine = token(store.claim("d", "y", "d", LEASE).await.unwrap());
     store.keep("d", &crashed, &answer(Some(b"late")), LEASE).await.unwrap();
     store.release("d", &crashed).await.unwrap();
-    assert!(matches!(store.claim("d", "y", LEASE).await.unwrap(), Claim::InProgress(_)));
+    assert!(matches!(store.claim("d", "y", "d", LEASE).await.unwrap(), Claim::InProgress(_)));
     store.keep("d", &mine, &answer(Some(b"mine")), Duration::ZERO).await.unwrap();
-    token(store.claim("d", "z", LEASE).await.unwrap());
+    token(store.claim("d", "z", "d", LEASE).await.unwrap());
 }
 
 #[tokio::test]
@@ -68,13 +68,36 @@ async fn in_memory() {
 #[tokio::test(start_paused = true)]
 async fn a_full_store_refuses_until_keys_are_over() {
     let store = MemoryIdempotencyStore::new(2).unwrap();
-    token(store.claim("a", "x", LEASE).await.unwrap());
-    token(store.claim("b", "x", LEASE).await.unwrap());
-    assert!(store.claim("c", "x", LEASE).await.unwrap_err().to_string().contains("2 idempotency keys"));
-    assert!(matches!(store.claim("a", "x", LEASE).await.unwrap(), Claim::InProgress(_)));
+    token(store.claim("a", "x", "a", LEASE).await.unwrap());
+    token(store.claim("b", "x", "b", LEASE).await.unwrap());
+    assert!(store.claim("c", "x", "c", LEASE).await.unwrap_err().to_string().contains("2 idempotency keys"));
+    assert!(matches!(store.claim("a", "x", "a", LEASE).await.unwrap(), Claim::InProgress(_)));
     tokio::time::advance(LEASE).await;
-    token(store.claim("c", "x", LEASE).await.unwrap());
+    token(store.claim("c", "x", "c", LEASE).await.unwrap());
     assert_eq!((store.len(), store.is_empty()), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_caller_leaves_keys_to_others() {
+    let store = MemoryIdempotencyStore::new(8).unwrap();
+    let claim = async |key: &str, caller: &str| store.claim(key, "x", caller, LEASE).await.unwrap();
+    let mine = token(claim("a", "mallory").await);
+    token(claim("b", "mallory").await);
+    assert_eq!(claim("c", "mallory").await, Claim::TooMany(2));
+    assert!(matches!(claim("a", "mallory").await, Claim::InProgress(_)), "what it has stays");
+    token(claim("c", "alice").await);
+    for key in ["d", "e"] {
+        token(claim(key, "").await);
+    }
+    assert_eq!(claim("f", "").await, Claim::TooMany(2), "those without a name are one");
+    store.release("a", &mine).await.unwrap();
+    let mine = token(claim("f", "mallory").await);
+    store.keep("f", &mine, &answer(None), LEASE * 2).await.unwrap();
+    tokio::time::advance(LEASE).await;
+    token(claim("a", "mallory").await);
+    assert_eq!(claim("b", "mallory").await, Claim::TooMany(2), "one that is kept, and a new one");
+    let store = MemoryIdempotencyStore::new(8).unwrap();
+    assert_eq!(store.max_keys_per_caller(9).unwrap_err().field(), "max_keys_per_caller");
 }
 
 #[cfg(feature = "sqlite")]
@@ -114,10 +137,10 @@ async fn in_sql(url: &str, session: &'static [&'static str]) {
     keys_are_claimed_kept_and_released(&store).await;
     who_crashed_loses_the_key(&store).await;
     for number in 0..25 {
-        token(store.claim(&format!("over-{number}"), "x", Duration::ZERO).await.unwrap());
+        token(store.claim(&format!("over-{number}"), "x", "", Duration::ZERO).await.unwrap());
     }
     for number in 0..5 {
-        token(store.claim(&format!("clean-{number}"), "x", LEASE).await.unwrap());
+        token(store.claim(&format!("clean-{number}"), "x", "", LEASE).await.unwrap());
     }
     let left = "SELECT COUNT(*) FROM sap_idempotency WHERE idempotency_key LIKE 'over-%'";
     let left: i64 = sqlx::Row::try_get(&sqlx::query(left).fetch_one(&pool).await.unwrap(), 0).unwrap();
