@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Server, ServerConfig, ServerError, Sockets, crowd::Crowd, handler::ConnectionHandler, linger::Lingering,
-    link::Link, workers,
+    link::Link, refusals::Refusals, workers,
 };
 use crate::tls::ServerTls;
 
@@ -26,6 +26,7 @@ pub(super) struct Listening {
     pub(super) config: Arc<ServerConfig>,
     pub(super) permits: Arc<Semaphore>,
     crowd: Arc<Crowd>,
+    refusals: Arc<Refusals>,
     tls: Option<ServerTls>,
     address: SocketAddr,
 }
@@ -38,7 +39,8 @@ where
     let Server { sockets, address, config, tls } = server;
     tracing::info!(%address, tls = tls.is_some(), workers = config.workers, "listening");
     let permits = Arc::new(Semaphore::new(config.max_connections));
-    let listening = Listening { config: Arc::new(config), permits, crowd: Arc::default(), tls, address };
+    let (config, crowd, refusals) = (Arc::new(config), Arc::default(), Arc::default());
+    let listening = Listening { config, permits, crowd, refusals, tls, address };
     let cut = match sockets {
         Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await,
         Sockets::Workers(listeners) => workers::run(listeners, &listening, make, &shutdown).await?,
@@ -61,7 +63,7 @@ where
     M: Fn(SocketAddr) -> H,
     H: ConnectionHandler,
 {
-    let Listening { config, permits, crowd, tls, address } = listening;
+    let Listening { config, permits, crowd, refusals, tls, address } = listening;
     let lingering = Lingering::default();
     let mut connections = JoinSet::new();
     let mut waiting: Option<Waiting> = None;
@@ -94,6 +96,7 @@ where
             tls: tls.clone(),
             config: Arc::clone(config),
             lingering: lingering.clone(),
+            refusals: Arc::clone(refusals),
             shutdown: shutdown.clone(),
         };
         connections.spawn(link.serve(stream, make(peer)));

@@ -1,8 +1,8 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
-use sap_comm_core::{ApiError, Context, ErrorCode, header as names, telemetry};
+use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
-use super::{ServerConfig, framing::Verdict};
+use super::{ServerConfig, framing::Verdict, refusals::Refusals};
 
 /// A request that no service should see.
 #[derive(Debug)]
@@ -58,16 +58,10 @@ fn ambiguous(message: &str) -> Refusal {
 
 impl Refusal {
     /// The envelope, under the request's own id when it has one.
-    pub(super) fn into_response<B>(self, request: &Request<B>) -> Response {
+    pub(super) fn into_response<B>(self, request: &Request<B>, refusals: &Refusals) -> Response {
         let headers = request.headers();
         let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
-        tracing::info!(
-            { telemetry::TRACE_ID } = context.trace().trace_id(),
-            { telemetry::REQUEST_ID } = context.request_id(),
-            { telemetry::ERROR_TYPE } = self.error.code().as_str(),
-            error = %self.error,
-            "request refused"
-        );
+        refusals.log(&self.error, &context);
         let mut response = context.clone().sync_scope(|| self.error.into_response());
         if let Ok(id) = HeaderValue::from_str(context.request_id()) {
             response.headers_mut().insert(names::REQUEST_ID, id);

@@ -39,13 +39,19 @@ pub(super) async fn serve<H: ConnectionHandler>(
     handler: H,
     link: Link,
 ) {
-    let Link { peer, permit, crowd, config, lingering, shutdown, tls: server_tls } = link;
+    let Link { peer, permit, crowd, config, lingering, refusals, shutdown, tls: server_tls } = link;
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
     let _place = crowd.join(&activity);
     let framing = Framing::new();
     let verdict = framing.verdict();
-    let watch = Watch { config: Arc::clone(&config), activity: Arc::clone(&activity), framing, lingering };
+    let watch = Watch {
+        config: Arc::clone(&config),
+        activity: Arc::clone(&activity),
+        framing,
+        lingering,
+        refusals: Arc::clone(&refusals),
+    };
     let io = TokioIo::new(Stream::new(transport, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
@@ -56,7 +62,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         let activity = Arc::clone(&watched);
         let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let (tls, hsts) = (tls.clone(), hsts.clone());
-        let admitted = admit(&request, &config, &verdict).map_err(|refusal| refusal.into_response(&request));
+        let admitted = admit(&request, &config, &verdict).map_err(|refusal| refusal.into_response(&request, &refusals));
         async move {
             let mut response = match admitted {
                 Ok(()) => {

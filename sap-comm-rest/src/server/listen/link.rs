@@ -12,6 +12,7 @@ use super::{
     crowd::Crowd,
     handler::ConnectionHandler,
     linger::{Linger, Lingering},
+    refusals::Refusals,
     rejected,
 };
 use crate::tls::{HandshakeFailed, Handshaken, ServerTls, Transport};
@@ -25,6 +26,7 @@ pub(super) struct Link {
     pub(super) tls: Option<ServerTls>,
     pub(super) config: Arc<ServerConfig>,
     pub(super) lingering: Lingering,
+    pub(super) refusals: Arc<Refusals>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -61,7 +63,7 @@ impl Link {
     /// Tells a peer that forgot the `s` of `https`. What it has sent in clear text is not read.
     async fn answer_plain(self, mut stream: TcpStream) {
         let error = ApiError::new(ErrorCode::BAD_REQUEST, "This port speaks TLS: use https");
-        let Some(answer) = rejected::envelope(StatusCode::BAD_REQUEST, &error, None) else { return };
+        let Some(answer) = rejected::envelope(StatusCode::BAD_REQUEST, &error, None, &self.refusals) else { return };
         if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
             return;
         }

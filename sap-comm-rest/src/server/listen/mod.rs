@@ -12,6 +12,7 @@ mod framing;
 mod handler;
 mod linger;
 mod link;
+mod refusals;
 mod rejected;
 mod stream;
 mod workers;

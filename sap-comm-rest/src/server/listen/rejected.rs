@@ -7,10 +7,10 @@ use std::{
 };
 
 use http::StatusCode;
-use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header, telemetry};
+use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header};
 use tokio::io::AsyncWrite;
 
-use super::ServerConfig;
+use super::{ServerConfig, refusals::Refusals};
 use crate::tls::Transport;
 
 /// The envelope in place of a head of hyper's.
@@ -68,7 +68,7 @@ impl Bare<'_> {
 
 impl Rejected {
     /// The envelope for a request that hyper refused; `None` for what it never says by itself.
-    pub(super) fn new(bare: &Bare<'_>, stands_for: usize) -> Option<Self> {
+    pub(super) fn new(bare: &Bare<'_>, stands_for: usize, refusals: &Refusals) -> Option<Self> {
         let error = match bare.status {
             StatusCode::BAD_REQUEST => ApiError::new(ErrorCode::BAD_REQUEST, "The request is not well-formed HTTP"),
             StatusCode::URI_TOO_LONG => ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long"),
@@ -77,7 +77,7 @@ impl Rejected {
             }
             _ => return None,
         };
-        Some(Self { bytes: envelope(bare.status, &error, bare.date)?, written: 0, stands_for })
+        Some(Self { bytes: envelope(bare.status, &error, bare.date, refusals)?, written: 0, stands_for })
     }
 
     /// Writes it; then says how many bytes of hyper's are done with.
@@ -93,15 +93,14 @@ impl Rejected {
 }
 
 /// A whole response that ends the connection, under an id of our own: of what cannot be read nothing is believed.
-pub(super) fn envelope(status: StatusCode, error: &ApiError, date: Option<&str>) -> Option<Vec<u8>> {
+pub(super) fn envelope(
+    status: StatusCode,
+    error: &ApiError,
+    date: Option<&str>,
+    refusals: &Refusals,
+) -> Option<Vec<u8>> {
     let context = RequestContext::root();
-    tracing::info!(
-        { telemetry::TRACE_ID } = context.trace().trace_id(),
-        { telemetry::REQUEST_ID } = context.request_id(),
-        { telemetry::ERROR_TYPE } = error.code().as_str(),
-        error = %error,
-        "request refused"
-    );
+    refusals.log(error, &context);
     let body = serde_json::to_vec(&error.envelope(&context)).ok()?;
     let date = date.map(|date| format!("date: {date}\r\n")).unwrap_or_default();
     let mut bytes = format!(
@@ -137,6 +136,6 @@ mod tests {
             assert_eq!(find(other.as_bytes()), None, "{other:?}");
         }
         let ok = find(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-        assert!(Rejected::new(&ok, 1).is_none());
+        assert!(Rejected::new(&ok, 1, &Refusals::default()).is_none());
     }
 }

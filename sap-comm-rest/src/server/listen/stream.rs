@@ -16,6 +16,7 @@ use super::{
     activity::Activity,
     framing::Framing,
     linger::{Linger, Lingering},
+    refusals::Refusals,
     rejected::{self, Rejected},
 };
 use crate::{stall::Stall, tls::Transport};
@@ -41,6 +42,7 @@ pub(super) struct Watch {
     pub(super) activity: Arc<Activity>,
     pub(super) framing: Framing,
     pub(super) lingering: Lingering,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// So few bytes cost less to put together than to be sent from where they are.
@@ -73,9 +75,9 @@ impl Stream {
                     return Pin::new(&mut self.inner).poll_write(cx, &bytes[..bare.start]);
                 }
                 Some(mut bare) => {
-                    let Watch { config, framing, .. } = &self.watch;
+                    let Watch { config, framing, refusals, .. } = &self.watch;
                     bare.look_at(framing.request_line(), config);
-                    self.rejected = Rejected::new(&bare, bytes.len());
+                    self.rejected = Rejected::new(&bare, bytes.len(), refusals);
                 }
                 None => {}
             }

@@ -1,0 +1,71 @@
+//! The log of what a listener refuses by itself.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sap_comm_core::{ApiError, Context, telemetry};
+use tokio::time::Instant;
+
+/// Logs the refusals of a server: so many a second, and the number of the others.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    begun: Option<Instant>,
+    lines: u32,
+    /// Refusals since the last line.
+    left_out: u64,
+}
+
+const WINDOW: Duration = Duration::from_secs(1);
+/// Enough to see what is refused and why; a flood of it fills no disk.
+const LINES: u32 = 10;
+
+impl Refusals {
+    pub(super) fn log(&self, error: &ApiError, context: &Context) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let Some(left_out) = self.turn() else { return };
+        tracing::info!(
+            { telemetry::TRACE_ID } = context.trace().trace_id(),
+            { telemetry::REQUEST_ID } = context.request_id(),
+            { telemetry::ERROR_TYPE } = error.code().as_str(),
+            error = %error,
+            left_out = (left_out > 0).then_some(left_out),
+            "request refused"
+        );
+    }
+
+    /// Whether the next one leaves a line, and how many before it left none.
+    fn turn(&self) -> Option<u64> {
+        let mut window = self.0.lock();
+        let now = Instant::now();
+        if window.begun.is_none_or(|begun| now.saturating_duration_since(begun) >= WINDOW) {
+            (window.begun, window.lines) = (Some(now), 0);
+        }
+        if window.lines >= LINES {
+            window.left_out += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_refusals_is_counted_and_not_logged() {
+        let refusals = Refusals::default();
+        let flood = |count| (0..count).filter_map(|_| refusals.turn()).collect::<Vec<_>>();
+        assert_eq!(flood(10_000), [0; 10]);
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(flood(3), [9_990, 0, 0]);
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(flood(1), [0]);
+    }
+}
