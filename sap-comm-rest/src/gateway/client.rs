@@ -4,7 +4,7 @@ use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::config::ConfigError;
 
-use super::Scheme;
+use super::{Scheme, live::is_local};
 use crate::network::Network;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -111,6 +111,12 @@ impl Client {
         if let Some(proto) = headers.get(X_FORWARDED_PROTO).filter(|proto| *proto == "http" || *proto == "https") {
             self.forwarded_proto = Some(proto.clone());
         }
+    }
+
+    /// Whether it came in clear text from another machine, as far as that is known.
+    pub(super) fn is_exposed(&self) -> bool {
+        let encrypted = self.forwarded_proto.as_ref().is_some_and(|proto| proto == Scheme::Https.as_str());
+        !encrypted && self.peer.is_some_and(|peer| !is_local(peer))
     }
 
     /// Tells a service of it.

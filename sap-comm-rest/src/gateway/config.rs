@@ -40,7 +40,9 @@ pub struct GatewayConfig {
     /// Believes proxies in networks so wide that anybody may be in them: wider than /8, or /16 of IPv6.
     pub insecure_trust_any_proxy: bool,
     /// Takes credentials over plain HTTP from other machines, where [`Gateway::serve`](super::Gateway::serve) would refuse
-    /// to. Where a proxy in front ends TLS, say `scheme = "https"` instead.
+    /// to begin, and a gateway that is served in another way answers with 403: on routes that demand them, on those of the
+    /// gateway's own router, and on public ones that take more than GET, since one may be a login. Where a proxy in front ends
+    /// TLS, say `scheme = "https"` instead.
     pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,

@@ -148,6 +148,16 @@ impl Entry {
         })
     }
 
+    /// Whether clients may show a secret there: a credential that it demands or the gateway's own router may look at, or
+    /// what a body holds, since a public route may be that of a login.
+    pub(super) fn takes_secrets(&self) -> bool {
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
+        self.access == Access::Authenticated
+            || self.target == Target::Local
+            || self.methods.is_empty()
+            || self.methods.iter().any(|method| !reads.contains(method))
+    }
+
     pub(super) fn takes(&self, method: &Method) -> bool {
         self.methods.is_empty()
             || self.methods.contains(method)

@@ -49,6 +49,8 @@ pub(super) struct Live {
     pub(super) scheme: Scheme,
     pub(super) body_stall: Duration,
     pub(super) cors: Option<CorsLayer>,
+    /// Whether what no route takes goes to a router that authenticates for itself.
+    own_router: bool,
 }
 
 impl Live {
@@ -118,7 +120,21 @@ impl Live {
         }
         let (scheme, body_stall) = (config.scheme, config.body_stall);
         let cors = config.cors.as_ref().map(CorsConfig::layer);
-        Ok(Self { config, table, entries, upstreams, limiter, shared, connector, proxies, scheme, body_stall, cors })
+        let own_router = parts.fallback.is_some();
+        Ok(Self {
+            own_router,
+            config,
+            table,
+            entries,
+            upstreams,
+            limiter,
+            shared,
+            connector,
+            proxies,
+            scheme,
+            body_stall,
+            cors,
+        })
     }
 }
 
@@ -130,23 +146,38 @@ impl Live {
         check(self.config.max_tunnels < max_connections, "max_tunnels", self.config.max_tunnels, reason)
     }
 
-    /// Refuses to take credentials from other machines over plain HTTP at `address`.
+    /// Refuses to take secrets from other machines over plain HTTP at `address`.
     pub(super) fn check_exposed(&self, address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
-        let secrets = self.entries.iter().find(|entry| entry.access == Access::Authenticated);
-        let private = address.ip().to_canonical().is_loopback() || tls || self.scheme == Scheme::Https;
-        match secrets {
-            Some(entry) if !private && !self.config.insecure_plain_http => Err(ConfigError::refused(
-                "scheme",
-                "http",
-                format_args!(
-                    "credentials of {} would come to {address} in clear text: put TLS in front and say `https`, or set \
-                     `insecure_plain_http`",
-                    entry.pattern
-                ),
-            )),
-            _ => Ok(()),
+        if is_local(address) || tls || self.takes_clear_text() {
+            return Ok(());
         }
+        // One that demands a credential is named first: of the others it is not certain.
+        let demands = self.entries.iter().find(|entry| entry.access == Access::Authenticated);
+        let secrets = demands.or_else(|| self.entries.iter().find(|entry| entry.takes_secrets()));
+        let at = match secrets {
+            Some(entry) => &*entry.pattern,
+            None if self.own_router => "the gateway's own router",
+            None => return Ok(()),
+        };
+        Err(ConfigError::refused(
+            "scheme",
+            "http",
+            format_args!(
+                "credentials of {at} would come to {address} in clear text: put TLS in front and say `https`, or set \
+                 `insecure_plain_http`; a public route that takes only GET is none of them"
+            ),
+        ))
     }
+
+    /// Whether somebody has said that secrets may come over plain HTTP, or that they do not.
+    pub(super) fn takes_clear_text(&self) -> bool {
+        self.scheme == Scheme::Https || self.config.insecure_plain_http
+    }
+}
+
+/// Whether nobody but this machine can be at the other end.
+pub(super) fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 fn connector(config: &UpstreamConfig, parts: &Parts) -> Result<Connector, ConfigError> {

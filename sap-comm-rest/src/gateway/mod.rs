@@ -238,7 +238,7 @@ impl Gateway {
     /// WebSockets could take up altogether; [`Gateway::serve`] begins with it.
     ///
     /// # Errors
-    /// [`ServerError::Config`] names a route that demands credentials, or `max_tunnels`, and what to do.
+    /// [`ServerError::Config`] names a route where credentials may be shown, or `max_tunnels`, and what to do.
     pub fn check_exposed(&self, server: &Server) -> Result<(), ServerError> {
         let live = self.0.live.load();
         live.check_tunnels(server.max_connections())?;
@@ -272,6 +272,10 @@ impl Gateway {
     }
 
     /// The gateway as an axum router, to be merged or layered.
+    ///
+    /// What [`Gateway::check_exposed`] checks once of a server is then asked for each request, by its peer's address: of one in
+    /// clear text from another machine, where secrets may be shown, the answer is 403. Where nobody puts
+    /// `ConnectInfo<SocketAddr>` into the extensions, the peer is not known, and nothing is refused.
     pub fn into_router(self) -> Router {
         Router::new().fallback_service(self)
     }

@@ -146,6 +146,7 @@ impl Inner {
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
             Found::Nothing => {
                 let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
+                self.check_exposed(live, &client)?;
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
                 return self.serve_locally(router, context, request).await;
@@ -153,6 +154,9 @@ impl Inner {
         };
         record.route = Some(Arc::clone(&entry.pattern));
         record.deprecation.clone_from(&entry.deprecation);
+        if entry.takes_secrets() {
+            self.check_exposed(live, &client)?;
+        }
         if entry.access == Access::Authenticated {
             let principal = self.authenticate(live, entry, &parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));
@@ -177,6 +181,16 @@ impl Inner {
             }
             (Target::Local, None) => Err(Refusal::not_found(&path)),
         }
+    }
+
+    /// Refuses secrets in clear text where no server was checked in the beginning: the gateway is served as a service or a
+    /// router like any other. They have been sent by then; but nobody builds on it.
+    fn check_exposed(&self, live: &Live, client: &Client) -> Result<(), Refusal> {
+        if self.served.get().is_some() || live.takes_clear_text() || !client.is_exposed() {
+            return Ok(());
+        }
+        tracing::debug!("`scheme` is not https, and `insecure_plain_http` is not set");
+        Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
     }
 
     /// A caller that cannot say who it is counts by its address, so that guessing has a limit too.

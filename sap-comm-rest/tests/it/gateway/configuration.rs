@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
+use http::Request;
 use sap_comm_core::StaticResolver;
 use sap_comm_rest::{
     gateway::{Gateway, GatewayBuilder, GatewayConfig, Quota, RateLimitConfig, Route, Scheme},
@@ -7,6 +8,7 @@ use sap_comm_rest::{
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::support::{echo, get, resolver, serve, upstream, verifier};
 
@@ -112,8 +114,54 @@ async fn credentials_in_clear_text_from_other_machines_are_refused() {
     ] {
         serve_at(address, gateway(change)).await.unwrap();
     }
-    let public = begun().route(Route::new("/a").to("test").public()).build().unwrap();
-    serve_at("0.0.0.0:0", public).await.unwrap();
+    let public = || Route::new("/a").to("test").public();
+    let reads = || begun().route(public().methods(["GET"]));
+    serve_at("0.0.0.0:0", reads().build().unwrap()).await.unwrap();
+    for (builder, names) in [
+        (begun().route(public()), "/a"),
+        (begun().route(public().methods(["GET", "POST"])), "/a"),
+        (reads().fallback(axum::Router::new()), "own router"),
+        (reads().fallback(axum::Router::new()).route(Route::new("/b").local().public().methods(["GET"])), "/b"),
+    ] {
+        let error = serve_at("0.0.0.0:0", builder.build().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("`scheme` = http") && error.contains(names), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_clear_text_are_refused_however_the_gateway_is_served() {
+    let service = upstream(echo()).await;
+    let to = || {
+        let routes =
+            [Route::new("/login").to("test").public(), Route::new("/open").to("test").public().methods(["GET"])];
+        let fallback = axum::Router::new().fallback(async || "own");
+        Gateway::builder()
+            .resolver(resolver(&[("test", &[&service])]))
+            .authenticator(verifier())
+            .route(Route::new("/a").to("test").authenticated())
+            .routes(routes)
+            .fallback(fallback)
+            .trusted_proxies(["10.0.0.9"])
+    };
+    let ask = async |gateway: &axum::Router, peer: Option<&str>, path: &str| {
+        let mut request = Request::get(path).header("host", "a").header("x-forwarded-proto", "https");
+        if let Some(peer) = peer {
+            let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+            request = request.extension(axum::extract::ConnectInfo(peer));
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        gateway.clone().oneshot(request).await.unwrap().status().as_u16()
+    };
+    let plain = to().build().unwrap().into_router();
+    for (path, exposed, private) in [("/a", 403, 401), ("/login", 403, 200), ("/open", 200, 200), ("/else", 403, 200)] {
+        assert_eq!(ask(&plain, Some("10.0.0.1"), path).await, exposed, "{path}");
+        for peer in [None, Some("127.0.0.1"), Some("::1"), Some("10.0.0.9")] {
+            assert_eq!(ask(&plain, peer, path).await, private, "{path} {peer:?}");
+        }
+    }
+    for said in [to().scheme(Scheme::Https), to().insecure_plain_http()] {
+        assert_eq!(ask(&said.build().unwrap().into_router(), Some("10.0.0.1"), "/login").await, 200);
+    }
 }
 
 #[tokio::test]
