@@ -46,6 +46,9 @@ pub struct GatewayConfig {
     pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
+    /// Sets the [kit](fn@crate::server::kit)'s security headers on services' answers, where they say nothing of their own. Default
+    /// yes: a service that forgets them is the one that needs them. A route to a site of pages and scripts says no for itself.
+    pub security_headers: bool,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
     pub max_body: u64,
     /// How long a client may be silent in the middle of its body, and in all of it beyond what 240 bytes a second take. Default 30 s.
@@ -122,6 +125,7 @@ impl Default for GatewayConfig {
             insecure_trust_any_proxy: false,
             insecure_plain_http: false,
             scheme: Scheme::Http,
+            security_headers: true,
             max_body: 64 << 20,
             body_stall: Duration::from_secs(30),
             max_tunnels: 5_000,

@@ -34,6 +34,7 @@ pub(super) struct Entry {
     pub(super) timeout: Duration,
     pub(super) max_body: u64,
     pub(super) preserve_host: bool,
+    pub(super) security_headers: bool,
     /// Header lines that tell of its end.
     pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
@@ -51,6 +52,7 @@ pub(super) enum Limit {
 pub(super) struct Defaults {
     pub(super) timeout: Duration,
     pub(super) max_body: u64,
+    pub(super) security_headers: bool,
     pub(super) max_callers: usize,
     pub(super) shared: Option<Arc<Counter>>,
 }
@@ -118,6 +120,9 @@ impl Entry {
             if config.preserve_host {
                 return Err(fail("preserve_host", &true, reason));
             }
+            if let Some(set) = &config.security_headers {
+                return Err(fail("security_headers", set, reason));
+            }
         }
         if let Some(timeout) = config.timeout {
             check_duration(&format!("routes[{path}].timeout"), timeout)?;
@@ -143,6 +148,7 @@ impl Entry {
             timeout: config.timeout.unwrap_or(defaults.timeout),
             max_body: config.max_body.unwrap_or(defaults.max_body),
             preserve_host: config.preserve_host,
+            security_headers: config.security_headers.unwrap_or(defaults.security_headers),
             deprecation: deprecation.map(Into::into),
             pattern: path.into(),
         })
@@ -223,7 +229,7 @@ fn segments(path: &str) -> Result<Vec<Segment>, ConfigError> {
 #[cfg(test)]
 impl Defaults {
     pub(super) fn for_tests() -> Self {
-        Self { timeout: Duration::from_secs(1), max_body: 1, max_callers: 1, shared: None }
+        Self { timeout: Duration::from_secs(1), max_body: 1, security_headers: true, max_callers: 1, shared: None }
     }
 }
 
@@ -260,6 +266,7 @@ mod tests {
         assert_eq!(refused(local().timeout(Duration::from_secs(1))), "routes[/a].timeout");
         assert_eq!(refused(local().max_body(1)), "routes[/a].max_body");
         assert_eq!(refused(local().preserve_host()), "routes[/a].preserve_host");
+        assert_eq!(refused(local().security_headers(false)), "routes[/a].security_headers");
         let early = Deprecation::since(2027, 1, 1).sunset(2026, 1, 1);
         assert_eq!(refused(sound().deprecated(early)), "routes[/a].deprecated.sunset");
         for prefix in ["", "users", "/users/", "/a/../b"] {

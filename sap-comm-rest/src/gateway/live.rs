@@ -206,8 +206,13 @@ fn compile_entries(
     before: Option<&Live>,
 ) -> Result<Vec<Entry>, ConfigError> {
     let max_callers = config.rate_limit.unwrap_or_default().max_callers;
-    let defaults =
-        Defaults { timeout: config.upstream.timeout, max_body: config.max_body, max_callers, shared: shared.cloned() };
+    let defaults = Defaults {
+        timeout: config.upstream.timeout,
+        max_body: config.max_body,
+        security_headers: config.security_headers,
+        max_callers,
+        shared: shared.cloned(),
+    };
     let routes = config.routes.iter().map(|route| {
         let mut entry = Entry::compile(route.clone(), &defaults)?;
         if let (Limit::Own(limiter), Some(before)) = (&entry.limit, before) {

@@ -19,7 +19,7 @@ use super::{
     upgrade,
     upstream::InUse,
 };
-use crate::server::Verbatim;
+use crate::server::{Verbatim, set_security_headers};
 
 impl Inner {
     /// Sends a request to its service, and the answer back.
@@ -108,6 +108,9 @@ impl Inner {
             }
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if entry.security_headers {
+                set_security_headers(response.headers_mut());
+            }
             let in_use = InUse { _picked: picked, lease, _slot: slot };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));

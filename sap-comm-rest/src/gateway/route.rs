@@ -61,7 +61,7 @@ pub struct RouteConfig {
     /// What the upstream sees in place of the matched part of the path.
     #[serde(default)]
     pub rewrite: Option<String>,
-    /// How long the upstream may take to answer, in place of the gateway's. On a route to a service, as are the next two.
+    /// How long the upstream may take to answer, in place of the gateway's. On a route to a service, as are the next three.
     #[serde(default, with = "humantime_option")]
     pub timeout: Option<Duration>,
     /// The largest request body in bytes, in place of the gateway's.
@@ -70,6 +70,9 @@ pub struct RouteConfig {
     /// Sends the client's `Host` on, in place of the endpoint's.
     #[serde(default)]
     pub preserve_host: bool,
+    /// Whether answers get the security headers that they lack, in place of what the gateway says of it.
+    #[serde(default)]
+    pub security_headers: Option<bool>,
     /// That it is not to be used any more: every answer says so, unless the upstream does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<DeprecationConfig>,
@@ -112,6 +115,7 @@ impl Route {
             timeout: None,
             max_body: None,
             preserve_host: false,
+            security_headers: None,
             deprecated: None,
         })
     }
@@ -198,6 +202,12 @@ impl Route {
     /// Sends the client's `Host` on, in place of the endpoint's.
     pub fn preserve_host(mut self) -> Self {
         self.0.preserve_host = true;
+        self
+    }
+
+    /// Sets the security headers that the service's answers lack, or does not, whatever the gateway does elsewhere.
+    pub fn security_headers(mut self, set: bool) -> Self {
+        self.0.security_headers = Some(set);
         self
     }
 

@@ -53,7 +53,7 @@ pub(super) fn take(received: &mut BytesMut, method: &Method) -> Result<Option<An
     }
     let headers = response.headers_mut();
     // With room for what the gateway adds.
-    headers.reserve(parsed.headers.len() + 4);
+    headers.reserve(parsed.headers.len() + 9);
     for line in &*parsed.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) else {

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Wire, canned, get, raw_upstream, read_head, send, serve, to, within};
+use super::support::{Wire, canned, get, raw_upstream, read_head, resolver, send, serve, to, to_service, within};
 
 #[tokio::test]
 async fn an_answer_that_could_be_read_in_two_ways_is_not_passed_on() {
@@ -103,4 +104,32 @@ async fn an_answer_in_single_bytes_with_words_of_its_own_is_passed_on() {
     assert!(text.starts_with("HTTP/1.1 404 Gone Fishing\r\n") && text.contains("x-a: b"), "{text}");
     let letters = text.split("\r\n").filter(|line| line.len() == 1 && line.starts_with(char::is_alphabetic));
     assert!(letters.collect::<String>() == "hello" || text.contains("hello"), "{text}");
+}
+
+#[tokio::test]
+async fn security_headers_that_a_service_does_not_set_are_set() {
+    const OWN: &[u8] =
+        b"HTTP/1.1 200 OK\r\nX-Frame-Options: SAMEORIGIN\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok";
+    let service = canned(OWN).await;
+    let route = |path: &str| Route::new(path).to("test").public();
+    let gateway = to_service(&service).route(route("/api")).route(route("/site").security_headers(false)).build();
+    let gateway = serve(gateway.unwrap()).await;
+    let answer = get(&gateway, "/api").await;
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "SAMEORIGIN"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("cache-control", "max-age=60"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{name}");
+    }
+    let mut config = GatewayConfig::default();
+    config.security_headers = false;
+    let elsewhere = Gateway::builder().config(config).resolver(resolver(&[("test", &[&service])]));
+    let elsewhere = serve(elsewhere.route(route("/api")).build().unwrap()).await;
+    for answer in [get(&gateway, "/site").await, get(&elsewhere, "/api").await] {
+        assert_eq!((answer.status, answer.header("x-content-type-options")), (200, None));
+        assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"));
+    }
 }
