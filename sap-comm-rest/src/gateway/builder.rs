@@ -99,9 +99,9 @@ impl GatewayBuilder {
         self
     }
 
-    /// Limits nobody, except on routes with a quota of their own.
+    /// Limits nobody, except on routes with a quota of their own: refused credentials are not counted either.
     pub fn without_rate_limit(mut self) -> Self {
-        self.config.rate_limit = None;
+        (self.config.rate_limit, self.config.failed_credentials) = (None, None);
         self
     }
 

@@ -5,7 +5,7 @@ use sap_comm_discovery::BalancerConfig;
 use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
-use super::{RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetry};
+use super::{Quota, RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetry};
 use crate::{
     egress::EgressConfig,
     options::{check, check_duration},
@@ -24,6 +24,10 @@ pub struct GatewayConfig {
     pub routes: Vec<RouteConfig>,
     /// What one caller may ask for in all. Default: 100 requests a second, so that no caller starves the others.
     pub rate_limit: Option<RateLimitConfig>,
+    /// How many credentials of one client address may be refused; beyond it a token that is not known yet is not looked at, and
+    /// answered with 429. Default: 100 a second, whose signatures take a hundredth of a core. Set none behind an untrusted
+    /// proxy, where all clients have one address.
+    pub failed_credentials: Option<Quota>,
     /// Where several gateways count together. Default: each counts for itself.
     pub shared_limits: Option<SharedLimits>,
     /// Which pages of other origins may call. Answered before anything else is looked at; what a service says of it itself
@@ -116,6 +120,7 @@ impl Default for GatewayConfig {
             service: "api-gateway".to_owned(),
             routes: Vec::new(),
             rate_limit: Some(RateLimitConfig::default()),
+            failed_credentials: Some(Quota::per_second(100)),
             shared_limits: None,
             cors: None,
             log: RequestLog::default(),

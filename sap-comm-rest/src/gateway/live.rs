@@ -15,7 +15,7 @@ use super::{
     Access, GatewayConfig, Scheme, Target, UpstreamConfig,
     client::TrustedProxies,
     entry::{Defaults, Entry, Limit},
-    rate_limit::{Counter, RateLimit},
+    rate_limit::{Counter, Failures, RateLimit},
     table::Table,
     upstream::Upstream,
 };
@@ -43,6 +43,7 @@ pub(super) struct Live {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) limiter: Option<Arc<RateLimit>>,
+    pub(super) failures: Option<Arc<Failures>>,
     shared: Option<Arc<Counter>>,
     connector: Connector,
     pub(super) proxies: TrustedProxies,
@@ -80,6 +81,15 @@ impl Live {
                 }
             },
             None => None,
+        };
+        let same_failures = before.filter(|before| before.config.failed_credentials == config.failed_credentials);
+        let failures = match (same_failures, config.failed_credentials) {
+            (Some(before), _) => before.failures.clone(),
+            (None, Some(quota)) => {
+                let max_callers = config.rate_limit.unwrap_or_default().max_callers;
+                Some(Arc::new(Failures::new(quota, max_callers)?))
+            }
+            (None, None) => None,
         };
         let proxies = TrustedProxies::parse(&config.trusted_proxies, config.insecure_trust_any_proxy)?;
         let mut entries = compile_entries(&config, shared.as_ref(), before)?;
@@ -128,6 +138,7 @@ impl Live {
             entries,
             upstreams,
             limiter,
+            failures,
             shared,
             connector,
             proxies,

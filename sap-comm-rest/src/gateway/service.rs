@@ -8,7 +8,9 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header, request::Parts as Head, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts as Head, uri::PathAndQuery,
+};
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
 use tokio::{sync::watch, task::AbortHandle};
@@ -193,7 +195,8 @@ impl Inner {
         Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
     }
 
-    /// A caller that cannot say who it is counts by its address, so that guessing has a limit too.
+    /// A caller that cannot say who it is counts by its address, so that guessing has a limit too; one that was refused too
+    /// often has its tokens looked at no more, unless they are known.
     async fn authenticate(
         &self,
         live: &Live,
@@ -205,12 +208,22 @@ impl Inner {
         let Some(authenticator) = &self.parts.authenticator else {
             return Err(ApiError::internal("a route demands authentication, and there is no authenticator").into());
         };
+        let wait = live.failures.as_ref().and_then(|failures| failures.wait(address));
+        if let Some(wait) = wait.filter(|_| authenticator.would_check(&parts.headers)) {
+            let error = ApiError::new(ErrorCode::RATE_LIMITED, "Too many credentials from this address were refused");
+            return Err(error.retry_after(wait).into());
+        }
         let tls = parts.extensions.get::<TlsConnection>();
         // In a box, since it is large, and public routes would carry it too.
         let refused = match Box::pin(authenticator.identify_over(tls, &parts.headers)).await {
             Ok(Some(identity)) => return Ok(identity.principal),
             Ok(None) => AuthError::Missing.into(),
-            Err(error) => error,
+            Err(error) => {
+                if let Some(failures) = live.failures.as_ref().filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
+                    failures.count(address);
+                }
+                error
+            }
         };
         count(live, &entry.limit, Caller::Address(address), record).await?;
         Err(refused.into())

@@ -12,12 +12,14 @@ use governor::{
 use sap_comm_core::{Principal, config::ConfigError};
 use tokio::time::Instant;
 
+mod failures;
 mod limit;
 mod quota;
 #[cfg(feature = "redis")]
 mod redis;
 mod shared;
 
+pub(super) use failures::Failures;
 pub(super) use limit::{Denied, RateLimit};
 pub use quota::{Quota, RateLimitConfig};
 #[cfg(feature = "redis")]

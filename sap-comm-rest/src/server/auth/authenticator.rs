@@ -78,6 +78,13 @@ impl Authenticator {
         certificate.names().find_map(|name| self.0.certificates.get(&name).cloned())
     }
 
+    /// Whether these headers bring a token that is not known yet, whose signature would have to be checked.
+    pub(crate) fn would_check(&self, headers: &HeaderMap) -> bool {
+        let token = Credentials::read(headers).ok().and_then(|credentials| credentials.token);
+        let verifier = self.0.tokens.as_ref();
+        token.zip(verifier).is_some_and(|(token, verifier)| !verifier.remembers(token))
+    }
+
     /// Who a request with these headers comes from; `None` when it shows no credential.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-use sap_comm_rest::gateway::{Quota, Route};
+use sap_comm_rest::gateway::{Gateway, GatewayConfig, Quota, Route};
 
-use super::support::{Running, bearer_for, echo, get, send, serve, to, to_service, upstream, verifier};
+use super::support::{Running, bearer_for, echo, get, resolver, send, serve, to, to_service, upstream, verifier};
 
 #[tokio::test]
 async fn a_caller_over_its_limit_is_told_when_to_come_back() {
@@ -79,4 +79,35 @@ async fn a_route_may_have_its_own_limit_or_none() {
         let answer = get(&gateway, "/health").await;
         assert_eq!((answer.status, answer.header("ratelimit-limit")), (200, None));
     }
+}
+
+#[tokio::test]
+async fn an_address_that_failed_too_often_has_only_known_tokens_looked_at() {
+    let upstream = upstream(echo()).await;
+    let mut config = GatewayConfig::default();
+    (config.rate_limit, config.failed_credentials) = (None, Some(Quota::per_hour(2)));
+    let gateway = Gateway::builder()
+        .config(config)
+        .resolver(resolver(&[("test", &[&upstream])]))
+        .authenticator(verifier())
+        .trusted_proxies(["127.0.0.1"])
+        .route(Route::new("/api").to("test").authenticated())
+        .build();
+    let gateway = serve(gateway.unwrap()).await;
+    let ask = async |address: &str, token: &str| {
+        let headers = [("Authorization", token), ("X-Forwarded-For", address)];
+        send(&gateway, "GET", "/api", &headers, "").await
+    };
+    let (known, fresh) = (bearer_for("usr_1", &[], 600), bearer_for("usr_2", &[], 600));
+    assert_eq!(ask("1.1.1.1", &known).await.status, 200);
+    let forged = format!("{fresh}x");
+    for _ in 0..3 {
+        assert_eq!(ask("1.1.1.1", &forged).await.status, 401);
+    }
+    let answer = ask("1.1.1.1", &forged).await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "RATE_LIMITED"));
+    assert!(answer.header("retry-after").is_some_and(|after| after != "0"), "{answer:?}");
+    assert_eq!(ask("1.1.1.1", &known).await.status, 200, "what is known costs nothing");
+    assert_eq!(ask("1.1.1.1", &fresh).await.status, 429);
+    assert_eq!(ask("2.2.2.2", &fresh).await.status, 200);
 }
