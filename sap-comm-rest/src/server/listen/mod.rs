@@ -12,6 +12,8 @@ mod framing;
 mod handler;
 mod linger;
 mod link;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod open_files;
 mod refusals;
 mod rejected;
 mod stream;
@@ -75,11 +77,17 @@ enum Sockets {
 impl Server {
     /// Listens on `address`; port 0 takes a free one.
     ///
+    /// On Linux it raises the process's limit of open files to what
+    /// [`max_connections`](ServerConfig::max_connections) needs, with 1,024 for the rest, and warns where the system does not
+    /// let it.
+    ///
     /// # Errors
     /// When an option or a certificate cannot be used, or the address is in use or refused; the error names it.
     pub async fn bind(address: impl ToSocketAddrs + Display, config: ServerConfig) -> Result<Self, ServerError> {
         config.validate()?;
         let tls = config.tls.clone().map(ServerTls::load).transpose().map_err(|error| error.within("tls"))?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        open_files::make_room(config.max_connections);
         let name = address.to_string();
         let fail = |error| ServerError::bind(name.clone(), error);
         if config.workers > 0 {
