@@ -89,18 +89,14 @@ struct Options {
     /// The endpoint to announce, where others reach this service by another address than it listens on
     #[arg(long, env = "SAP_ADVERTISE", value_name = "URL")]
     advertise: Option<Endpoint>,
-    /// An origin whose pages may call and open Socket.IO connections, beside the gateway's own; may be given several times
-    #[arg(long = "cors-origin", env = "SAP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
-    cors_origins: Vec<String>,
-    /// Let the gateway take tokens in clear text from other machines, such as from a proxy that ends TLS
-    #[arg(long, env = "SAP_INSECURE_PLAIN_HTTP")]
-    insecure_plain_http: bool,
     /// The API key that this service calls others with
     #[arg(long, env = "SAP_SERVICE_KEY", hide_env_values = true, value_name = "KEY")]
     service_key: Option<String>,
     /// The records of the API keys that this service trusts, as a JSON array
     #[arg(long, env = "SAP_TRUSTED_KEYS", hide_env_values = true, value_name = "JSON")]
     trusted_keys: Option<String>,
+    #[command(flatten)]
+    edge: EdgeOptions,
     #[command(flatten)]
     tls: TlsOptions,
     /// How log lines look
@@ -231,7 +227,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
     };
     let broker = deps.broker.clone();
     let running = tokio::select! {
-        running = service.start(deps, options.edge()) => running?,
+        running = service.start(deps, options.edge.clone()) => running?,
         () = stop.cancelled() => return Ok(()),
     };
     stop.cancelled().await;
@@ -281,7 +277,7 @@ async fn run_topology(command: TopologyCommand) -> Result<(), StartError> {
             None => DatabaseUrl::Sqlite(scratch.path().join("data")),
         },
         discovery: options.discovery.clone(),
-        edge: options.edge(),
+        edge: options.edge.clone(),
         tls,
         demo_users: true,
         program: if processes { Some(std::env::current_exe()?) } else { None },
@@ -314,11 +310,12 @@ async fn keep_running(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let admin = config.edge.admin_listen;
     let mut cluster = tokio::select! {
         cluster = Cluster::launch(config, broker, log) => cluster?,
         () = stop.cancelled() => return Ok(()),
     };
-    welcome(&cluster, scheme);
+    welcome(&cluster, scheme, admin);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
         reason = cluster.ended() => Err(StartError::from(reason)),
@@ -328,11 +325,14 @@ async fn keep_running(
     ended.and(drained)
 }
 
-fn welcome(cluster: &Cluster, scheme: &str) {
+fn welcome(cluster: &Cluster, scheme: &str, admin: Option<SocketAddr>) {
     let gateway = format!("{scheme}://{}", cluster.gateway());
     println!("console                   {gateway}/");
     println!("GraphQL playground        {gateway}/graphql");
     println!("Socket.IO                 {gateway}/socket.io/");
+    if let Some(admin) = admin {
+        println!("gateway admin             {scheme}://{admin}/");
+    }
     for service in ServiceName::ALL {
         if let Some(address) = cluster.address(service).filter(|_| service != ServiceName::ApiGateway) {
             println!("{:<26}http://{address}/docs", format!("{service} API"));
@@ -352,10 +352,6 @@ impl Options {
             LogFormat::Json => logging::Format::Json,
         };
         logging::init(format, filter).map_err(Into::into)
-    }
-
-    fn edge(&self) -> EdgeOptions {
-        EdgeOptions { cors_origins: self.cors_origins.clone(), insecure_plain_http: self.insecure_plain_http }
     }
 
     /// Read here and not by clap, whose errors repeat what may hold a password.

@@ -1,6 +1,8 @@
 //! The edge: REST routes, GraphQL, Socket.IO, the console.
 
+mod admin;
 mod console;
+mod options;
 mod realtime;
 mod routes;
 
@@ -13,6 +15,7 @@ use sap_comm::{
     ws::{RealtimeGateway, RealtimeOptions},
 };
 
+pub use self::options::EdgeOptions;
 use self::realtime::{Commands, Tokens, push};
 use crate::{
     contract::events::NOTIFICATION_EVENTS,
@@ -26,15 +29,6 @@ pub const NAME: &str = "api-gateway";
 /// Notifications that may wait for their devices at once.
 const PUSHES: usize = 256;
 
-/// How the outside reaches the gateway.
-#[derive(Debug, Clone, Default)]
-pub struct EdgeOptions {
-    /// Origins whose pages may call, and open Socket.IO connections.
-    pub cors_origins: Vec<String>,
-    /// Whether tokens may come in clear text from other machines, such as from a proxy that ends TLS.
-    pub insecure_plain_http: bool,
-}
-
 /// Starts the service.
 ///
 /// # Errors
@@ -45,7 +39,7 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
     let cors = if edge.cors_origins.is_empty() { None } else { Some(CorsConfig::new(edge.cors_origins.clone())?) };
     let realtime = RealtimeGateway::builder()
         .authenticate(Tokens(authenticator.clone()))
-        .options(RealtimeOptions { origins: edge.cors_origins, ..RealtimeOptions::default() })
+        .options(RealtimeOptions { origins: edge.cors_origins.clone(), ..RealtimeOptions::default() })
         .same_origin()
         .sink(Commands(broker.clone()))
         .build()?;
@@ -53,8 +47,7 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
     let pages = graphql::router(users, authenticator.clone())?.merge(console::router());
     // Socket.IO stays outside the kit, whose timeout is meant for requests that end; the fallback is the kit's.
     let local = realtime.router().merge(kit(pages, KitConfig::new(NAME)));
-    let gateway = routes::gateway(&deps, authenticator).fallback(local);
-    let gateway = if edge.insecure_plain_http { gateway.insecure_plain_http() } else { gateway };
+    let gateway = routes::gateway(&deps, &edge, authenticator.clone()).fallback(local);
     let gateway = match cors {
         Some(cors) => gateway.cors(cors),
         None => gateway,
@@ -77,6 +70,10 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
             }
             Ok(())
         })
-        .gateway(gateway);
+        .gateway(gateway.clone());
+    let service = match edge.admin_listen {
+        Some(address) => admin::serve(service, address, &gateway, authenticator, &deps, &edge).await?,
+        None => service,
+    };
     Ok(deps.registered(service).build()?.start().await?)
 }

@@ -147,6 +147,18 @@ impl Processes {
         for origin in &edge.cors_origins {
             command.args(["--cors-origin", origin]);
         }
+        for network in &edge.trusted_proxies {
+            command.args(["--trusted-proxy", network]);
+        }
+        if let Some(file) = &edge.routes_file {
+            command.arg("--routes-file").arg(file);
+        }
+        if let Some(address) = &edge.admin_listen {
+            command.args(["--admin-listen", &address.to_string()]);
+        }
+        if let Some(url) = &edge.shared_limits {
+            command.env("SAP_SHARED_LIMITS", url.expose());
+        }
         if edge.insecure_plain_http {
             command.arg("--insecure-plain-http");
         }

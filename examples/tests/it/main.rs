@@ -5,6 +5,7 @@ mod bad_input;
 mod browser;
 mod contract;
 mod database;
+mod gateway_options;
 mod openapi;
 mod program;
 mod restart;
