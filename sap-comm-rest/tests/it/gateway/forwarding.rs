@@ -166,3 +166,24 @@ async fn a_target_that_begins_with_its_query_has_a_path() {
     let answer = wire.answer().await;
     assert_eq!((answer.status, answer.json()["target"].as_str()), (200, Some("/?a=b")));
 }
+
+#[tokio::test]
+async fn ranges_are_the_upstreams_to_serve_or_not() {
+    let asked = upstream(echo()).await;
+    let gateway = serve(to(&asked).build().unwrap()).await;
+    let ranges = format!("bytes={}", vec!["0-"; 1_000].join(","));
+    let answer = send(&gateway, "GET", "/api", &[("Range", &ranges), ("If-Range", "\"v1\"")], "").await;
+    assert_eq!((answer.sent("range"), answer.sent("if-range").as_deref()), (Some(ranges), Some("\"v1\"")));
+
+    let part = canned(
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-3/10\r\nETag: \"v1\"\r\nAccept-Ranges: bytes\r\n\
+          Content-Length: 2\r\n\r\n23",
+    )
+    .await;
+    let gateway = serve(to(&part).build().unwrap()).await;
+    let answer = send(&gateway, "GET", "/api", &[("Range", "bytes=2-3")], "").await;
+    assert_eq!((answer.status, answer.body.as_slice()), (206, &b"23"[..]));
+    for (name, value) in [("content-range", "bytes 2-3/10"), ("etag", "\"v1\""), ("accept-ranges", "bytes")] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+}

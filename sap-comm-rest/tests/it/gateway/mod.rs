@@ -22,6 +22,7 @@ mod replaced;
 mod responses;
 mod retry;
 mod routing;
+mod secrets;
 #[cfg(feature = "redis")]
 mod shared_limits;
 mod streaming;
