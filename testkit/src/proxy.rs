@@ -91,6 +91,7 @@ http {{
     }}
     server {{
         listen {address} reuseport;
+        client_max_body_size 0;
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;

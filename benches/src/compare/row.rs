@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{SUBJECT, metric::Metric};
@@ -36,7 +38,7 @@ pub(super) struct Row {
     better: Better,
     /// What the figures do not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
+    note: Option<Cow<'static, str>>,
 }
 
 impl Row {
@@ -62,14 +64,32 @@ impl Row {
         theirs: bool,
         note: Option<&'static str>,
     ) -> Self {
+        let row = Self::is(subject, case, "passed", ours, peer, theirs);
+        Self { note: note.map(Cow::Borrowed), ..row }
+    }
+
+    /// Whether something can be said of ours and of a peer; the ratio as in [`Row::passed`].
+    pub(super) fn is(
+        subject: &'static str,
+        case: &'static str,
+        metric: &'static str,
+        ours: bool,
+        peer: &'static str,
+        theirs: bool,
+    ) -> Self {
         let ratio = match (ours, theirs) {
             (true, false) => f64::MAX,
             (false, true) => 0.0,
             _ => 1.0,
         };
-        let (metric, unit, better) = ("passed", "bool", Better::Higher);
+        let (unit, better) = ("bool", Better::Higher);
         let (ours, theirs) = (f64::from(u8::from(ours)), f64::from(u8::from(theirs)));
-        Self { subject, case, metric, unit, ours, peer, theirs, ratio, better, note }
+        Self { subject, case, metric, unit, ours, peer, theirs, ratio, better, note: None }
+    }
+
+    /// With what the figures do not say.
+    pub(super) fn noting(self, note: String) -> Self {
+        Self { note: Some(Cow::Owned(note)), ..self }
     }
 
     /// Fails when a figure is too small to divide by.

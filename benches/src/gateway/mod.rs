@@ -23,6 +23,8 @@ pub(crate) const BROKEN: &str = "/broken/item";
 pub(crate) const BROKEN_SERVICE: &str = "broken";
 /// Followed by how many bytes are streamed.
 pub(crate) const STREAM: &str = "/api/stream/";
+/// What takes a body, and answers how many bytes it had.
+pub(crate) const UPLOAD: &str = "/api/upload";
 /// The name of the origin as a service.
 pub(crate) const SERVICE: &str = "origin";
 /// Where the origin publishes the key that the tokens are signed with.

@@ -14,7 +14,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use super::{ITEM, JWKS, STREAM, workers};
+use super::{ITEM, JWKS, STREAM, UPLOAD, workers};
 use crate::BenchError;
 
 /// 100 bytes.
@@ -43,11 +43,15 @@ async fn serve(port: u16, jwks: Bytes) -> Result<(), BenchError> {
 
 async fn answer(request: Request<Incoming>, jwks: Bytes) -> Result<Answer, Infallible> {
     let (parts, mut body) = request.into_parts();
-    while let Some(Ok(_)) = body.frame().await {}
+    let mut came = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        came += frame.data_ref().map_or(0, Bytes::len);
+    }
     let path = parts.uri.path();
     let body = match path.strip_prefix(STREAM).map(str::parse) {
         Some(Ok(left)) => Either::Right(Pieces { left, piece: Bytes::from(vec![b'x'; PIECE]) }),
         _ if path == ITEM => Either::Left(Full::from(ANSWER)),
+        _ if path == UPLOAD => Either::Left(Full::from(came.to_string())),
         _ if path == JWKS => Either::Left(Full::from(jwks)),
         _ => {
             let mut response = Response::new(Either::Left(Full::default()));

@@ -27,6 +27,8 @@ use crate::BenchError;
 const MAX_CONNECTIONS: usize = 20_000;
 /// How long the broken upstream is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Above anything that is uploaded.
+const MAX_BODY: u64 = 1 << 40;
 /// Above anything that two cores serve, so that every request is counted and none refused.
 const UNREACHED: u32 = 1_000_000;
 
@@ -83,7 +85,7 @@ fn with_policies(origin: u16) -> Result<Gateway, BoxError> {
 fn begun(origin: u16) -> Result<GatewayBuilder, BoxError> {
     let resolver = StaticResolver::new();
     resolver.set(SERVICE, [endpoint(origin)?]);
-    Ok(Gateway::builder().resolver(Arc::new(resolver)))
+    Ok(Gateway::builder().resolver(Arc::new(resolver)).max_body(MAX_BODY))
 }
 
 fn endpoint(port: u16) -> Result<Endpoint, BoxError> {

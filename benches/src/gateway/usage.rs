@@ -23,9 +23,18 @@ impl Tree {
 
     /// The most resident memory so far, in KiB; of several processes the sum of what each had at its peak.
     pub(crate) fn peak_kib(self) -> Result<u64, BenchError> {
+        self.status("VmHWM:")
+    }
+
+    /// Resident memory at this moment, in KiB.
+    pub(crate) fn resident_kib(self) -> Result<u64, BenchError> {
+        self.status("VmRSS:")
+    }
+
+    fn status(self, name: &str) -> Result<u64, BenchError> {
         self.sum(|pid| {
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            kib(&status, "VmHWM:").ok_or_else(|| io::Error::other("no peak of memory"))
+            kib(&status, name).ok_or_else(|| io::Error::other(format!("no {name} in {status:?}")))
         })
     }
 
@@ -75,7 +84,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let tree = Tree(std::process::id());
         assert!(tree.members().unwrap().contains(&child.id()));
-        assert!(tree.peak_kib().unwrap() > 0);
+        assert!(tree.peak_kib().unwrap() > 0 && tree.resident_kib().unwrap() > 0);
         tree.cpu().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

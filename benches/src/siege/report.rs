@@ -33,7 +33,7 @@ impl Report {
 
     pub(super) fn besieged(&mut self, by: &'static str, count: u32, measured: &Measured) {
         let (p99_ms, peak_mib) =
-            (measured.figures.p99_ms.unwrap_or(f64::INFINITY), measured.peak_kib.1 as f64 / 1_024.0);
+            (measured.figures.p99_ms.unwrap_or(f64::INFINITY), measured.peak_kib as f64 / 1_024.0);
         self.sieges.push(Siege { by, count, p99_ms, peak_mib });
     }
 

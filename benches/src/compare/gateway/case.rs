@@ -2,13 +2,18 @@ use std::time::Duration;
 
 use super::{
     super::{median::median, row::Row},
-    CONNECTIONS, Contestant, Figure, GatewayOptions,
+    CONNECTIONS, Contestant, Figure, GatewayOptions, SUBJECT,
     stage::{Running, Stage, load},
 };
 use crate::{
     BenchError,
-    gateway::{ITEM, Load, Pace, STREAM, load::Measured},
+    gateway::{ITEM, Load, Pace, STREAM, UPLOAD, load::Measured},
 };
+
+/// How much more a proxy may hold in the last quarter of a stream than in the first, MiB: less than one percent of 1 GiB.
+const FLAT: f64 = 8.0;
+
+const MIB: u64 = 1_024 * 1_024;
 
 /// Proxies under the same load.
 #[derive(Clone, Debug)]
@@ -19,6 +24,7 @@ pub(super) struct Case {
     figures: &'static [Figure],
     pace: Pace,
     rounds: u32,
+    note: Option<String>,
 }
 
 /// The runs of each contestant.
@@ -26,6 +32,7 @@ pub(super) struct Case {
 pub(super) struct Results {
     name: &'static str,
     figures: &'static [Figure],
+    note: Option<String>,
     runs: Vec<(Contestant, Vec<Measured>)>,
 }
 
@@ -34,7 +41,7 @@ impl Case {
         let (warm_up, measured) = times(options);
         let pace = Pace::Closed { warm_up, measured };
         let figures = &[Figure::Cpu, Figure::Rate];
-        Self { name, contestants: contestants.to_vec(), figures, pace, rounds: options.rounds }
+        Self { name, contestants: contestants.to_vec(), figures, pace, rounds: options.rounds, note: None }
     }
 
     /// At `rate` requests a second.
@@ -42,12 +49,24 @@ impl Case {
         eprintln!("{name}: open loop at {rate:.0} req/s, half of what the slowest of these serves");
         let (warm_up, measured) = times(options);
         let pace = Pace::Open { rate, warm_up, measured };
-        Self { figures: &[Figure::P99], pace, ..Self::closed(name, contestants, options) }
+        let note = Some(format!("at {rate:.0} req/s"));
+        Self { figures: &[Figure::P99], pace, note, ..Self::closed(name, contestants, options) }
     }
 
-    pub(super) fn stream(name: &'static str, contestants: &[Contestant], options: &GatewayOptions) -> Self {
-        let pace = Pace::Once { bytes: options.stream * 1_024 * 1_024 };
+    pub(super) fn download(name: &'static str, contestants: &[Contestant], options: &GatewayOptions) -> Self {
+        Self::stream(name, contestants, Pace::Download { bytes: options.stream * MIB }, options)
+    }
+
+    pub(super) fn upload(name: &'static str, contestants: &[Contestant], options: &GatewayOptions) -> Self {
+        Self::stream(name, contestants, Pace::Upload { bytes: options.stream * MIB }, options)
+    }
+
+    fn stream(name: &'static str, contestants: &[Contestant], pace: Pace, options: &GatewayOptions) -> Self {
         Self { figures: &[Figure::Peak], pace, ..Self::closed(name, contestants, options) }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// One round only.
@@ -68,17 +87,18 @@ impl Case {
                 let (contestant, proxy, runs) = &mut running[index];
                 let measured = load(contestant.name(), self.load(stage, *contestant, proxy)).await?;
                 let (name, peer) = (self.name, contestant.name());
-                eprintln!("{name} {}/{} {peer:<11}{}", round + 1, self.rounds, self.shown(&measured));
+                eprintln!("{name} {}/{} {peer:<21}{}", round + 1, self.rounds, self.shown(&measured));
                 runs.push(measured);
             }
         }
         let runs = running.into_iter().map(|(contestant, _, runs)| (contestant, runs)).collect();
-        Ok(Results { name: self.name, figures: self.figures, runs })
+        Ok(Results { name: self.name, figures: self.figures, note: self.note, runs })
     }
 
     fn load(&self, stage: &Stage, contestant: Contestant, proxy: &Running) -> Load {
         let path = match self.pace {
-            Pace::Once { bytes } => format!("{STREAM}{bytes}"),
+            Pace::Download { bytes } => format!("{STREAM}{bytes}"),
+            Pace::Upload { .. } => UPLOAD.to_owned(),
             Pace::Closed { .. } | Pace::Open { .. } => ITEM.to_owned(),
         };
         let (port, pid, tokens) = (proxy.port, proxy.pid, stage.tokens(contestant));
@@ -90,7 +110,7 @@ impl Case {
         let figures: &[Figure] = match self.pace {
             Pace::Closed { .. } => &[Figure::Cpu, Figure::Rate, Figure::Peak],
             Pace::Open { .. } => &[Figure::Cpu, Figure::P99],
-            Pace::Once { .. } => &[Figure::Cpu, Figure::Peak, Figure::Growth],
+            Pace::Download { .. } | Pace::Upload { .. } => &[Figure::Cpu, Figure::Peak, Figure::Growth],
         };
         let shown = |figure: &Figure| Some(format!("{:>12.2} {}", figure.of(measured)?, figure.unit()));
         figures.iter().filter_map(shown).collect()
@@ -108,6 +128,43 @@ impl Results {
         runs.filter_map(|(_, runs)| of(figure, runs)).fold(f64::INFINITY, f64::min)
     }
 
+    /// What each adds to the p99 of the origin alone, to stderr.
+    pub(super) fn tell_added(&self) {
+        let p99 = |runs| of(Figure::P99, runs);
+        let direct = self.runs.iter().find(|(contestant, _)| *contestant == Contestant::Direct);
+        let Some(direct) = direct.and_then(|(_, runs)| p99(runs)) else { return };
+        for (contestant, runs) in self.runs.iter().filter(|(contestant, _)| *contestant != Contestant::Direct) {
+            if let Some(theirs) = p99(runs) {
+                eprintln!(
+                    "{} {} adds {:.2} ms to a p99 of {direct:.2} ms",
+                    self.name,
+                    contestant.name(),
+                    theirs - direct
+                );
+            }
+        }
+    }
+
+    /// Whether memory was flat in every stream, ours beside each peer.
+    pub(super) fn flat_rows(&self) -> Vec<Row> {
+        let Some(((_, ours), peers)) = self.runs.split_first() else { return Vec::new() };
+        let row = |(peer, theirs): &(Contestant, Vec<Measured>)| {
+            Row::is(SUBJECT, self.name, "flat", flat(ours), peer.name(), flat(theirs))
+        };
+        peers.iter().map(row).collect()
+    }
+
+    /// Fails when ours held more and more.
+    pub(super) fn require_flat(&self) -> Result<(), BenchError> {
+        let ours = self.runs.first().map_or(&[][..], |(_, runs)| runs);
+        if flat(ours) {
+            return Ok(());
+        }
+        let (name, grown) = (self.name, growth(ours));
+        let reason = format!("the gateway held {grown:.1} MiB more at the end of {name}, where {FLAT} are allowed");
+        Err(BenchError::refused("stream in flat memory")(reason))
+    }
+
     /// Our median beside each peer's.
     pub(super) fn rows(&self) -> Result<Vec<Row>, BenchError> {
         let Some(((_, ours), peers)) = self.runs.split_first() else { return Ok(Vec::new()) };
@@ -115,12 +172,22 @@ impl Results {
         for figure in self.figures {
             for (peer, theirs) in peers {
                 if let (Some(ours), Some(theirs)) = (of(*figure, ours), of(*figure, theirs)) {
-                    rows.push(Row::of(figure.measure(self.name), ours, peer.name(), theirs)?);
+                    let row = Row::of(figure.measure(self.name), ours, peer.name(), theirs)?;
+                    rows.push(self.note.iter().fold(row, |row, note| row.noting(note.clone())));
                 }
             }
         }
         Ok(rows)
     }
+}
+
+fn flat(runs: &[Measured]) -> bool {
+    growth(runs) <= FLAT
+}
+
+/// The worst, since memory that one stream took may serve the next.
+fn growth(runs: &[Measured]) -> f64 {
+    runs.iter().filter_map(|measured| Figure::Growth.of(measured)).fold(f64::NEG_INFINITY, f64::max)
 }
 
 fn of(figure: Figure, runs: &[Measured]) -> Option<f64> {

@@ -10,21 +10,28 @@ pub(super) enum Contestant {
     Nginx,
     Haproxy,
     Pingora,
+    PingoraSystemMalloc,
     Express,
     ExpressPolicies,
+    /// No proxy: the load asks the origin.
+    Direct,
 }
 
-use Contestant::{Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, SapComm, SapCommPolicies};
+use Contestant::{
+    Direct, Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, PingoraSystemMalloc, SapComm, SapCommPolicies,
+};
 
 /// The names that rows know the peers by.
-pub(super) const PEERS: [&str; 5] = ["hyper-bare", "nginx", "haproxy", "pingora", "express"];
+pub(super) const PEERS: [&str; 7] =
+    ["hyper-bare", "nginx", "haproxy", "pingora", "pingora-system-malloc", "express", "direct"];
 
 /// Ours first, everybody without policies.
-pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, Express];
+pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Express];
 /// Ours with policies, and express with the same. The others stay bare: they have no such thing.
-pub(super) const FULL: &[Contestant] = &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, ExpressPolicies];
-/// Those that share a rate at half load, and those that share a lower one.
-pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora];
+pub(super) const FULL: &[Contestant] =
+    &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, ExpressPolicies];
+/// Those that share a rate at half load, with the origin alone for what each of them adds; and those that share a lower one.
+pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Direct];
 /// See [`FAST`].
 pub(super) const SLOW: &[Contestant] = &[SapComm, Express];
 
@@ -36,7 +43,9 @@ impl Contestant {
             Nginx => "nginx",
             Haproxy => "haproxy",
             Pingora => "pingora",
+            PingoraSystemMalloc => "pingora-system-malloc",
             Express | ExpressPolicies => "express",
+            Direct => "direct",
         }
     }
 
@@ -55,7 +64,7 @@ impl Contestant {
                 Some(Role::SapComm { port, origin, policies: self.has_policies(), broken: None })
             }
             HyperBare => Some(Role::HyperBare { port, origin }),
-            Nginx | Haproxy | Pingora | Express | ExpressPolicies => None,
+            Nginx | Haproxy | Pingora | PingoraSystemMalloc | Express | ExpressPolicies | Direct => None,
         }
     }
 }

@@ -2,7 +2,7 @@ use super::{
     super::row::{Better, Measure},
     SUBJECT,
 };
-use crate::gateway::load::Measured;
+use crate::gateway::load::{Held, Measured};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,12 @@ pub(super) enum Figure {
 
 impl Figure {
     pub(super) fn of(self, measured: &Measured) -> Option<f64> {
-        let (before, after) = measured.peak_kib;
         match self {
             Self::Cpu => Some(measured.figures.cpu_us_per_message()),
             Self::Rate => Some(measured.figures.rate()),
             Self::P99 => measured.figures.p99_ms,
-            Self::Peak => Some(after as f64 / 1_024.0),
-            Self::Growth => Some((after - before) as f64 / 1_024.0),
+            Self::Peak => Some(measured.peak_kib as f64 / 1_024.0),
+            Self::Growth => measured.held.map(Held::growth_mib),
         }
     }
 

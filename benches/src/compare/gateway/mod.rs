@@ -9,7 +9,7 @@ pub(crate) mod stage;
 use std::io::Write;
 
 use self::{
-    case::Case,
+    case::{Case, Results},
     contestant::{Contestant, PEERS},
     figure::Figure,
     stage::Stage,
@@ -22,6 +22,7 @@ const BARE: &str = "bare";
 const FULL: &str = "full-policies";
 const HALF: &str = "half-load";
 const STREAM: &str = "stream-1gib";
+const UPLOAD: &str = "upload-1gib";
 /// Connections of the load.
 const CONNECTIONS: usize = 64;
 
@@ -32,7 +33,7 @@ pub struct GatewayOptions {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Only these cases, such as `bare`
-    #[arg(long = "case", value_name = "CASE", value_parser = [BARE, FULL, HALF, STREAM])]
+    #[arg(long = "case", value_name = "CASE", value_parser = [BARE, FULL, HALF, STREAM, UPLOAD])]
     cases: Vec<String>,
     /// Only these peers, such as `nginx`
     #[arg(long = "peer", value_name = "PEER", value_parser = PEERS)]
@@ -40,7 +41,7 @@ pub struct GatewayOptions {
     /// How long a run is measured; a third of it more is for warming up
     #[arg(long, default_value_t = 3_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=600_000))]
     millis: u64,
-    /// How much is streamed
+    /// How much is streamed, down and up
     #[arg(long, default_value_t = 1_024, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
     stream: u64,
 }
@@ -61,11 +62,13 @@ impl GatewayOptions {
 /// Runs the cases and writes one JSON row a line to `out`; progress goes to stderr.
 ///
 /// # Errors
-/// When a proxy is missing or cannot be started, or answers with anything but what was asked for.
+/// When a proxy is missing or cannot be started, or answers with anything but what was asked for; after all rows, when our
+/// memory grew with what was streamed.
 pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(), BenchError> {
     eprintln!(
         "{}; {} rounds, {} ms a run in turns, {CONNECTIONS} connections; an origin on one thread, proxies with {WORKERS} \
-         workers (express: one process), load and all on the same cores; {} MiB streamed",
+         workers (express: one process), load and all on the same cores; allocators: mimalloc of sap-comm, hyper-bare and pingora, \
+         the system's of pingora-system-malloc; {} MiB streamed",
         machine::cores()?,
         options.rounds,
         options.millis,
@@ -94,13 +97,20 @@ pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(
             if group.len() > 1 {
                 let rate = maxima.slowest(&group, Figure::Rate) / 2.0;
                 let results = Case::open(HALF, &group, rate, options).run(&stage).await?;
+                results.tell_added();
                 write(&results.rows()?, out)?;
             }
         }
     }
-    if options.wants(STREAM) {
-        let results = Case::stream(STREAM, &options.chosen(contestant::BARE), options).run(&stage).await?;
-        write(&results.rows()?, out)?;
+    let chosen = options.chosen(contestant::BARE);
+    let mut streams = Vec::new();
+    for case in [Case::download(STREAM, &chosen, options), Case::upload(UPLOAD, &chosen, options)] {
+        if options.wants(case.name()) {
+            let results = case.run(&stage).await?;
+            write(&results.rows()?, out)?;
+            write(&results.flat_rows(), out)?;
+            streams.push(results);
+        }
     }
-    Ok(())
+    streams.iter().try_for_each(Results::require_flat)
 }

@@ -21,7 +21,10 @@ use sap_comm_testkit::{
 use serde_json::json;
 use tokio::{net::TcpStream, process::Command, time::timeout};
 
-use super::{CONNECTIONS, Contestant, pingora};
+use super::{
+    CONNECTIONS, Contestant,
+    pingora::{self, Allocator},
+};
 use crate::{
     BenchError,
     gateway::{AUDIENCE, ISSUER, JWKS, Load, MEMBER, Role, load::Measured},
@@ -34,7 +37,7 @@ const TOKEN_LIFE: u64 = 24 * 3_600;
 
 /// The origin, and tokens that its key document verifies.
 pub(super) struct Stage {
-    _origin: Server,
+    server: Server,
     origin: u16,
     tokens: Vec<String>,
 }
@@ -54,7 +57,7 @@ impl Stage {
         let tokens = tokens.map_err(BenchError::refused("sign tokens"))?;
         let origin = free_port()?;
         let server = own("origin", &Role::Origin { port: origin, jwks: signer.jwks().clone() }, origin).await?;
-        Ok(Self { _origin: server, origin, tokens })
+        Ok(Self { server, origin, tokens })
     }
 
     /// The tokens of those who may, one a connection.
@@ -68,6 +71,7 @@ impl Stage {
         let proxy = match contestant {
             Contestant::Nginx => ReverseProxy::nginx(origin).await?,
             Contestant::Haproxy => ReverseProxy::haproxy(origin).await?,
+            Contestant::Direct => return Running::new((), self.origin, self.server.pid()),
             _ => return self.start_own(contestant).await,
         };
         let (port, pid) = (proxy.address().port(), proxy.pid());
@@ -78,14 +82,17 @@ impl Stage {
         let port = free_port()?;
         let server = match contestant.role(port, self.origin) {
             Some(role) => own(contestant.name(), &role, port).await?,
-            None if contestant == Contestant::Pingora => {
-                let ports = [port, self.origin].map(|port| port.to_string().into());
-                process("pingora", pingora::build().await?, ports, port).await?
-            }
+            None if contestant == Contestant::Pingora => self.pingora(Allocator::Mimalloc, port).await?,
+            None if contestant == Contestant::PingoraSystemMalloc => self.pingora(Allocator::System, port).await?,
             None => self.express(contestant, port).await?,
         };
         let pid = server.pid();
         Running::new(server, port, pid)
+    }
+
+    async fn pingora(&self, allocator: Allocator, port: u16) -> Result<Server, BenchError> {
+        let ports = [port, self.origin].map(|port| port.to_string().into());
+        process("pingora", pingora::build(allocator).await?, ports, port).await
     }
 
     async fn express(&self, contestant: Contestant, port: u16) -> Result<Server, BenchError> {

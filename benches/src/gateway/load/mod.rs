@@ -1,6 +1,7 @@
-//! Requests over raw sockets: as fast as answers come, at a rate, or one long answer.
+//! Requests over raw sockets: as fast as answers come, at a rate, or one with a long body or answer.
 
 mod closed;
+mod memory;
 mod open;
 mod stream;
 mod wire;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Tree;
 use crate::{BenchError, Figures};
+
+pub(crate) use memory::Held;
 
 /// What is asked of whom, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,7 +45,9 @@ pub(crate) enum Pace {
     /// So many a second, whatever becomes of earlier ones; a request counts from when it was due.
     Open { rate: f64, warm_up: Duration, measured: Duration },
     /// One, whose answer has so many bytes.
-    Once { bytes: u64 },
+    Download { bytes: u64 },
+    /// One, whose body has so many bytes.
+    Upload { bytes: u64 },
 }
 
 /// What a load has measured.
@@ -50,19 +55,21 @@ pub(crate) enum Pace {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Measured {
     pub(crate) figures: Figures,
-    /// The proxy's peak of resident memory before and after, KiB.
-    pub(crate) peak_kib: (u64, u64),
+    /// The proxy's peak of resident memory, KiB.
+    pub(crate) peak_kib: u64,
+    /// What the proxy held meanwhile; only of streams.
+    pub(crate) held: Option<Held>,
 }
 
 impl Load {
     pub(crate) fn run(&self) -> Result<Measured, BenchError> {
-        let before = self.proxy().peak_kib()?;
-        let figures = match self.pace {
-            Pace::Closed { warm_up, measured } => closed::run(self, warm_up, measured),
-            Pace::Open { rate, warm_up, measured } => open::run(self, rate, warm_up, measured),
-            Pace::Once { bytes } => stream::run(self, bytes),
-        }?;
-        Ok(Measured { figures, peak_kib: (before, self.proxy().peak_kib()?) })
+        let (figures, held) = match self.pace {
+            Pace::Closed { warm_up, measured } => (closed::run(self, warm_up, measured)?, None),
+            Pace::Open { rate, warm_up, measured } => (open::run(self, rate, warm_up, measured)?, None),
+            Pace::Download { bytes } => streamed(stream::download(self, bytes)?),
+            Pace::Upload { bytes } => streamed(stream::upload(self, bytes)?),
+        };
+        Ok(Measured { figures, peak_kib: self.proxy().peak_kib()?, held })
     }
 
     fn proxy(&self) -> Tree {
@@ -73,7 +80,7 @@ impl Load {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The request of one connection, always the same.
+    /// The request of one connection without a body, always the same.
     fn request(&self, connection: usize) -> Vec<u8> {
         let mut request = format!("GET {} HTTP/1.1\r\nHost: gateway.test\r\n", self.path);
         if let Some(token) = self.tokens.get(connection % self.tokens.len().max(1)) {
@@ -82,4 +89,8 @@ impl Load {
         request.push_str("\r\n");
         request.into_bytes()
     }
+}
+
+fn streamed((figures, memory): (Figures, memory::Memory)) -> (Figures, Option<Held>) {
+    (figures, Some(memory.held()))
 }

@@ -11,6 +11,7 @@ use pingora_core::{
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
 /// That of the other proxies in Rust.
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
