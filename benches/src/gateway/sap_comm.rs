@@ -25,6 +25,8 @@ use crate::BenchError;
 
 /// More than besiege it.
 const MAX_CONNECTIONS: usize = 20_000;
+/// Longer than any siege: whoever rests stays.
+const REST: Duration = Duration::from_secs(24 * 3_600);
 /// How long the broken upstream is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Above anything that is uploaded.
@@ -49,6 +51,7 @@ async fn serve(port: u16, origin: u16, policies: bool, broken: Option<u16>) -> R
     let mut config = ServerConfig::default();
     config.workers = WORKERS;
     config.max_connections = MAX_CONNECTIONS;
+    config.keep_alive_idle = REST;
     let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config).await?;
     Ok(gateway.serve(server, CancellationToken::new()).await?)
 }

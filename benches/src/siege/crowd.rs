@@ -1,5 +1,6 @@
 use std::{
     net::Ipv4Addr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,8 +11,9 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
     task::JoinSet,
-    time::sleep,
+    time::{interval, sleep, timeout},
 };
 
 use crate::BenchError;
@@ -21,10 +23,25 @@ const BEGIN: &[u8] = b"GET /api/item HTTP/1.1\r\nHost: gateway.test\r\nX-Drip: "
 /// How many connect at once: no more than a backlog holds.
 const AT_ONCE: usize = 256;
 
+/// How long a crowd may take to gather.
+const GATHERING: Duration = Duration::from_secs(60);
+/// How often it is counted.
+const COUNTED_EVERY: Duration = Duration::from_millis(20);
+
 /// Connections that ask nothing, or never end their question. Dropping it ends them.
 pub(super) struct Crowd {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     open: Arc<AtomicU32>,
+    all: u32,
+    /// The least of them that must be connected on average, of a hundred.
+    least: u32,
+}
+
+/// How many of a crowd were there, on average over the time that it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stood {
+    pub(super) count: u32,
+    pub(super) all: u32,
 }
 
 impl Crowd {
@@ -42,30 +59,68 @@ impl Crowd {
         while !begun.is_empty() {
             hold(&mut begun, &mut tasks, &open).await?;
         }
-        Ok(Self { _tasks: tasks, open })
+        // Whoever rests is not cut off.
+        Ok(Self { tasks, open, all: count, least: 99 })
     }
 
-    /// Connections that send a header a byte at a time, and come back when they are cut off. They gather within a second.
-    pub(super) fn dripping(port: u16, count: u32, seed: u64) -> Self {
+    /// Connections that send a header a byte at a time, and come back when they are cut off; returns when all have begun.
+    pub(super) async fn dripping(port: u16, count: u32, seed: u64) -> Result<Self, BenchError> {
+        let begun = Arc::new(Semaphore::new(0));
         let open = Arc::new(AtomicU32::new(0));
         let mut tasks = JoinSet::new();
         for number in 0..count {
-            let (open, mut random) = (Arc::clone(&open), fastrand::Rng::with_seed(seed ^ u64::from(number)));
+            let (open, begun) = (Arc::clone(&open), Arc::clone(&begun));
+            let mut random = fastrand::Rng::with_seed(seed ^ u64::from(number));
             tasks.spawn(async move {
                 sleep(Duration::from_millis(random.u64(..1_000))).await;
-                drip(port, random, &open).await;
+                drip(port, random, &open, &begun).await;
             });
         }
-        Self { _tasks: tasks, open }
+        let here = || format!("{} of {count} are connected", open.load(Ordering::Relaxed));
+        let gathered = timeout(GATHERING, begun.acquire_many(count)).await;
+        gathered.map_err(|_| BenchError::refused("besiege")(here()))?.map_err(BenchError::refused("besiege"))?.forget();
+        // The gateway cuts each off every ten seconds, and it takes half a second to come back.
+        Ok(Self { tasks, open, all: count, least: 90 })
     }
 
-    /// How many of `all` are connected now: half of them at least, or it was no siege.
-    pub(super) fn stands(&self, all: u32) -> Result<u32, BenchError> {
-        let open = self.open.load(Ordering::Relaxed);
-        if open < all / 2 {
-            return Err(BenchError::refused("besiege")(format!("{open} of {all} are connected")));
+    /// Waits for what happens under siege, and how many stood there meanwhile.
+    ///
+    /// # Errors
+    /// When too few did: then it was no siege.
+    pub(super) async fn during<T>(
+        &self,
+        happens: impl Future<Output = Result<T, BenchError>>,
+    ) -> Result<(T, Stood), BenchError> {
+        let mut happens = pin!(happens);
+        let mut count = interval(COUNTED_EVERY);
+        let (mut sum, mut times) = (0_u64, 0_u64);
+        let happened = loop {
+            tokio::select! {
+                happened = &mut happens => break happened?,
+                _ = count.tick() => {
+                    sum += u64::from(self.open.load(Ordering::Relaxed));
+                    times += 1;
+                }
+            }
+        };
+        let count = u32::try_from(sum / times.max(1)).unwrap_or(u32::MAX);
+        Ok((happened, Stood { count, all: self.all }.judged(self.least)?))
+    }
+
+    /// Ends it.
+    pub(super) fn leave(self) {
+        drop(self.tasks);
+    }
+}
+
+impl Stood {
+    fn judged(self, least: u32) -> Result<Self, BenchError> {
+        let Self { count, all } = self;
+        if u64::from(count) * 100 < u64::from(all) * u64::from(least) {
+            let reason = format!("{count} of {all} were connected on average, fewer than {least} %");
+            return Err(BenchError::refused("besiege")(reason));
         }
-        Ok(open)
+        Ok(self)
     }
 }
 
@@ -100,17 +155,30 @@ async fn ask_once(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn drip(port: u16, mut random: fastrand::Rng, open: &AtomicU32) {
+async fn drip(port: u16, mut random: fastrand::Rng, open: &AtomicU32, begun: &Semaphore) {
+    let mut first = true;
     loop {
         if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await
             && stream.write_all(BEGIN).await.is_ok()
         {
             open.fetch_add(1, Ordering::Relaxed);
+            begun.add_permits(usize::from(std::mem::take(&mut first)));
             while stream.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
                 sleep(Duration::from_millis(random.u64(200..2_000))).await;
             }
             open.fetch_sub(1, Ordering::Relaxed);
         }
         sleep(Duration::from_millis(random.u64(100..1_000))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_that_is_not_there_is_no_siege() {
+        assert!(Stood { count: 9_899, all: 10_000 }.judged(99).unwrap_err().to_string().contains("9899 of 10000"));
+        assert!(Stood { count: 9_900, all: 10_000 }.judged(99).is_ok());
     }
 }

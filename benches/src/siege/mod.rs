@@ -43,6 +43,9 @@ pub struct SiegeOptions {
     /// Connections that drip headers
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     dripping: u32,
+    /// How many times as long as in quiet spells the slowest hundredth of honest requests may take
+    #[arg(long, default_value_t = 2.0)]
+    bound: f64,
 }
 
 /// The processes of a siege.
@@ -66,23 +69,23 @@ pub async fn gateway(options: &SiegeOptions) -> Result<Report, BenchError> {
     let fortress = Fortress::raise().await?;
     // Four quiet spells and three sieges.
     let spell = Duration::from_secs(options.seconds) / 7;
-    let mut report = Report::new(options.seed);
+    let mut report = Report::new(options.seed, options.bound);
     report.quiet(&fortress.honest(spell).await?);
 
     let crowd = Crowd::resting(fortress.port, options.idle).await?;
-    let measured = fortress.honest(spell).await?;
-    report.besieged("idle connections", crowd.stands(options.idle)?, &measured);
-    drop(crowd);
+    let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
+    report.besieged(format!("{} of {} idle connections", stood.count, stood.all), &measured);
+    crowd.leave();
     report.quiet(&fortress.honest(spell).await?);
 
-    let crowd = Crowd::dripping(fortress.port, options.dripping, options.seed);
-    let measured = fortress.honest(spell).await?;
-    report.besieged("dripping connections", crowd.stands(options.dripping)?, &measured);
-    drop(crowd);
+    let crowd = Crowd::dripping(fortress.port, options.dripping, options.seed).await?;
+    let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
+    report.besieged(format!("{} of {} dripping connections", stood.count, stood.all), &measured);
+    crowd.leave();
     report.quiet(&fortress.honest(spell).await?);
 
     let (honest, refused) = tokio::try_join!(fortress.honest(spell), fortress.to_broken(spell))?;
-    report.besieged("requests to a broken upstream", refused.figures.messages, &honest);
+    report.besieged(format!("{} requests to a broken upstream", refused.figures.messages), &honest);
     report.quiet(&fortress.honest(spell).await?);
     Ok(report)
 }
