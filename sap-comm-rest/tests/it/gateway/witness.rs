@@ -17,10 +17,33 @@ use super::{
 /// After so long nobody is expected to say anything more.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
-/// A request as the upstream read it: its target and its body.
-pub(super) type Seen = (String, String);
+/// A request as the upstream read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) target: String,
+    pub(super) body: String,
+    /// The headers that say where it ends, whom it is for or what becomes of the connection, in lower case and in order.
+    pub(super) framing: Vec<(String, String)>,
+    /// What a second reader could take for something else.
+    pub(super) unclear: Option<String>,
+}
 
-/// An upstream that answers every request, and remembers those that it got whole.
+/// The names of [`Seen::framing`].
+const FRAMING: [&str; 11] = [
+    "connection",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// An upstream that answers every request, and remembers those that it got whole, and those that it could not read.
 pub(super) struct Witness {
     pub(super) running: Running,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -98,44 +121,103 @@ fn answers_of(mut bytes: &[u8]) -> Vec<Answer> {
 
 async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>) {
     let mut stream = BufReader::new(stream);
-    while let Some(request) = read(&mut stream).await {
+    while let Some((request, has_end)) = read(&mut stream).await {
         seen.lock().push(request);
-        if stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
+        // What is behind a request without an end may be anything.
+        if !has_end || stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
             return;
         }
     }
 }
 
-/// The next request; `None` when the connection ends before it is whole.
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+/// The next request, and whether it is known where it ends; `None` when the connection ends before it is whole.
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<(Seen, bool)> {
     let head = line_by_line(stream).await?;
-    let target = head.first()?.split(' ').nth(1)?.to_owned();
-    let values = |name: &str| -> Vec<String> {
-        let fields = head.iter().filter_map(|line| line.split_once(':'));
-        let named = fields.filter(|(own, _)| own.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.trim().to_ascii_lowercase()).collect()
-    };
-    let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
-    let mut body = Vec::new();
-    match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => {}
-        ([length], []) => {
-            body.resize(length.parse().ok()?, 0);
-            stream.read_exact(&mut body).await.ok()?;
+    let (first, lines) = head.split_first()?;
+    let mut seen = Seen::headed(first, lines);
+    let has_end = seen.read_body(stream).await?;
+    Some((seen, has_end))
+}
+
+impl Seen {
+    fn headed(first: &str, lines: &[String]) -> Self {
+        let mut words = first.split(' ');
+        let target = words.nth(1).unwrap_or_default().to_owned();
+        let mut seen = Self { target, body: String::new(), framing: Vec::new(), unclear: None };
+        if (words.next(), words.next()) != (Some("HTTP/1.1"), None) {
+            seen.note(format!("a request line {first:?}"));
         }
-        ([], [coding]) if coding == "chunked" => {
-            while let size @ 1.. = usize::from_str_radix(&line(stream).await?, 16).ok()? {
-                let mut chunk = vec![0; size];
+        for line in lines {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            let token = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"()[]{}".contains(&byte));
+            if name.is_empty() || !token || line.contains(['\r', '\n', '\0']) {
+                seen.note(format!("a header {line:?}"));
+            }
+            let name = name.to_ascii_lowercase();
+            if FRAMING.contains(&name.as_str()) {
+                seen.framing.push((name, value.trim().to_ascii_lowercase()));
+            }
+        }
+        seen
+    }
+
+    fn note(&mut self, unclear: String) {
+        self.unclear.get_or_insert(unclear);
+    }
+
+    pub(super) fn values(&self, name: &str) -> Vec<&str> {
+        self.framing.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// Whether it is known where the body ends; `None` when the connection ends within it.
+    async fn read_body(&mut self, stream: &mut BufReader<TcpStream>) -> Option<bool> {
+        let (lengths, codings) = (self.values("content-length"), self.values("transfer-encoding"));
+        let mut body = Vec::new();
+        let unclear = match (lengths.as_slice(), codings.as_slice()) {
+            ([], []) => None,
+            ([length], []) => {
+                let Some(number) = number(length, 10) else { return self.has_no_end(format!("a length {length:?}")) };
+                body.resize(number, 0);
+                stream.read_exact(&mut body).await.ok()?;
+                (number.to_string() != *length).then(|| format!("a length {length:?}"))
+            }
+            ([], ["chunked"]) => loop {
+                let size = line(stream).await?;
+                let Some(length) = number(&size, 16) else { return self.has_no_end(format!("a chunk size {size:?}")) };
+                if length == 0 {
+                    // Trailers, and the empty line behind them.
+                    let trailers = line_by_line(stream).await?;
+                    break (!trailers.is_empty()).then(|| format!("trailers {trailers:?}"));
+                }
+                let mut chunk = vec![0; length];
                 stream.read_exact(&mut chunk).await.ok()?;
                 body.extend(chunk);
-                line(stream).await?;
+                let end = line(stream).await?;
+                if !end.is_empty() {
+                    return self.has_no_end(format!("a chunk with {end:?} behind it"));
+                }
+            },
+            _ => {
+                let both = format!("lengths {lengths:?} and codings {codings:?}");
+                return self.has_no_end(both);
             }
-            // Trailers, and the empty line behind them.
-            line_by_line(stream).await?;
-        }
-        ambiguous => return Some((target, format!("passed on with {ambiguous:?}"))),
+        };
+        self.body = String::from_utf8_lossy(&body).into_owned();
+        unclear.into_iter().for_each(|unclear| self.note(unclear));
+        Some(true)
     }
-    Some((target, String::from_utf8_lossy(&body).into_owned()))
+
+    fn has_no_end(&mut self, unclear: String) -> Option<bool> {
+        self.note(unclear);
+        Some(false)
+    }
+}
+
+/// Of digits alone.
+fn number(text: &str, radix: u32) -> Option<usize> {
+    // `from_str_radix` takes a sign.
+    let digits = text.chars().all(|digit| digit.is_digit(radix));
+    if digits { usize::from_str_radix(text, radix).ok() } else { None }
 }
 
 async fn line_by_line(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
