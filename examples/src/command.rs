@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, ValueEnum};
 use sap_comm::{
     Endpoint, Secret,
-    auth::{ApiKey, ApiKeyRecord, ApiKeySet},
+    auth::{ApiKey, ApiKeyRecord},
     discovery::discovery_from_url,
     events::{Broker, BrokerConfig},
     logging,
@@ -26,6 +26,7 @@ use crate::{
     demo,
     deps::{Deps, StartError},
     smoke,
+    trusted_keys::TrustedKeys,
 };
 
 /// The Super Admin Panel's topology: API gateway, auth, user, content and notification service.
@@ -219,7 +220,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
         listen: options.listen,
         advertise: options.advertise.clone(),
         service_key: options.service_key.clone().map(Secret::new),
-        trusted_keys: ApiKeySet::new(
+        trusted_keys: TrustedKeys::new(
             trusted.map_err(|error| format!("SAP_TRUSTED_KEYS: {error}"))?.unwrap_or_default(),
         ),
         tls: options.tls.server()?,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sap_comm::{
     Endpoint, Registrar, Resolver, Secret, ServiceBuilder,
-    auth::{ApiKeySet, JwtVerifier},
+    auth::JwtVerifier,
     events::{
         Broker,
         inbox::Inbox,
@@ -20,7 +20,10 @@ use sap_comm::{
     },
 };
 
-use crate::database::{Database, DatabaseUrl};
+use crate::{
+    database::{Database, DatabaseUrl},
+    trusted_keys::TrustedKeys,
+};
 
 /// Why a service of the topology cannot start.
 pub type StartError = sap_comm::BoxError;
@@ -48,7 +51,7 @@ pub struct Deps {
     /// The key that this service calls others with.
     pub service_key: Option<Secret<String>>,
     /// The keys of the services that call this one.
-    pub trusted_keys: ApiKeySet,
+    pub trusted_keys: TrustedKeys,
     /// The certificates that this service serves with; in clear text without.
     pub tls: Option<ServerTls>,
     /// Whom it trusts where others serve with certificates, and what it shows them.
@@ -102,7 +105,7 @@ impl Deps {
         let client = self.client(ISSUER).timeout(Duration::from_secs(3)).build()?;
         let verifier = JwtVerifier::builder(ISSUER, AUDIENCE).build()?;
         let keys = JwksSource::new(client, "/.well-known/jwks.json");
-        Ok(Authenticator::builder().jwt(verifier).key_source(keys).api_keys(self.trusted_keys.clone()).build()?)
+        Ok(Authenticator::builder().jwt(verifier).key_source(keys).api_keys(self.trusted_keys.all().clone()).build()?)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod deps;
 pub mod graphql;
 pub mod notification_service;
 pub mod smoke;
+pub mod trusted_keys;
 pub mod user_service;
 
 #[cfg(doctest)]

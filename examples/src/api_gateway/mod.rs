@@ -20,7 +20,9 @@ use self::realtime::{Commands, Tokens, push};
 use crate::{
     contract::events::NOTIFICATION_EVENTS,
     deps::{Deps, StartError},
-    graphql, user_service,
+    graphql,
+    trusted_keys::following,
+    user_service,
 };
 
 /// The name of the service.
@@ -75,5 +77,6 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
         Some(address) => admin::serve(service, address, &gateway, authenticator, &deps, &edge).await?,
         None => service,
     };
+    let service = following(service, &deps)?;
     Ok(deps.registered(service).build()?.start().await?)
 }

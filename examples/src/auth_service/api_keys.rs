@@ -9,7 +9,7 @@ use sap_comm::{
 };
 
 use super::State as Auth;
-use crate::contract::rest::{ApiKeyInfo, CreateApiKey, NewApiKey};
+use crate::contract::rest::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, NewApiKey};
 
 /// Lists the API keys that were made here.
 pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo>>, ApiError> {
@@ -24,10 +24,15 @@ pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo
     Ok(Json(records.into_iter().map(info).collect()))
 }
 
+/// What services verify the API keys with that were made here.
+pub(super) async fn records(State(auth): State<Auth>) -> Result<Json<ApiKeyRecords>, ApiError> {
+    let records = auth.api_keys.list().await.map_err(ApiError::internal)?;
+    Ok(Json(ApiKeyRecords { records }))
+}
+
 /// Makes an API key; it is shown once.
 ///
-/// This instance trusts the key at once, the others on its database a little later. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: for a
-/// key that calls those, an operator adds the `record` of the answer there and starts them again.
+/// This instance trusts the key at once, the others on its database and the services that ask it a little later.
 pub(super) async fn create(
     State(auth): State<Auth>,
     Valid(input): Valid<CreateApiKey>,
@@ -45,8 +50,7 @@ pub(super) async fn create(
 
 /// Takes an API key back.
 ///
-/// This instance refuses the key at once, the others on its database a little later. Services with its record in their `SAP_TRUSTED_KEYS` trust it until an
-/// operator takes the record out there and starts them again.
+/// This instance refuses the key at once, the others on its database and the services that ask it a little later.
 pub(super) async fn revoke(State(auth): State<Auth>, Path(prefix): Path<ResourceId>) -> Result<NoContent, ApiError> {
     match auth.api_keys.revoke(&prefix).await.map_err(ApiError::internal)? {
         Some(_) => Ok(NoContent),

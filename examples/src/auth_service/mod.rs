@@ -20,8 +20,8 @@ use self::{issuer::Issuer, password::Passwords, store::Store};
 use crate::{
     contract::{
         api::{
-            ACTIVATE_CREDENTIALS, AUTH_SERVICE, CREATE_API_KEY, DELETE_CREDENTIALS, JWKS, LIST_API_KEYS, LOGIN,
-            PREPARE_CREDENTIALS, REFRESH, REVOKE_API_KEY,
+            ACTIVATE_CREDENTIALS, AUTH_SERVICE, CREATE_API_KEY, DELETE_CREDENTIALS, JWKS, LIST_API_KEY_RECORDS,
+            LIST_API_KEYS, LOGIN, PREPARE_CREDENTIALS, REFRESH, REVOKE_API_KEY,
         },
         events::USER_EVENTS,
     },
@@ -53,7 +53,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let authenticator = deps.authenticator()?;
     let state = State {
         issuer: Arc::new(Issuer::load(&store).await?),
-        api_keys: ApiKeys::load(store.clone(), deps.trusted_keys.clone()).await?,
+        api_keys: ApiKeys::load(store.clone(), deps.trusted_keys.all().clone()).await?,
         passwords: Passwords::new(),
         store: store.clone(),
     };
@@ -67,6 +67,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
         .serve(LIST_API_KEYS, api_keys::list)
         .serve(CREATE_API_KEY, api_keys::create)
         .serve(REVOKE_API_KEY, api_keys::revoke)
+        .serve(LIST_API_KEY_RECORDS, api_keys::records)
         .serve(PREPARE_CREDENTIALS, credentials::prepare)
         .serve(ACTIVATE_CREDENTIALS, credentials::activate)
         .serve(DELETE_CREDENTIALS, credentials::delete)

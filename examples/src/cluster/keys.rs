@@ -2,10 +2,11 @@ use std::collections::HashMap;
 
 use sap_comm::{
     Secret,
-    auth::{ApiKey, ApiKeyRecord, ApiKeySet, KeyError},
+    auth::{ApiKey, ApiKeyRecord, KeyError},
 };
 
 use super::ServiceName;
+use crate::trusted_keys::TrustedKeys;
 
 /// A key for each service that calls others, and one for the operator, made for this run.
 #[derive(Debug, Clone)]
@@ -49,8 +50,8 @@ impl Keys {
 
     /// What every service trusts.
     #[must_use]
-    pub fn trusted(&self) -> ApiKeySet {
-        ApiKeySet::new(self.records.clone())
+    pub fn trusted(&self) -> TrustedKeys {
+        TrustedKeys::new(self.records.clone())
     }
 
     /// What every service trusts, as the JSON of `SAP_TRUSTED_KEYS`.

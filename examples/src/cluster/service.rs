@@ -44,9 +44,10 @@ impl ServiceName {
     #[must_use]
     pub const fn scopes(self) -> &'static [&'static str] {
         match self {
-            Self::User => &["credentials:write"],
-            Self::Notification => &["users:read"],
-            Self::Auth | Self::Content | Self::ApiGateway => &[],
+            Self::User => &["api-keys:read", "credentials:write"],
+            Self::Notification => &["api-keys:read", "users:read"],
+            Self::Content | Self::ApiGateway => &["api-keys:read"],
+            Self::Auth => &[],
         }
     }
 

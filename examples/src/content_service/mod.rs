@@ -18,6 +18,7 @@ use crate::{
     contract::api::{CONTENT_SERVICE, CREATE_CONTENT, GET_CONTENT, LIST_CONTENTS, LIST_CONTENTS_V2, PUBLISH_CONTENT},
     database::Database,
     deps::{Deps, StartError, outbox, with_database},
+    trusted_keys::following,
 };
 
 /// The name of the service.
@@ -39,6 +40,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let service = Service::builder(NAME).listen(deps.listen).broker(&broker);
     let service = deps.registered(with_database(service, &database));
+    let service = following(service, &deps)?;
     let (service, outbox) = outbox(service, &broker, &database).await?;
 
     let store = Store(database);

@@ -18,6 +18,7 @@ use crate::{
     },
     database::Database,
     deps::{Deps, StartError, inbox, outbox, with_database},
+    trusted_keys::following,
     user_service,
 };
 
@@ -34,6 +35,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let service = Service::builder(NAME).listen(deps.listen).broker(&broker);
     let service = deps.registered(with_database(service, &database));
+    let service = following(service, &deps)?;
     let (service, outbox) = outbox(service, &broker, &database).await?;
     let (service, inbox) = inbox(service, NAME, &database).await?;
 

@@ -22,6 +22,7 @@ use crate::{
     },
     database::Database,
     deps::{Deps, StartError, idempotency_keys, inbox, outbox, with_database},
+    trusted_keys::following,
 };
 
 /// The name of the service.
@@ -44,6 +45,7 @@ pub async fn start(deps: Deps) -> Result<RunningService, StartError> {
     let broker = deps.broker.for_service(NAME);
     let service = Service::builder(NAME).listen(deps.listen).broker(&broker);
     let service = deps.registered(with_database(service, &database));
+    let service = following(service, &deps)?;
     let (service, outbox) = outbox(service, &broker, &database).await?;
     let (service, inbox) = inbox(service, NAME, &database).await?;
 

@@ -1,10 +1,10 @@
-//! Two auth-services on one database.
+//! API keys that are made over REST: at two auth-services on one database, and at a service that asks one.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sap_comm::{
     Context, Endpoint, Principal, RunningService, Secret, StaticResolver,
-    auth::{ApiKey, ApiKeySet},
+    auth::{ApiKey, ApiKeyRecord},
     events::{Broker, BrokerConfig},
     rest::{
         client::{CallError, Client, ClientError},
@@ -14,11 +14,13 @@ use sap_comm::{
 use sap_comm_examples::{
     auth_service,
     contract::{
-        api::{CREATE_API_KEY, DELETE_CREDENTIALS, REVOKE_API_KEY},
+        api::{CREATE_API_KEY, DELETE_CREDENTIALS, GET_USER, REVOKE_API_KEY},
         rest::{CreateApiKey, NewApiKey},
     },
     database::DatabaseUrl,
     deps::Deps,
+    trusted_keys::TrustedKeys,
+    user_service,
 };
 use sap_comm_testkit::Postgres;
 use tokio::time::Instant;
@@ -28,9 +30,9 @@ use crate::program::eventually;
 /// What the instances promise, and time for a busy machine.
 const BOUND: Duration = Duration::from_secs(4 + 10);
 
-/// An instance, which trusts the operator.
-async fn instance(database: &DatabaseUrl, operator: &ApiKey) -> RunningService {
-    let deps = Deps {
+/// What a service is given that trusts the operator, and these.
+async fn deps(database: &DatabaseUrl, trusted: impl IntoIterator<Item = ApiKeyRecord>) -> Deps {
+    Deps {
         broker: Broker::connect("memory://", BrokerConfig::new("test")).await.unwrap(),
         database: database.clone(),
         resolver: Arc::new(StaticResolver::new()),
@@ -38,17 +40,26 @@ async fn instance(database: &DatabaseUrl, operator: &ApiKey) -> RunningService {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertise: None,
         service_key: None,
-        trusted_keys: ApiKeySet::new([operator.record("operator", ["delegate"])]),
+        trusted_keys: TrustedKeys::new(trusted),
         tls: None,
         client_tls: ClientTls::default(),
-    };
-    auth_service::start(deps).await.unwrap()
+    }
+}
+
+/// An instance, which trusts the operator.
+async fn instance(database: &DatabaseUrl, operator: &ApiKey) -> RunningService {
+    auth_service::start(deps(database, [operator.record("operator", ["delegate"])]).await).await.unwrap()
+}
+
+fn resolver(instance: &RunningService) -> Arc<StaticResolver> {
+    let resolver = StaticResolver::new();
+    let endpoint = Endpoint::parse(&format!("http://{}", instance.local_addr())).unwrap();
+    resolver.set(instance.name(), [endpoint]);
+    Arc::new(resolver)
 }
 
 fn client(instance: &RunningService, key: &Secret<String>) -> Client {
-    let resolver = StaticResolver::new();
-    resolver.set(auth_service::NAME, [Endpoint::parse(&format!("http://{}", instance.local_addr())).unwrap()]);
-    Client::builder(auth_service::NAME).resolver(Arc::new(resolver)).api_key(key.clone()).build().unwrap()
+    Client::builder(instance.name()).resolver(resolver(instance)).api_key(key.clone()).build().unwrap()
 }
 
 /// The status of a call that needs the key.
@@ -60,8 +71,8 @@ async fn status(instance: &RunningService, key: &Secret<String>) -> u16 {
     }
 }
 
-async fn until(instance: &RunningService, key: &Secret<String>, wanted: u16) {
-    eventually(Instant::now() + BOUND, Duration::from_millis(50), async || match status(instance, key).await {
+async fn until(wanted: u16, ask: impl AsyncFn() -> u16) {
+    eventually(Instant::now() + BOUND, Duration::from_millis(50), async || match ask().await {
         status if status == wanted => Ok(()),
         other => Err(format!("{other}, not {wanted}")),
     })
@@ -77,11 +88,11 @@ async fn instances_follow_each_other(database: DatabaseUrl) {
     let made: NewApiKey = admin.clone().scope(at_one.call(&CREATE_API_KEY, (&input,)).into_future()).await.unwrap();
     let key = Secret::new(made.key);
     assert_eq!(status(&one, &key).await, 204, "at once where it was made");
-    until(&two, &key, 204).await;
+    until(204, async || status(&two, &key).await).await;
 
     admin.scope(at_one.call(&REVOKE_API_KEY, (made.prefix.as_str(),)).into_future()).await.unwrap();
     assert_eq!(status(&one, &key).await, 401, "at once where it was revoked");
-    until(&two, &key, 401).await;
+    until(401, async || status(&two, &key).await).await;
     for instance in [one, two] {
         instance.drain().await.unwrap();
     }
@@ -97,4 +108,36 @@ async fn keys_of_another_instance_are_seen_in_time() {
 async fn keys_of_another_instance_are_seen_in_time_on_postgresql() {
     let postgres = Postgres::shared().await.unwrap().new_database().await.unwrap();
     instances_follow_each_other(postgres.parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_key_of_auth_service_is_accepted_by_a_service_that_asks_it_until_it_is_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DatabaseUrl::Sqlite(directory.path().to_owned());
+    let (operator, own) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+    let records = [
+        operator.record("operator", ["delegate"]),
+        own.record(user_service::NAME, ["api-keys:read", "credentials:write"]),
+    ];
+    let auth = auth_service::start(deps(&database, records.clone()).await).await.unwrap();
+    let asking = Deps { resolver: resolver(&auth), service_key: Some(own.expose()), ..deps(&database, records).await };
+    let users = user_service::start(asking).await.unwrap();
+
+    let admin = Context::root().with_principal(Principal::user("operator", ["admin"]));
+    let at_auth = client(&auth, &operator.expose());
+    let input = CreateApiKey { owner: "report-service".into(), scopes: vec!["users:read".into()] };
+    let made: NewApiKey = admin.clone().scope(at_auth.call(&CREATE_API_KEY, (&input,)).into_future()).await.unwrap();
+    let at_users = client(&users, &Secret::new(made.key));
+    let ask = async || match at_users.call(&GET_USER, ("usr_nobody",)).await {
+        Ok(_) => 200,
+        Err(CallError::Declared { error, .. }) => error.status().as_u16(),
+        Err(CallError::Other(ClientError::Api(error))) => error.status().as_u16(),
+        Err(error) => panic!("{error}"),
+    };
+    until(404, ask).await;
+    admin.scope(at_auth.call(&REVOKE_API_KEY, (made.prefix.as_str(),)).into_future()).await.unwrap();
+    until(401, ask).await;
+    for service in [users, auth] {
+        service.drain().await.unwrap();
+    }
 }

@@ -7,7 +7,7 @@ use sap_comm::rest::{
 use serde_json::Value;
 
 use super::ADMIN;
-use crate::contract::rest::{ApiKeyInfo, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
+use crate::contract::rest::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
 
 error_codes! {
     /// Why the auth service refuses.
@@ -33,6 +33,7 @@ pub const AUTH_SERVICE: Contract = Contract::new(
         LIST_API_KEYS.definition(),
         CREATE_API_KEY.definition(),
         REVOKE_API_KEY.definition(),
+        LIST_API_KEY_RECORDS.definition(),
         PREPARE_CREDENTIALS.definition(),
         ACTIVATE_CREDENTIALS.definition(),
         DELETE_CREDENTIALS.definition(),
@@ -77,8 +78,8 @@ pub const CREATE_API_KEY: Operation<(Valid<CreateApiKey>,), Created<NewApiKey>> 
     .id("createApiKey")
     .summary("Makes an API key; it is shown once")
     .description(
-        "auth-service trusts the key at once, each further instance of it within 4 s. The other services trust the records in their `SAP_TRUSTED_KEYS` alone: \
-         for a key that calls those, an operator adds the `record` of the answer there and starts them again.",
+        "auth-service trusts the key at once; each further instance of it within 4 s, and every service that asks it within 4 s more. One \
+         without a key of its own trusts the records in its `SAP_TRUSTED_KEYS` alone: an operator adds the `record` of the answer there.",
     )
     .tag("api-keys")
     .roles(ADMIN);
@@ -89,12 +90,20 @@ pub const REVOKE_API_KEY: Operation<(Path<ResourceId>,), NoContent, AuthError> =
         .id("revokeApiKey")
         .summary("Takes an API key back")
         .description(
-            "auth-service refuses the key at once, each further instance of it within 4 s. Services with its record in their `SAP_TRUSTED_KEYS` trust it until \
-             an operator takes the record out there and starts them again.",
+            "auth-service refuses the key at once; each further instance of it within 4 s, and every service that asks it within 4 s more. One \
+             with its record in its `SAP_TRUSTED_KEYS` that cannot ask trusts it until an operator takes the record out there.",
         )
         .tag("api-keys")
         .roles(ADMIN)
         .errors(&[AuthError::ApiKeyNotFound]);
+
+/// What services verify API keys with.
+pub const LIST_API_KEY_RECORDS: Operation<(), Json<ApiKeyRecords>> = Operation::get("/internal/v1/api-keys")
+    .id("listApiKeyRecords")
+    .summary("What services verify the API keys with that were made here")
+    .tag("internal")
+    .scopes(&["api-keys:read"])
+    .internal();
 
 /// Keeps how a new user will log in, once activated. For the user service.
 pub const PREPARE_CREDENTIALS: Operation<(Path<ResourceId>, Valid<Credentials>), NoContent> =

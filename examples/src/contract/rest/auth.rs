@@ -96,6 +96,14 @@ pub struct NewApiKey {
     pub record: ApiKeyRecord,
 }
 
+/// What is kept of every API key that was made, those of revoked ones too.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+pub struct ApiKeyRecords {
+    /// The records, without secrets.
+    #[schema(value_type = Vec<Object>)]
+    pub records: Vec<ApiKeyRecord>,
+}
+
 /// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -5,7 +5,7 @@ mod content;
 mod notification;
 mod users;
 
-pub use auth::{ApiKeyInfo, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
+pub use auth::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
 pub use content::{Content, CreateContent};
 pub use notification::Notification;
 pub use users::{CreateUser, Profile, ProfileInput, Profiles, ProfilesQuery, UpdateUser, User};

@@ -23,10 +23,11 @@ const EXAMPLES: &str = "15";
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What the outside cannot succeed at.
-const NEVER: [(&str, &str); 3] = [
+const NEVER: [(&str, &str); 4] = [
     ("PUT /internal/v1/credentials/{user_id}", "the gateway has no route for what services ask each other"),
     ("PUT /internal/v1/credentials/{user_id}/activation", "the same"),
     ("DELETE /internal/v1/credentials/{user_id}", "the same"),
+    ("GET /internal/v1/api-keys", "the same, and it is not asked for"),
 ];
 /// Where most credentials are made up, and refused.
 const GUESSED: [&str; 2] = ["POST /api/v1/auth/login", "POST /api/v1/auth/refresh"];
@@ -81,6 +82,8 @@ async fn run(program: &Path, schema: &Path, har: &Path, gateway: SocketAddr, tok
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--checks", CHECKS, "--rate-limit", PACE, "--seed", "7", "--max-examples", EXAMPLES])
         .args(["--continue-on-failure", "--no-shrink", "--no-color", "--generation-with-security-parameters", "false"])
+        // The gateway's 404 stands in no document of an operation that finds nothing by a name.
+        .args(["--exclude-path", "/internal/v1/api-keys"])
         .args(["--report", "har", "--report-har-path"])
         .arg(har)
         // Its cache of examples, and its settings, are this run's own.

@@ -15,9 +15,12 @@ const PASSWORD: &str = "a-long-password";
 pub(super) struct Subjects {
     /// Of an administrator for each service.
     pub(super) tokens: Vec<String>,
-    /// By method and path, the examples of parameters and of the body.
-    examples: Vec<(&'static str, &'static str, Vec<(&'static str, Value)>)>,
+    /// By method and path.
+    examples: Vec<(&'static str, &'static str, Examples)>,
 }
+
+/// Of parameters, by name, and of the body.
+type Examples = Vec<(&'static str, Value)>;
 
 /// The body among the examples of parameters.
 const BODY: &str = "body";
