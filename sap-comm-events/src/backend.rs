@@ -101,13 +101,13 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn health(&self) -> BrokerHealth;
 
     /// Host and port of the node that takes messages now.
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "for telemetry"))]
+    #[cfg(feature = "otel")]
     fn publishes_to(&self) -> Option<(String, u16)> {
         None
     }
 
     /// Host and port of the node that delivers now.
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "for telemetry"))]
+    #[cfg(feature = "otel")]
     fn consumes_from(&self) -> Option<(String, u16)> {
         None
     }
@@ -248,7 +248,7 @@ pub(crate) enum Redelivered {
 #[async_trait]
 pub(crate) trait Settlement: Debug + Send + Sync {
     /// What the broker numbers the delivery with, in its channel.
-    #[cfg_attr(not(any(feature = "otel", feature = "rabbitmq")), expect(dead_code, reason = "for telemetry"))]
+    #[cfg(feature = "otel")]
     fn tag(&self) -> Option<u64> {
         None
     }

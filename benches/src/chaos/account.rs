@@ -67,6 +67,8 @@ impl Account {
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.events.is_clean() && self.retried.is_lossless() && self.retried.duplicated == 0
+        // Who never takes the ladder keeps the order.
+        let took_ladder = self.retried.reordered > 0;
+        self.events.is_clean() && self.retried.is_lossless() && self.retried.duplicated == 0 && took_ladder
     }
 }

@@ -52,7 +52,7 @@ struct Step {
     fails: u32,
 }
 
-/// The exchange of a partition, which one queue is bound to.
+/// The exchange of a partition, which a queue of each group is bound to.
 fn exchange(partition: u32) -> String {
     format!("chaos.{partition}")
 }

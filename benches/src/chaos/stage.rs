@@ -1,9 +1,10 @@
 //! The nodes, the relays before them and the workers behind those.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures_util::future::try_join_all;
 use sap_comm_testkit::{RabbitCluster, RabbitNode, Relay};
+use tokio::time::sleep;
 
 use super::{
     ORDERED, RETRIED, RETRY_MS, exchange,
@@ -22,10 +23,11 @@ pub enum Mode {
     Cluster,
 }
 
-/// How many queues there are, each with one consumer.
+/// How many exchanges there are, each with a queue of each group.
 pub(super) const PARTITIONS: u32 = 2;
 /// Dead peers are noticed after twice as many seconds.
 const HEARTBEAT: u32 = 2;
+const POLL: Duration = Duration::from_millis(20);
 
 pub(super) struct Stage {
     pub(super) cluster: RabbitCluster,
@@ -42,10 +44,10 @@ pub(super) enum Side {
 }
 
 /// Which processes are killed and frozen; the others are weighed.
-pub(super) const BREAKABLE: [usize; 4] = [1, 3, 4, 5];
-pub(super) const STEADY: [usize; 2] = [0, 2];
+pub(super) const BREAKABLE: [usize; 4] = [1, 2, 4, 5];
+pub(super) const STEADY: [usize; 2] = [0, 3];
 /// The process that is told to publish too much at once.
-pub(super) const BURSTING: usize = 2;
+pub(super) const BURSTING: usize = 3;
 
 impl Stage {
     pub(super) async fn set(mode: Mode, directory: &Path) -> Result<Self, BenchError> {
@@ -74,17 +76,25 @@ impl Stage {
             work,
         };
         let consumes = |partition| Work::Consume { partition, quorum };
-        let consumers =
-            [role("consumer-0", Side::Consumers, consumes(0)), role("consumer-1", Side::Consumers, consumes(1))];
+        let consumers = [
+            role("consumer-0", Side::Consumers, consumes(0)),
+            role("consumer-1", Side::Consumers, consumes(1)),
+            role("audit-0", Side::Consumers, Work::Audit { partitions: PARTITIONS, quorum }),
+        ];
         let mut workers = try_join_all(consumers.map(Worker::start)).await?;
+        // What is published before would reach one group and not the other.
+        for queue in queues() {
+            while cluster.nodes()[0].queue_depth("/", &queue).await?.is_none() {
+                sleep(POLL).await;
+            }
+        }
         let publishes = Work::Publish { partitions: PARTITIONS };
-        let others = [
+        let publishers = [
             role("publisher-0", Side::Publishers, publishes),
             role("publisher-1", Side::Publishers, publishes),
             role("outbox-0", Side::Publishers, Work::Outbox { partitions: PARTITIONS }),
-            role("audit-0", Side::Consumers, Work::Audit { partitions: PARTITIONS, quorum }),
         ];
-        workers.extend(try_join_all(others.map(Worker::start)).await?);
+        workers.extend(try_join_all(publishers.map(Worker::start)).await?);
         Ok(Self { cluster, relays, workers })
     }
 
@@ -95,8 +105,7 @@ impl Stage {
     /// How many messages wait in all queues together, and how many are dead letters.
     pub(super) async fn depth(&self) -> Result<(u64, u64), BenchError> {
         let (mut waiting, mut dead) = (0, 0);
-        let of_group = |group| (0..PARTITIONS).map(move |partition| queue(partition, group));
-        for queue in of_group(ORDERED).chain(of_group(RETRIED)) {
+        for queue in queues() {
             let depth = async |name: String| self.nodes()[0].queue_depth("/", &name).await;
             waiting += depth(queue.clone()).await?.unwrap_or(0);
             waiting += depth(format!("{queue}.retry.{RETRY_MS}")).await?.unwrap_or(0);
@@ -104,6 +113,11 @@ impl Stage {
         }
         Ok((waiting, dead))
     }
+}
+
+/// The queues of every group.
+fn queues() -> impl Iterator<Item = String> {
+    [ORDERED, RETRIED].into_iter().flat_map(|group| (0..PARTITIONS).map(move |partition| queue(partition, group)))
 }
 
 /// The queue of a group for a partition.

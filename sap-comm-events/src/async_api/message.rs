@@ -29,7 +29,7 @@ pub(super) struct Described {
 
 impl Described {
     pub(super) fn of<T: EventPayload + ToSchema>() -> Self {
-        let (schema_name, schemas) = schema::of::<T>();
+        let (schema_name, schemas) = schema::named::<T>();
         Self { event_type: T::TYPE, version: T::VERSION, kind: T::KIND, schema_name, schemas }
     }
 

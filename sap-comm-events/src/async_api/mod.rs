@@ -159,8 +159,10 @@ impl AsyncApi {
                 answer.add_schemas(&mut schemas)?;
                 answer.add_messages(&mut messages)?;
                 let channel = answer.channel(&exchange);
-                operation["reply"] = answer.describe(&channel);
-                channels.insert(channel, answer.describe_channel());
+                if operation["reply"].is_null() {
+                    operation["reply"] = Answer::describe(&channel);
+                }
+                answer.add_references(&channel, &mut operation["reply"], &mut channels);
             }
             if action == Action::Receive {
                 consumed.push((exchange, event.event_type));

@@ -1,11 +1,11 @@
 //! The answers to a request: an event with the reply, or an error.
 
-use sap_comm_core::ErrorEnvelope;
+use sap_comm_core::{ErrorEnvelope, EventKind};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    AsyncApiError, envelope, message,
+    AsyncApiError, add_once, envelope, message,
     schema::{self, Schemas},
 };
 use crate::Request;
@@ -16,21 +16,24 @@ const ERROR: &str = "ErrorEnvelope";
 /// What a request is answered with.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The request's type.
+    /// The request's type and version.
     event_type: &'static str,
-    schema_name: String,
-    /// The reply's schema and those that it refers to.
+    version: &'static str,
+    /// The reply's schema: it stands in its message, since a reply may be of a type whose name is no one's own, such as a list.
+    schema: Value,
+    /// Those that it refers to.
     schemas: Vec<(String, Value)>,
 }
 
 impl Answer {
     pub(super) fn to<C: Request<Reply: ToSchema>>() -> Self {
-        let (schema_name, schemas) = schema::of::<C::Reply>();
-        Self { event_type: C::TYPE, schema_name, schemas }
+        const { assert!(matches!(C::KIND, EventKind::Command), "a request is a command: add kind = \"command\"") };
+        let (schema, schemas) = schema::inline::<C::Reply>();
+        Self { event_type: C::TYPE, version: C::VERSION, schema, schemas }
     }
 
     pub(super) fn add_schemas(&self, schemas: &mut Schemas) -> Result<(), AsyncApiError> {
-        let (_, error) = schema::of::<ErrorEnvelope>();
+        let (_, error) = schema::named::<ErrorEnvelope>();
         error.into_iter().try_for_each(|(name, schema)| schemas.add(&name, schema))?;
         self.schemas.iter().try_for_each(|(name, schema)| schemas.add(name, schema.clone()))
     }
@@ -41,6 +44,7 @@ impl Answer {
             "name": ERROR,
             "title": "Why a request failed",
             "contentType": "application/json",
+            "correlationId": correlation(),
             "payload": { "$ref": format!("#/components/schemas/{ERROR}") },
         });
         message::add(messages, ERROR.to_owned(), error)
@@ -48,57 +52,65 @@ impl Answer {
 
     /// The name of the channel.
     pub(super) fn channel(&self, exchange: &str) -> String {
-        format!("{exchange}:{}", self.key())
+        format!("{exchange}:{}", self.reply_type())
     }
 
-    /// The name of the message, which is its type too.
-    fn key(&self) -> String {
+    /// The type of the message.
+    fn reply_type(&self) -> String {
         format!("{}.reply", self.event_type)
     }
 
-    /// The reply of the operation, on `channel`.
-    pub(super) fn describe(&self, channel: &str) -> Value {
-        let reference = |name: &str| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") });
+    /// The name of the message.
+    fn key(&self) -> String {
+        format!("{}-{}", self.reply_type(), self.version)
+    }
+
+    /// Adds the answers to the reply of an operation, which begins as [`describe`](Self::describe) has it, and to its channel.
+    pub(super) fn add_references(&self, channel: &str, reply: &mut Value, channels: &mut Map<String, Value>) {
+        let described =
+            channels.entry(channel.to_owned()).or_insert_with(|| json!({ "address": null, "messages": {} }));
+        for name in [self.key(), ERROR.to_owned()] {
+            add_once(&mut reply["messages"], &format!("#/channels/{channel}/messages/{name}"));
+            described["messages"][&name] = json!({ "$ref": format!("#/components/messages/{name}") });
+        }
+    }
+
+    /// The reply of the operation, on the channel that a requester names with each request, without its messages.
+    pub(super) fn describe(channel: &str) -> Value {
         json!({
             "address": {
                 "location": "$message.header#/replyTo",
                 "description": "The AMQP property reply-to: a queue of the requester's, by way of the default exchange.",
             },
             "channel": { "$ref": format!("#/channels/{channel}") },
-            "messages": [reference(&self.key()), reference(ERROR)],
-        })
-    }
-
-    /// The channel that a requester names with each request.
-    pub(super) fn describe_channel(&self) -> Value {
-        let reference = |name: &str| json!({ "$ref": format!("#/components/messages/{name}") });
-        json!({
-            "address": null,
-            "messages": { (self.key()): reference(&self.key()), (ERROR): reference(ERROR) },
         })
     }
 
     fn message(&self) -> Value {
         json!({
-            "name": self.key(),
+            "name": self.reply_type(),
             "title": format!("The answer to {}", self.event_type),
             "contentType": "application/json",
-            "correlationId": {
-                "location": "$message.header#/correlationId",
-                "description": "The AMQP property correlation-id: the id of the request.",
-            },
+            "correlationId": correlation(),
             "payload": {
                 "allOf": [
                     { "$ref": format!("#/components/schemas/{}", envelope::NAME) },
                     {
                         "properties": {
-                            "type": { "const": self.key() },
-                            "data": { "$ref": format!("#/components/schemas/{}", self.schema_name) },
+                            "type": { "const": self.reply_type() },
+                            "data": self.schema,
                         },
                     },
                 ],
             },
-            "bindings": { "amqp": { "messageType": self.key(), "bindingVersion": message::AMQP_BINDING } },
+            "bindings": { "amqp": { "messageType": self.reply_type(), "bindingVersion": message::AMQP_BINDING } },
         })
     }
+}
+
+fn correlation() -> Value {
+    json!({
+        "location": "$message.header#/correlationId",
+        "description": "The AMQP property correlation-id: the id of the request.",
+    })
 }

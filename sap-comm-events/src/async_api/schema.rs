@@ -10,13 +10,25 @@ use super::AsyncApiError;
 pub(super) struct Schemas(Map<String, Value>);
 
 /// The name of a type's schema, and it with those that it refers to.
-pub(super) fn of<T: ToSchema>() -> (String, Vec<(String, Value)>) {
+pub(super) fn named<T: ToSchema>() -> (String, Vec<(String, Value)>) {
     let name = T::name().into_owned();
+    let mut schemas = referred::<T>();
+    schemas.push((name.clone(), json!(T::schema())));
+    (name, schemas)
+}
+
+/// A type's schema without a name, and those that it refers to.
+pub(super) fn inline<T: ToSchema>() -> (Value, Vec<(String, Value)>) {
+    let mut schema = json!(T::schema());
+    translate(&mut schema);
+    (schema, referred::<T>())
+}
+
+fn referred<T: ToSchema>() -> Vec<(String, Value)> {
     let mut found = Vec::new();
     T::schemas(&mut found);
-    found.push((name.clone(), T::schema()));
     // utoipa's schemas are plain data, which JSON takes as it is.
-    (name, found.into_iter().map(|(name, schema)| (name, json!(schema))).collect())
+    found.into_iter().map(|(name, schema)| (name, json!(schema))).collect()
 }
 
 impl Schemas {

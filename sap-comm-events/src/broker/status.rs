@@ -14,8 +14,8 @@ pub struct BrokerStatus {
     /// How the broker is.
     #[serde(flatten)]
     pub health: BrokerHealth,
-    /// The queues that subscriptions of any clone have consumed so far, in the order of their names. `None` while the broker
-    /// does not tell.
+    /// The queues that subscriptions of any clone have consumed so far, ephemeral ones left out. `None` while the broker does
+    /// not tell.
     pub queues: Option<Vec<QueueStatus>>,
 }
 
@@ -34,8 +34,8 @@ pub struct QueueStatus {
 
 impl Broker {
     /// The broker's health, and the lag and dead letters of every queue that a subscription of any clone has consumed so
-    /// far: for health checks and admin pages. It asks the broker, unless that is away, and waits up to the connect timeout.
-    /// A queue that was deleted is left out.
+    /// far: for health checks and admin pages. It asks the broker, unless that is away, and waits for a connection up to the
+    /// connect timeout, and ten seconds for each answer. A queue that was deleted is left out.
     pub async fn status(&self) -> BrokerStatus {
         let answers = matches!(self.health().state, BrokerState::Connected | BrokerState::Blocked);
         let queues = if answers { self.queues().await } else { None };
@@ -54,13 +54,21 @@ impl Broker {
     async fn queue_status(&self, queue: &str) -> Option<Option<QueueStatus>> {
         let dead = dead_queue(queue);
         let (lag, dead_letters) = tokio::join!(self.backend().depth(queue), self.backend().depth(&dead));
-        match (lag, dead_letters) {
+        match (lag, none_as_zero(dead_letters)) {
             (Ok(lag), Ok(dead_letters)) => Some(Some(QueueStatus { queue: queue.to_owned(), lag, dead_letters })),
-            (Err(DeadLetterError::NoQueue { .. }), _) | (_, Err(DeadLetterError::NoQueue { .. })) => Some(None),
+            (Err(DeadLetterError::NoQueue { .. }), _) => Some(None),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::debug!(%error, queue, "the broker does not tell how long the queue is");
                 None
             }
         }
+    }
+}
+
+/// Where there is no queue, nothing waits.
+fn none_as_zero(depth: Result<u64, DeadLetterError>) -> Result<u64, DeadLetterError> {
+    match depth {
+        Err(DeadLetterError::NoQueue { .. }) => Ok(0),
+        depth => depth,
     }
 }

@@ -25,6 +25,7 @@ struct Tag {
 
 #[async_trait]
 impl Settlement for Tag {
+    #[cfg(feature = "otel")]
     fn tag(&self) -> Option<u64> {
         Some(self.tag)
     }

@@ -101,6 +101,7 @@ impl Link {
     }
 
     /// Host and port of the node that it is connected to.
+    #[cfg(feature = "otel")]
     pub(super) fn node(&self) -> Option<(String, u16)> {
         self.watcher.0.borrow().as_ref().map(|live| (live.address.host.clone(), live.address.port))
     }

@@ -130,10 +130,12 @@ impl Backend for RabbitBackend {
         self.vitals.health(self.publisher.pending())
     }
 
+    #[cfg(feature = "otel")]
     fn publishes_to(&self) -> Option<(String, u16)> {
         self.publishing.node()
     }
 
+    #[cfg(feature = "otel")]
     fn consumes_from(&self) -> Option<(String, u16)> {
         self.consuming.node()
     }

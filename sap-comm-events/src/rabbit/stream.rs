@@ -37,6 +37,7 @@ impl Read {
 
 #[async_trait]
 impl Settlement for Read {
+    #[cfg(feature = "otel")]
     fn tag(&self) -> Option<u64> {
         self.settlement.as_ref().and_then(|settlement| settlement.tag())
     }

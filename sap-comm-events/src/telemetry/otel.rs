@@ -17,8 +17,8 @@ use super::{
 use crate::{
     PublishError,
     backend::Backend,
-    message::{Message, header},
-    topology::Target,
+    message::Message,
+    topology::{Target, command_queue},
 };
 
 /// The instrumentation's scope.
@@ -206,7 +206,7 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn of(received: &Received<'a>) -> Self {
         let message = &*received.delivery.message;
-        let is_command = message.headers.text(header::KIND) == Some(EventKind::Command.as_str());
+        let is_command = *command_queue(received.exchange, &message.event_type) == *received.delivery.queue;
         let kind = if is_command { EventKind::Command } else { EventKind::Domain };
         let target = Target::of(received.exchange, kind);
         Self { exchange: target.name().into(), routing_key: &message.event_type, queue: &received.delivery.queue }

@@ -58,6 +58,36 @@ impl Request for QuoteOrder {
     type Reply = Price;
 }
 
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.list", kind = "command")]
+struct ListOrders {
+    customer: String,
+}
+
+impl Request for ListOrders {
+    type Reply = Vec<Line>;
+}
+
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.list", kind = "command", version = "2.0")]
+struct ListOrdersSince {
+    since: String,
+}
+
+impl Request for ListOrdersSince {
+    type Reply = Vec<u64>;
+}
+
+#[derive(Debug, Serialize, Deserialize, EventPayload, ToSchema)]
+#[event(type = "order.cancel", kind = "command")]
+struct CancelOrder {
+    order_id: String,
+}
+
+impl Request for CancelOrder {
+    type Reply = ();
+}
+
 mod elsewhere {
     use super::*;
 
@@ -77,6 +107,9 @@ fn document() -> AsyncApiDocument {
         .consumes::<ShipOrder>("order.events")
         .requests::<QuoteOrder>("price.events")
         .answers::<QuoteOrder>("order.events")
+        .answers::<ListOrders>("order.events")
+        .answers::<ListOrdersSince>("order.events")
+        .answers::<CancelOrder>("order.events")
         .build()
         .unwrap()
 }
@@ -89,6 +122,10 @@ async fn asyncapis_own_parser_finds_nothing_wrong() {
     script.finish().await.unwrap();
     assert_eq!(parsed["diagnostics"], json!([]));
     let channels = [
+        "order.events:order.cancel",
+        "order.events:order.cancel.reply",
+        "order.events:order.list",
+        "order.events:order.list.reply",
         "order.events:order.placed",
         "order.events:order.quote",
         "order.events:order.quote.reply",
@@ -97,11 +134,17 @@ async fn asyncapis_own_parser_finds_nothing_wrong() {
         "price.events:order.quote.reply",
     ];
     assert_eq!(parsed["channels"], json!(channels));
-    assert_eq!(parsed["operations"].as_array().map(Vec::len), Some(5));
-    let reply = |operation: &str, channel: &str| json!({ "operation": operation, "channel": channel, "messages": 2 });
+    assert_eq!(parsed["operations"].as_array().map(Vec::len), Some(7));
+    let reply = |action: &str, request: &str, messages: usize| {
+        json!({
+            "operation": format!("{action}.{request}"), "channel": format!("{request}.reply"), "messages": messages,
+        })
+    };
     let replies = [
-        reply("receive.order.events:order.quote", "order.events:order.quote.reply"),
-        reply("send.price.events:order.quote", "price.events:order.quote.reply"),
+        reply("receive", "order.events:order.cancel", 2),
+        reply("receive", "order.events:order.list", 3),
+        reply("receive", "order.events:order.quote", 2),
+        reply("send", "price.events:order.quote", 2),
     ];
     assert_eq!(parsed["replies"], json!(replies));
 }
@@ -125,11 +168,12 @@ fn a_request_says_what_it_is_answered_with() {
     let reply = &json["operations"]["send.price.events:order.quote"]["reply"];
     assert_eq!(reply["channel"]["$ref"], "#/channels/price.events:order.quote.reply");
     assert_eq!(json["channels"]["price.events:order.quote.reply"]["address"], json!(null));
-    let message = &json["components"]["messages"]["order.quote.reply"];
+    let message = &json["components"]["messages"]["order.quote.reply-1.0"];
     let payload = &message["payload"]["allOf"][1]["properties"];
     assert_eq!(payload["type"]["const"], "order.quote.reply");
-    assert_eq!(payload["data"]["$ref"], "#/components/schemas/Price");
-    assert!(json["components"]["schemas"]["Price"]["properties"]["cents"].is_object());
+    assert!(payload["data"]["properties"]["cents"].is_object());
+    let list = &json["components"]["messages"]["order.list.reply-1.0"]["payload"]["allOf"][1]["properties"]["data"];
+    assert!(list["items"]["properties"]["sku"].is_object(), "{list}");
     assert!(json["components"]["schemas"]["ErrorBody"]["properties"]["requestId"].is_object());
 }
 

@@ -270,6 +270,12 @@ async fn rabbitmqs_node_and_delivery_tag_are_told() {
         assert!(told["server.port"].parse::<u16>().is_ok_and(|port| port > 0), "{told:?}");
     }
     assert_eq!(process["messaging.rabbitmq.message.delivery_tag"], "1");
-    let points = points("messaging.client.sent.messages", "otel.node");
-    assert!(points.iter().all(|(_, of)| of["server.address"] == "127.0.0.1"), "{points:?}");
+    for (metric, destination) in [
+        ("messaging.client.sent.messages", "otel.node"),
+        ("messaging.process.duration", "otel.node:otel.node.user-service"),
+    ] {
+        let points = points(metric, destination);
+        let [(1, told)] = &*points else { panic!("{metric}: {points:?}") };
+        assert_eq!((&*told["server.address"], &told["server.port"]), ("127.0.0.1", &send["server.port"]), "{metric}");
+    }
 }

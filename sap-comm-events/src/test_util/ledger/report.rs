@@ -32,7 +32,7 @@ pub struct Report {
     pub unexpected: u64,
     /// Of unknown outcome, and received.
     pub recovered: u64,
-    /// The first of the events that were lost, duplicated, reordered or unexpected; 20 at most.
+    /// The first of the events that were lost, duplicated, reordered or unexpected; 20 of each at most.
     pub findings: Vec<Finding>,
 }
 
@@ -63,7 +63,7 @@ pub enum FindingKind {
 }
 
 /// More would hide the first.
-const MAX_FINDINGS: usize = 20;
+const MAX_FINDINGS: u64 = 20;
 
 impl Report {
     /// Whether every confirmed event came exactly once and in order, and no other came.
@@ -86,7 +86,7 @@ impl Report {
             FindingKind::Unexpected => &mut self.unexpected,
         };
         *count += 1;
-        if self.findings.len() < MAX_FINDINGS {
+        if *count <= MAX_FINDINGS {
             self.findings.push(Finding { kind, key: key.to_owned(), number });
         }
     }
