@@ -109,7 +109,13 @@ pub async fn events(options: &Options) -> Result<Report, BenchError> {
     broker_recoveries.sort_unstable();
     recoveries.sort_unstable();
     let (seed, account, memory) = (options.seed, Account::of(options.seed, &stage.workers).await?, memory.growth());
-    Ok(Report { seed, took, faults, account, progress, dead, hung, crashed, broker_recoveries, recoveries, memory })
+    let report =
+        Report { seed, took, faults, account, progress, dead, hung, crashed, broker_recoveries, recoveries, memory };
+    if !report.is_clean() {
+        stage.workers.iter().try_for_each(Worker::keep_log)?;
+        println!("what the processes left is kept in {}", directory.keep().display());
+    }
+    Ok(report)
 }
 
 /// Breaks one thing after the other until the time is over.

@@ -72,6 +72,13 @@ impl Worker {
         self.server.log_tail()
     }
 
+    /// Copies everything that the process said beside its other traces.
+    pub(super) fn keep_log(&self) -> Result<(), BenchError> {
+        let kept = self.role.file("log");
+        fs::copy(self.server.log_path(), kept).map_err(BenchError::refused("keep a log"))?;
+        Ok(())
+    }
+
     /// Tells the process to stop and waits until it has finished; whether it did within `limit`.
     pub(super) async fn finish(&self, limit: Duration) -> Result<bool, BenchError> {
         self.order(|orders| orders.stop = true).await?;

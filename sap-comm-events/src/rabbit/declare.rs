@@ -74,7 +74,7 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
         answered(live.answer(exchange(channel, name, *kind)).await)?;
     }
     for declared in &topology.queues {
-        answered(live.answer(queue(channel, &QueueSpec::of(declared, topology))).await)?;
+        answered(live.answer(queue(live, channel, &QueueSpec::of(declared, topology))).await)?;
     }
     for binding in &topology.bindings {
         let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
@@ -101,8 +101,11 @@ pub(super) async fn declare_as(channel: &Channel, spec: &ExchangeSpec) -> Result
     declared.map_err(|error| DeclareError::of(&error, || spec.object()))
 }
 
-/// Declares a queue.
-pub(super) async fn queue(channel: &Channel, spec: &QueueSpec) -> Result<(), DeclareError> {
+/// Declares a queue, as far as the broker is able to.
+pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> Result<(), DeclareError> {
+    let is_old = live.version().is_ok_and(|version| version < QUORUM_QUEUES.since);
+    let classic = if is_old { spec.without_sure_delay() } else { None };
+    let spec = classic.as_ref().unwrap_or(spec);
     let arguments = spec.arguments.iter().map(|(name, value)| {
         let value = match value {
             Argument::Flag(flag) => Value::Bool(*flag),

@@ -67,7 +67,7 @@ impl Examiner {
         if let Some(difference) = self.absent(there.map(drop), spec.object())? {
             return Ok(Some(difference));
         }
-        let declared = live.answer(declare::queue(&channel, spec)).await.map_err(unavailable)?;
+        let declared = live.answer(declare::queue(&live, &channel, spec)).await.map_err(unavailable)?;
         self.differs(declared)
     }
 

@@ -100,6 +100,8 @@ const EPHEMERAL_LIFE: i64 = 60_000;
 /// queue says otherwise. Consumers count, and make a dead letter of it; whoever looks through dead letters gives them all back. The
 /// most that every version takes, since the earlier ones have no word for "always".
 const DELIVERY_LIMIT: i64 = i32::MAX as i64;
+/// How a queue sees to it that what it moves on arrives.
+const STRATEGY: &str = "x-dead-letter-strategy";
 /// How many events wait for a slow reader of a tail; the oldest make room.
 pub(crate) const TAIL_LENGTH: u16 = 1_000;
 
@@ -171,19 +173,32 @@ impl QueueSpec {
                 ("x-dead-letter-routing-key", text(to)),
             ],
         };
-        if topology.quorum && !matches!(queue.role, Role::Ephemeral | Role::Tail) {
+        match queue.role {
             // What a replicated queue relies on is replicated too, or the loss of one node would stop its consumers.
-            arguments.push(("x-queue-type", text("quorum")));
-            if matches!(queue.role, Role::Work { .. } | Role::Dead { .. }) {
+            Role::Work { .. } | Role::Dead { .. } if topology.quorum => {
+                arguments.push(("x-queue-type", text("quorum")));
                 arguments.push(("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)));
             }
-            if matches!(queue.role, Role::Delay { .. }) {
-                // Otherwise an event is dropped whose queue has no leader at the moment that its delay is over.
-                arguments.push(("x-dead-letter-strategy", text("at-least-once")));
+            // A classic queue moves an event on without knowing that it arrived: one is lost whose queue has no leader at the moment
+            // that its delay is over, or whose broker is killed then.
+            Role::Delay { .. } => {
+                arguments.push(("x-queue-type", text("quorum")));
+                arguments.push((STRATEGY, text("at-least-once")));
                 arguments.push(("x-overflow", text("reject-publish")));
             }
+            _ => {}
         }
         Self::with(queue, arguments)
+    }
+
+    /// The queue as a broker has it that cannot move messages on surely; `None` where it is the same.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn without_sure_delay(&self) -> Option<Self> {
+        self.arguments.contains_key(STRATEGY).then(|| {
+            let mut classic = self.clone();
+            classic.arguments.retain(|name, _| !matches!(name.as_str(), STRATEGY | "x-queue-type" | "x-overflow"));
+            classic
+        })
     }
 
     fn of_stream(queue: &Queue, stream: Stream) -> Self {

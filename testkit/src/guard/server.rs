@@ -80,6 +80,11 @@ impl Server {
         }
     }
 
+    /// Where everything goes that the program writes.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Whether the program runs, paused or not.
     pub fn is_running(&self) -> bool {
         self.pid().is_some_and(proc::is_alive)

@@ -9,7 +9,10 @@ mod publisher;
 
 use std::{path::PathBuf, time::Duration};
 
-use sap_comm::events::{Broker, BrokerConfig};
+use sap_comm::{
+    events::{Broker, BrokerConfig},
+    logging::{self, Format},
+};
 use serde::{Deserialize, Serialize};
 
 use self::desk::Desk;
@@ -53,6 +56,7 @@ impl Role {
     /// # Errors
     /// When the broker cannot be entered for long, or a file or the database refuses.
     pub async fn run(&self) -> Result<(), BenchError> {
+        logging::init(Format::Text, "warn").map_err(BenchError::refused("log"))?;
         let desk = Desk::open(&self.directory, &self.name)?;
         match self.work {
             Work::Publish { partitions } => publisher::run(self, partitions, &desk).await?,

@@ -13,6 +13,7 @@ mod foreign;
 mod old;
 mod reports;
 mod requests;
+mod retries;
 mod settling;
 mod streams;
 mod topology;
