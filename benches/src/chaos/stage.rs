@@ -83,10 +83,8 @@ impl Stage {
         ];
         let mut workers = try_join_all(consumers.map(Worker::start)).await?;
         // What is published before would reach one group and not the other.
-        for queue in queues() {
-            while cluster.nodes()[0].queue_depth("/", &queue).await?.is_none() {
-                sleep(POLL).await;
-            }
+        while !workers.iter().all(Worker::is_subscribed) {
+            sleep(POLL).await;
         }
         let publishes = Work::Publish { partitions: PARTITIONS };
         let publishers = [

@@ -97,6 +97,11 @@ impl Worker {
         resident(&self.server.pid()?.to_string())
     }
 
+    /// Whether a consumer has declared and consumes all that it is to.
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.role.subscribed().exists()
+    }
+
     pub(super) fn consumes(&self) -> bool {
         matches!(self.role.work, Work::Consume { .. } | Work::Audit { .. })
     }

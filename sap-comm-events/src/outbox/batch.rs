@@ -97,15 +97,22 @@ impl Desk {
 
     /// Publishes events in their order, so many ahead of their confirms, up to the first that fails: those behind it must not
     /// overtake it, and those sent already are sent again after it.
-    async fn publish_lane(&self, lane: Vec<Entry>, lease: &Lease, done: mpsc::Sender<(i64, Fate)>) {
-        let in_time = stream::iter(lane).take_while(|_| future::ready(Instant::now() < *lease.until.lock()));
-        let started = in_time.map(|entry| async move { (entry.number, self.publish_one(&entry).await) });
-        let mut published = std::pin::pin!(started.buffered(self.config.key_window));
-        while let Some((number, fate)) = published.next().await {
-            let failed = matches!(fate, Fate::Failed { .. });
-            // The receiver outlives every lane.
-            if done.send((number, fate)).await.is_err() || failed {
-                return;
+    ///
+    /// One that failed before goes alone at first: a broker that refuses all for a time would refuse it, and take those behind it
+    /// once that time is over.
+    async fn publish_lane(&self, mut lane: Vec<Entry>, lease: &Lease, done: mpsc::Sender<(i64, Fate)>) {
+        let failed = lane.iter().rposition(|entry| entry.attempts > 0).map_or(0, |last| last + 1);
+        let rest = lane.split_off(failed);
+        for (entries, window) in [(lane, 1), (rest, self.config.key_window)] {
+            let in_time = stream::iter(entries).take_while(|_| future::ready(Instant::now() < *lease.until.lock()));
+            let started = in_time.map(|entry| async move { (entry.number, self.publish_one(&entry).await) });
+            let mut published = std::pin::pin!(started.buffered(window));
+            while let Some((number, fate)) = published.next().await {
+                let failed = matches!(fate, Fate::Failed { .. });
+                // The receiver outlives every lane.
+                if done.send((number, fate)).await.is_err() || failed {
+                    return;
+                }
             }
         }
     }

@@ -74,9 +74,9 @@ impl RelayConfig {
     /// How many events of one ordering key are sent ahead of their confirms. 1: strictly one after the other, which is as many
     /// a second as the broker confirms one by one; RabbitMQ takes up to some hundred milliseconds for one on a busy queue.
     ///
-    /// With more, the order still holds over lost connections, and where the broker refuses all for a time. Only an event whose
-    /// publish fails alone, since it is unroutable, or refused or not confirmed in time while the broker takes those that were sent
-    /// after it, may then come behind them.
+    /// With more, the order still holds over lost connections, and where the broker refuses all for a time: an event that failed is
+    /// tried again alone. Only an event whose publish fails among others, since it is unroutable, or refused or not confirmed in time
+    /// while the broker takes those that were sent after it, may then come behind them.
     #[must_use]
     pub fn key_window(mut self, events: usize) -> Self {
         self.key_window = events;

@@ -111,6 +111,7 @@ async fn run(
             sleep(PAUSE).await;
         });
     }
+    std::fs::write(role.subscribed(), "").map_err(refused)?;
     desk.stopped().await;
     let stopping = Instant::now();
     join_all(held.into_iter().map(|handle| handle.stop())).await;

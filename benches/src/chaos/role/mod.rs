@@ -72,6 +72,11 @@ impl Role {
         Broker::connect(&self.url, config).await.map_err(BenchError::refused("connect"))
     }
 
+    /// A file that is there once a consumer has subscribed.
+    pub(super) fn subscribed(&self) -> PathBuf {
+        self.file("subscribed")
+    }
+
     pub(super) fn file(&self, extension: &str) -> PathBuf {
         self.directory.join(format!("{}.{extension}", self.name))
     }

@@ -79,6 +79,32 @@ on_both_databases! {
         assert!(sink.so_far().is_empty(), "nothing is sent twice");
     }
 
+    async fn an_event_that_failed_is_tried_again_alone(stage: &Stage) {
+        let (pool, outbox) = stage.outbox().await;
+        let broker = broker();
+        let mut sink = Sink::new(&broker).await;
+        let mut transaction = stage.begin(&pool).await;
+        let unwanted = Event::new("note-service", UserCreated::numbered(1));
+        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
+        for number in 0..5 {
+            outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", number)).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let _relay = outbox.relay(broker.clone(), brisk().key_window(8)).unwrap();
+        eventually("several attempts", || async {
+            outbox.failing(1).await.unwrap().first().is_some_and(|event| event.attempts >= 4)
+        })
+        .await;
+        let ahead = sink.so_far();
+        assert!(ahead.len() <= 5, "those behind it are sent ahead at its first attempt only: {ahead:?}");
+        let wanted = sap_comm_events::EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) });
+        let _subscription = broker.for_service("other-service").subscribe(NOTES, wanted).await.unwrap();
+        for number in 0..5 {
+            assert_eq!(sink.number().await, number);
+        }
+        all_sent(&outbox).await;
+    }
+
     async fn an_event_that_fails_holds_back_its_own_key_only(stage: &Stage) {
         let (pool, outbox) = stage.outbox().await;
         let (_, other) = stage.outbox().await;
