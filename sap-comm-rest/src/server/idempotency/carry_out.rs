@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Collected, Limited};
-use sap_comm_core::{ApiError, BoxError, Context, ErrorCode};
+use sap_comm_core::{ApiError, BoxError, Context, ErrorCode, PrincipalKind};
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -44,10 +44,9 @@ impl Idempotency {
             return Ok(next.run(request).await);
         };
         let (parts, body) = self.read(request).await?;
-        let fingerprint = fingerprint(&parts, &body);
-        let context = Context::try_current();
-        let caller = context.as_ref().and_then(Context::principal).map_or("", |principal| principal.id.as_str());
-        let claim = self.store.claim(&key, &fingerprint, caller, self.config.lease).await.map_err(unavailable)?;
+        let caller = caller();
+        let fingerprint = fingerprint(&parts, &caller, &body);
+        let claim = self.store.claim(&key, &fingerprint, &caller, self.config.lease).await.map_err(unavailable)?;
         let claim = match claim {
             Claim::Taken(claim) => claim,
             Claim::Done(answer) => return replay(answer),
@@ -59,9 +58,10 @@ impl Idempotency {
                 let message = "The Idempotency-Key was used for another request, or by another caller";
                 return Err(ApiError::new(reused(), message).detail("header", KEY));
             }
-            Claim::TooMany(limit) => {
+            Claim::TooMany { limit, retry_after } => {
                 let message = format!("{limit} idempotency keys of this caller are kept, which is the most for one");
-                return Err(ApiError::new(ErrorCode::RATE_LIMITED, message).detail("limit", limit));
+                let error = ApiError::new(ErrorCode::RATE_LIMITED, message).detail("limit", limit);
+                return Err(error.retry_after(retry_after));
             }
         };
         self.run(key, claim, Request::from_parts(parts, Body::from(body)), next).await
@@ -145,6 +145,15 @@ impl Idempotency {
             }
         }
     }
+}
+
+/// Whose request it is; empty for somebody without a principal. A service and a user may have the same id.
+fn caller() -> String {
+    let context = Context::try_current();
+    context.as_ref().and_then(Context::principal).map_or_else(String::new, |principal| {
+        let kind = if principal.kind == PrincipalKind::User { "user" } else { "service" };
+        format!("{kind}:{}", principal.id)
+    })
 }
 
 fn key(request: &Request) -> Result<Option<String>, ApiError> {

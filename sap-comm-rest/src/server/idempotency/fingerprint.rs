@@ -1,12 +1,9 @@
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::request::Parts;
-use sap_comm_core::Context;
 
 /// What a key stands for: SHA-256 over method, path with query, body and caller.
-pub(super) fn fingerprint(request: &Parts, body: &[u8]) -> String {
-    let context = Context::try_current();
-    let caller = context.as_ref().and_then(Context::principal).map_or("", |principal| principal.id.as_str());
+pub(super) fn fingerprint(request: &Parts, caller: &str, body: &[u8]) -> String {
     let target = request.uri.path_and_query().map_or("", |target| target.as_str());
     let mut digest = Digest::new(&SHA256);
     for part in [request.method.as_str().as_bytes(), target.as_bytes(), caller.as_bytes(), body] {

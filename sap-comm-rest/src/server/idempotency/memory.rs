@@ -1,4 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -18,12 +22,14 @@ pub struct MemoryIdempotencyStore {
 
 #[derive(Debug, Default)]
 struct Keys {
-    entries: HashMap<String, Entry>,
-    /// How many of them each caller has.
-    by_caller: HashMap<Arc<str>, usize>,
-    /// Before then none is over.
-    next_end: Option<Instant>,
+    entries: HashMap<Arc<str>, Entry>,
+    ends: Ends,
+    /// Those of each caller's keys.
+    by_caller: HashMap<Arc<str>, Ends>,
 }
+
+/// When keys are over, the next one first.
+type Ends = BTreeSet<(Instant, Arc<str>)>;
 
 #[derive(Debug)]
 struct Entry {
@@ -45,6 +51,9 @@ const SHARE: usize = 4;
 impl MemoryIdempotencyStore {
     /// A store of at most so many keys, a quarter of them, rounded up, of one caller; those without a principal count as
     /// one. A full one refuses further requests with a key, since an answer that it forgot early might be given twice.
+    ///
+    /// Where there is one caller only, or none has a principal, three quarters of the store stay empty: give it all by
+    /// [`max_keys_per_caller`](Self::max_keys_per_caller).
     ///
     /// # Errors
     /// When `max_keys` is 0.
@@ -81,21 +90,17 @@ impl IdempotencyStore for MemoryIdempotencyStore {
     async fn claim(&self, key: &str, fingerprint: &str, caller: &str, lease: Duration) -> Result<Claim, BoxError> {
         let now = Instant::now();
         let mut keys = self.keys.lock();
+        keys.forget_ended(now);
         if let Some(entry) = keys.entries.get(key) {
-            if entry.ends > now {
-                return Ok(match &entry.state {
-                    _ if entry.fingerprint != fingerprint => Claim::Reused,
-                    State::Claimed(_) => Claim::InProgress(entry.ends.duration_since(now)),
-                    State::Done(answer) => Claim::Done(answer.clone()),
-                });
-            }
-            keys.remove(key);
+            return Ok(match &entry.state {
+                _ if entry.fingerprint != fingerprint => Claim::Reused,
+                State::Claimed(_) => Claim::InProgress(entry.ends.duration_since(now)),
+                State::Done(answer) => Claim::Done(answer.clone()),
+            });
         }
-        if keys.entries.len() >= self.max_keys || keys.of(caller) >= self.max_keys_per_caller {
-            keys.forget_ended(now);
-        }
-        if keys.of(caller) >= self.max_keys_per_caller {
-            return Ok(Claim::TooMany(self.max_keys_per_caller));
+        if let Some(own) = keys.by_caller.get(caller).filter(|own| own.len() >= self.max_keys_per_caller) {
+            let retry_after = own.first().map_or(lease, |(ends, _)| ends.duration_since(now));
+            return Ok(Claim::TooMany { limit: self.max_keys_per_caller, retry_after });
         }
         if keys.entries.len() >= self.max_keys {
             return Err(format!("{} idempotency keys are kept, which is the most", self.max_keys).into());
@@ -107,10 +112,9 @@ impl IdempotencyStore for MemoryIdempotencyStore {
 
     async fn keep(&self, key: &str, claim: &str, answer: &KeptAnswer, keep: Duration) -> Result<(), BoxError> {
         let mut keys = self.keys.lock();
-        let ends = Instant::now() + keep;
         if let Some(entry) = keys.entries.get_mut(key).filter(|entry| entry.is_held_by(claim)) {
-            (entry.state, entry.ends) = (State::Done(answer.clone()), ends);
-            keys.ends_at(ends);
+            entry.state = State::Done(answer.clone());
+            keys.move_end(key, Instant::now() + keep);
         }
         Ok(())
     }
@@ -125,52 +129,47 @@ impl IdempotencyStore for MemoryIdempotencyStore {
 }
 
 impl Keys {
-    fn of(&self, caller: &str) -> usize {
-        self.by_caller.get(caller).copied().unwrap_or(0)
-    }
-
     fn insert(&mut self, key: &str, fingerprint: &str, caller: &str, state: State, ends: Instant) {
+        let key: Arc<str> = key.into();
         let caller = match self.by_caller.get_key_value(caller) {
             Some((known, _)) => Arc::clone(known),
             None => caller.into(),
         };
-        *self.by_caller.entry(Arc::clone(&caller)).or_default() += 1;
-        self.entries.insert(key.to_owned(), Entry { caller, fingerprint: fingerprint.to_owned(), state, ends });
-        self.ends_at(ends);
+        let entry = Entry { caller: Arc::clone(&caller), fingerprint: fingerprint.to_owned(), state, ends };
+        self.entries.insert(Arc::clone(&key), entry);
+        self.by_caller.entry(caller).or_default().insert((ends, Arc::clone(&key)));
+        self.ends.insert((ends, key));
     }
 
     fn remove(&mut self, key: &str) {
-        if let Some(entry) = self.entries.remove(key) {
-            forget_one(&mut self.by_caller, &entry.caller);
-        }
-    }
-
-    fn ends_at(&mut self, ends: Instant) {
-        self.next_end = Some(self.next_end.map_or(ends, |next| next.min(ends)));
-    }
-
-    /// Looks through all of them where one may be over: a caller that is refused over and over costs no look each time.
-    fn forget_ended(&mut self, now: Instant) {
-        if self.next_end.is_none_or(|next| next > now) {
-            return;
-        }
-        let by_caller = &mut self.by_caller;
-        self.entries.retain(|_, entry| {
-            let stays = entry.ends > now;
-            if !stays {
-                forget_one(by_caller, &entry.caller);
+        let Some((key, entry)) = self.entries.remove_entry(key) else { return };
+        let end = (entry.ends, key);
+        self.ends.remove(&end);
+        if let Some(own) = self.by_caller.get_mut(&entry.caller) {
+            own.remove(&end);
+            if own.is_empty() {
+                self.by_caller.remove(&entry.caller);
             }
-            stays
-        });
-        self.next_end = self.entries.values().map(|entry| entry.ends).min();
+        }
     }
-}
 
-fn forget_one(by_caller: &mut HashMap<Arc<str>, usize>, caller: &str) {
-    if let Some(count) = by_caller.get_mut(caller) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            by_caller.remove(caller);
+    fn move_end(&mut self, key: &str, ends: Instant) {
+        let Some((mut key, mut entry)) = self.entries.remove_entry(key) else { return };
+        let before = std::mem::replace(&mut entry.ends, ends);
+        for all in [Some(&mut self.ends), self.by_caller.get_mut(&entry.caller)].into_iter().flatten() {
+            let end = (before, key);
+            all.remove(&end);
+            key = end.1;
+            all.insert((ends, Arc::clone(&key)));
+        }
+        self.entries.insert(key, entry);
+    }
+
+    /// Each key is looked at once, when it is over, however often callers are refused meanwhile.
+    fn forget_ended(&mut self, now: Instant) {
+        while self.ends.first().is_some_and(|(ends, _)| *ends <= now) {
+            let Some((_, key)) = self.ends.pop_first() else { return };
+            self.remove(&key);
         }
     }
 }

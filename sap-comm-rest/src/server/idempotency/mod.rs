@@ -9,7 +9,7 @@
 //! | that is new | by the handler |
 //! | that was carried out | as the first time |
 //! | that is being carried out | 409 `IDEMPOTENCY_CONFLICT` with `Retry-After` |
-//! | beyond the caller's share of the store | 429 `RATE_LIMITED` |
+//! | beyond the caller's share of the store | 429 `RATE_LIMITED` with `Retry-After` |
 //! | that stood for something else, or was another caller's | 422 `IDEMPOTENCY_VALIDATION_FAILED` |
 //!
 //! Answers of 500 and above, 401, 403, 408 and 429 are not kept: the next request with the key is carried out. A request that

@@ -10,8 +10,8 @@ use sap_comm_core::BoxError;
 /// lease; what its holder does later has no effect.
 #[async_trait]
 pub trait IdempotencyStore: fmt::Debug + Send + Sync {
-    /// Takes a key for a request of this fingerprint, or says what is known of it. The caller is the id of the request's
-    /// principal, empty without one, for stores that bound what each may keep.
+    /// Takes a key for a request of this fingerprint, or says what is known of it. The caller is the kind and the id
+    /// of the request's principal (`user:usr_1`), empty without one, for stores that bound what each may keep.
     ///
     /// # Errors
     /// When the store cannot be reached or is full; then the request is refused with 503.
@@ -41,8 +41,13 @@ pub enum Claim {
     Done(KeptAnswer),
     /// It stands for another request.
     Reused,
-    /// The caller has so many keys, which is the most that one may; the request is refused with 429.
-    TooMany(usize),
+    /// The caller has as many keys as one may; the request is refused with 429.
+    TooMany {
+        /// How many one may have.
+        limit: usize,
+        /// Until the first of them is over.
+        retry_after: Duration,
+    },
 }
 
 /// An answer that is kept for repetitions.

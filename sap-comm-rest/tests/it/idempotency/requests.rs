@@ -121,6 +121,20 @@ async fn a_key_stands_for_one_request_of_one_caller() {
 }
 
 #[tokio::test]
+async fn a_caller_with_too_many_keys_is_told_when_to_come_back() {
+    let store = MemoryIdempotencyStore::new(100).unwrap().max_keys_per_caller(1).unwrap();
+    let shop = shop_on(Arc::new(store), IdempotencyConfig::default()).await;
+    assert_eq!(shop.order("a", "book").await.status, 201);
+    let answer = shop.order("b", "book").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "RATE_LIMITED"));
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((86_000..=86_400).contains(&seconds), "{seconds}");
+    assert_eq!(shop.order("a", "book").await.status, 201);
+    let other = shop.request("/orders", &shop.other, "idempotency-key: c\r\n", "book");
+    assert_eq!(ask(shop.server.addr, &other).await.status, 201);
+}
+
+#[tokio::test]
 async fn of_many_at_once_one_is_carried_out() {
     let shop = shop().await;
     let mut first = Connection::open(shop.server.addr).await;

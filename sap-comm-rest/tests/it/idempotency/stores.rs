@@ -83,19 +83,23 @@ async fn one_caller_leaves_keys_to_others() {
     let claim = async |key: &str, caller: &str| store.claim(key, "x", caller, LEASE).await.unwrap();
     let mine = token(claim("a", "mallory").await);
     token(claim("b", "mallory").await);
-    assert_eq!(claim("c", "mallory").await, Claim::TooMany(2));
+    assert_eq!(claim("c", "mallory").await, Claim::TooMany { limit: 2, retry_after: LEASE });
     assert!(matches!(claim("a", "mallory").await, Claim::InProgress(_)), "what it has stays");
     token(claim("c", "alice").await);
     for key in ["d", "e"] {
         token(claim(key, "").await);
     }
-    assert_eq!(claim("f", "").await, Claim::TooMany(2), "those without a name are one");
+    assert!(matches!(claim("f", "").await, Claim::TooMany { .. }), "those without a name are one");
     store.release("a", &mine).await.unwrap();
     let mine = token(claim("f", "mallory").await);
-    store.keep("f", &mine, &answer(None), LEASE * 2).await.unwrap();
-    tokio::time::advance(LEASE).await;
+    store.keep("f", &mine, &answer(None), LEASE * 3).await.unwrap();
+    tokio::time::advance(LEASE / 2).await;
+    let soon = Claim::TooMany { limit: 2, retry_after: LEASE / 2 };
+    assert_eq!(claim("g", "mallory").await, soon, "until the first of them is over");
+    tokio::time::advance(LEASE / 2).await;
     token(claim("a", "mallory").await);
-    assert_eq!(claim("b", "mallory").await, Claim::TooMany(2), "one that is kept, and a new one");
+    assert!(matches!(claim("b", "mallory").await, Claim::TooMany { .. }), "one that is kept, and a new one");
+    assert_eq!(store.len(), 2, "what is over takes no room");
     let store = MemoryIdempotencyStore::new(8).unwrap();
     assert_eq!(store.max_keys_per_caller(9).unwrap_err().field(), "max_keys_per_caller");
 }
