@@ -3,7 +3,7 @@ use http::{HeaderName, HeaderValue, Response, Version, header};
 use sap_comm_core::Context;
 
 use super::{Refusal, ResponseBody, outbound::REQUEST_ID, record::Record};
-use crate::server::{as_problem, set_security_headers};
+use crate::server::{add_deprecation, as_problem, set_security_headers};
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -35,9 +35,7 @@ pub(super) fn finish(response: &mut Response<ResponseBody>, record: &Record<'_>)
     if let Some(lines) = &record.deprecation
         && !headers.contains_key(&DEPRECATION)
     {
-        for (name, value) in &**lines {
-            headers.append(name, value.clone());
-        }
+        add_deprecation(headers, lines.iter().cloned());
     }
     if let Some(allowance) = record.allowance {
         headers.insert(RATE_LIMIT_LIMIT, number(allowance.limit.into()));

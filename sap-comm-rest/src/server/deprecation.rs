@@ -62,8 +62,17 @@ impl Deprecation {
 
     /// Says so: `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` to the successor (RFC 5829).
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        for (name, value) in lines(self.since, self.sunset, self.successor) {
+        add_deprecation(headers, lines(self.since, self.sunset, self.successor));
+    }
+}
+
+/// Puts the lines on an answer: a link stands beside others, and what the answer says by itself of its end stays.
+pub(crate) fn add_deprecation(headers: &mut HeaderMap, lines: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
+    for (name, value) in lines {
+        if name == header::LINK {
             headers.append(name, value);
+        } else {
+            headers.entry(name).or_insert(value);
         }
     }
 }

@@ -24,6 +24,7 @@ mod respond;
 mod versioned;
 
 pub use contract_router::{ContractRouter, Handler};
+pub(crate) use deprecation::add_deprecation;
 pub use deprecation::{Deprecation, DeprecationConfig, deprecated};
 pub use docs::docs;
 pub(crate) use extract::parse_query;

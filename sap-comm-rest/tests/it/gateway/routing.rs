@@ -67,16 +67,21 @@ async fn the_upstream_sees_the_path_that_was_decided_about() {
 async fn callers_of_a_deprecated_route_are_told_unless_the_service_does() {
     let plain = upstream(echo()).await;
     let telling = canned(b"HTTP/1.1 200 OK\r\nDeprecation: @1\r\nContent-Length: 0\r\n\r\n").await;
+    let ending = canned(
+        b"HTTP/1.1 200 OK\r\nSunset: Tue, 01 Jun 2027 00:00:00 GMT\r\nLink: </a>; rel=\"next\"\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
     let files = Files::new();
     let file = "[[routes]]\npath = \"/file\"\naccess = \"authenticated\"\ntarget = { service = \"plain\" }\n\
                 deprecated = { since = \"2026-11-01\", sunset = \"2027-05-01\", successor = \"/api/v2/users\" }\n";
     let path = files.write("routes.toml", file);
     let old = Deprecation::since(2026, 11, 1).sunset(2027, 5, 1).successor("/api/v2/users");
     let gateway = Gateway::builder()
-        .resolver(resolver(&[("plain", &[&plain]), ("telling", &[&telling])]))
+        .resolver(resolver(&[("plain", &[&plain]), ("telling", &[&telling]), ("ending", &[&ending])]))
         .authenticator(verifier())
         .route(Route::new("/old").to("plain").public().deprecated(old))
         .route(Route::new("/telling").to("telling").public().deprecated(old))
+        .route(Route::new("/ending").to("ending").public().deprecated(old))
         .route(Route::new("/new").to("plain").public())
         .routes_file(&path, Duration::from_secs(600))
         .build()
@@ -90,5 +95,12 @@ async fn callers_of_a_deprecated_route_are_told_unless_the_service_does() {
     }
     let answer = get(&gateway, "/telling").await;
     assert_eq!((answer.header("deprecation"), answer.header("sunset")), (Some("@1"), None));
+    let answer = get(&gateway, "/ending").await;
+    let all = |name: &str| {
+        let own = answer.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        own.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!((all("deprecation"), all("sunset")), (vec!["@1793491200"], vec!["Tue, 01 Jun 2027 00:00:00 GMT"]));
+    assert_eq!(all("link"), ["</a>; rel=\"next\"", "</api/v2/users>; rel=\"successor-version\""]);
     assert_eq!(get(&gateway, "/new").await.header("deprecation"), None);
 }
