@@ -28,6 +28,12 @@ pub(super) fn answer(refusal: Refusal, context: &Context, problem: bool, version
     response
 }
 
+/// How many headers [`finish`] puts on the response, as far as that is known.
+pub(super) fn added(record: &Record<'_>) -> usize {
+    let allowance = if record.allowance.is_some() { 3 } else { 0 };
+    1 + allowance + record.deprecation.as_ref().map_or(0, |lines| lines.len())
+}
+
 /// Puts on a response what the gateway knows of its request.
 pub(super) fn finish(response: &mut Response<ResponseBody>, record: &Record<'_>) {
     let headers = response.headers_mut();

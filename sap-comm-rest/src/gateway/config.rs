@@ -50,8 +50,9 @@ pub struct GatewayConfig {
     pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
-    /// Sets the [kit](fn@crate::server::kit)'s security headers on services' answers, where they say nothing of their own. Default
-    /// yes: a service that forgets them is the one that needs them. A route to a site of pages and scripts says no for itself.
+    /// Sets `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY` and `Referrer-Policy: no-referrer` on services' answers, where
+    /// they say nothing of their own. Default yes: a service that forgets them is the one that needs them. What answers may be
+    /// cached and which scripts a page runs is for the service to say.
     pub security_headers: bool,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
     pub max_body: u64,

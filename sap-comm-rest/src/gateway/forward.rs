@@ -31,6 +31,8 @@ pub(super) struct Outgoing {
     pub(super) timeout: Duration,
     pub(super) upgrade: bool,
     pub(super) preserve_host: bool,
+    /// How many headers the gateway adds to the answer.
+    pub(super) room: usize,
 }
 
 /// What the attempts of a request have of its caller's.
@@ -163,6 +165,7 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, numb
         own: &outgoing.own,
         allotted: outgoing.share.map(|share| share.of(number, now, limit)),
         host: (!own_host).then_some(&host),
+        room: outgoing.room,
     };
     let body = outgoing.upload.as_ref().map(Upload::body);
     // A long upload is no silence of the upstream.

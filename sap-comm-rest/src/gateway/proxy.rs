@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Par
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
 use super::{
-    Refusal, RequestBody, ResponseBody,
+    Refusal, RequestBody, ResponseBody, answer,
     body::{Download, Upload},
     client::Client,
     entry::Entry,
@@ -19,7 +19,7 @@ use super::{
     upgrade,
     upstream::InUse,
 };
-use crate::server::{Verbatim, set_security_headers};
+use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, set_harmless_security_headers};
 
 impl Inner {
     /// Sends a request to its service, and the answer back.
@@ -77,6 +77,7 @@ impl Inner {
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),
             preserve_host: entry.preserve_host,
+            room: answer::added(record) + if entry.security_headers { HARMLESS_SECURITY_HEADERS } else { 0 },
         };
         let mut trace = Trace::default();
         let answer = forward(upstream, &outgoing, &mut trace).await;
@@ -109,7 +110,7 @@ impl Inner {
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             if entry.security_headers {
-                set_security_headers(response.headers_mut());
+                set_harmless_security_headers(response.headers_mut());
             }
             let in_use = InUse { _picked: picked, lease, _slot: slot };
             let idle_timeout = upstream.config.idle_timeout;

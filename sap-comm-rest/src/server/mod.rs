@@ -32,7 +32,9 @@ pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery
 pub(crate) use health::is_probe;
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
 pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
-pub(crate) use kit::{accepts_problem, as_problem, set_security_headers};
+pub(crate) use kit::{
+    HARMLESS_SECURITY_HEADERS, accepts_problem, as_problem, set_harmless_security_headers, set_security_headers,
+};
 pub(crate) use listen::ConnectionHandler;
 pub use listen::{Server, ServerConfig, ServerError};
 pub use respond::{Created, NoContent, PageResponse, Streamed};

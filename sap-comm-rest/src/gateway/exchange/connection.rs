@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::SizeHint;
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split},
@@ -107,7 +107,7 @@ impl Connection {
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            match self.poll_head(cx, head.method, &mut interim) {
+            match self.poll_head(cx, head, &mut interim) {
                 Poll::Ready(Err(ExchangeError::Ended | ExchangeError::Broken(_))) if unwritten.is_some() => {
                     Poll::Ready(unwritten.take().map(Err))
                 }
@@ -143,13 +143,13 @@ impl Connection {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        method: &Method,
+        head: &OutgoingHead<'_>,
         interim: &mut usize,
     ) -> Poll<Result<Response<()>, ExchangeError>> {
         loop {
             let AnswerHead { response, body, keeps_alive } = loop {
-                if let Some(head) = self.take_head(method)? {
-                    break head;
+                if let Some(answer) = self.take_head(head)? {
+                    break answer;
                 }
                 if ready!(self.poll_read(cx))? == 0 {
                     return Poll::Ready(Err(ExchangeError::Ended));
@@ -173,18 +173,18 @@ impl Connection {
     }
 
     /// Reads a head that comes in many pieces not anew for each of them, and what is none early.
-    fn take_head(&mut self, method: &Method) -> Result<Option<AnswerHead>, ExchangeError> {
+    fn take_head(&mut self, head: &OutgoingHead<'_>) -> Result<Option<AnswerHead>, ExchangeError> {
         let new = self.received.get(self.seen.saturating_sub(3)..).unwrap_or_default();
         self.seen = self.received.len();
         if self.seen < self.read_again_at && !head::may_end(new) {
             return Ok(None);
         }
-        let head = head::take(&mut self.received, method)?;
-        (self.seen, self.read_again_at) = match head {
+        let answer = head::take(&mut self.received, head.method, head.room)?;
+        (self.seen, self.read_again_at) = match answer {
             Some(_) => (0, 0),
             None => (self.seen, self.seen * 2),
         };
-        Ok(head)
+        Ok(answer)
     }
 
     /// The next piece of the answer's body.

@@ -28,9 +28,9 @@ pub(super) fn may_end(received: &[u8]) -> bool {
     memchr_iter(b'\n', received).any(|at| behind(at).starts_with(b"\n") || behind(at).starts_with(b"\r\n"))
 }
 
-/// Takes the head of an answer to `method` out of what came in; `None` until there is a whole one. Further ones follow an
-/// interim answer.
-pub(super) fn take(received: &mut BytesMut, method: &Method) -> Result<Option<AnswerHead>, ExchangeError> {
+/// Takes the head of an answer to `method` out of what came in, with room for so many headers more; `None` until there is a
+/// whole one. Further ones follow an interim answer.
+pub(super) fn take(received: &mut BytesMut, method: &Method, room: usize) -> Result<Option<AnswerHead>, ExchangeError> {
     let garbage = |reason| Err(ExchangeError::Garbage(reason));
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -52,8 +52,7 @@ pub(super) fn take(received: &mut BytesMut, method: &Method) -> Result<Option<An
         response.extensions_mut().insert(reason);
     }
     let headers = response.headers_mut();
-    // With room for what the gateway adds.
-    headers.reserve(parsed.headers.len() + 9);
+    headers.reserve(parsed.headers.len() + room);
     for line in &*parsed.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line.value)) else {
@@ -126,7 +125,7 @@ mod tests {
 
     fn read(method: &Method, wire: &str) -> Result<Option<(AnswerHead, BytesMut)>, String> {
         let mut received = BytesMut::from(wire);
-        let head = take(&mut received, method).map_err(|error| error.to_string())?;
+        let head = take(&mut received, method, 0).map_err(|error| error.to_string())?;
         Ok(head.map(|head| (head, received)))
     }
 

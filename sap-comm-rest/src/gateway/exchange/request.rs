@@ -16,6 +16,8 @@ pub(in crate::gateway) struct OutgoingHead<'a> {
     pub(in crate::gateway) allotted: Option<Allotted>,
     /// What goes into `Host`, in place of what the headers say.
     pub(in crate::gateway) host: Option<&'a HeaderValue>,
+    /// How many headers more than it has the answer is to have room for.
+    pub(in crate::gateway) room: usize,
 }
 
 /// Which attempt of a call it is, and how long the endpoint may take for it.

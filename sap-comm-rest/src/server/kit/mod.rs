@@ -30,7 +30,7 @@ pub use config::KitConfig;
 pub use cors::CorsConfig;
 pub use render::Verbatim;
 pub(crate) use render::{accepts_problem, as_problem};
-pub(crate) use security::set_security_headers;
+pub(crate) use security::{HARMLESS_SECURITY_HEADERS, set_harmless_security_headers, set_security_headers};
 
 /// Wraps a router so that every path answers like a service of the system.
 ///

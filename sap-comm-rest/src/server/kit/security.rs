@@ -1,11 +1,17 @@
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What an API's answer says about itself, unless the handler said otherwise.
-const HEADERS: [(HeaderName, &str); 5] = [
+/// What any answer may say about itself: no cache, page or script stops working for it.
+const HARMLESS: [(HeaderName, &str); HARMLESS_SECURITY_HEADERS] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
+];
+/// How many [`set_harmless_security_headers`] sets.
+pub(crate) const HARMLESS_SECURITY_HEADERS: usize = 3;
+
+/// What an API's answer says besides, unless the handler said otherwise.
+const OF_AN_API: [(HeaderName, &str); 2] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::CACHE_CONTROL, "no-store"),
 ];
@@ -19,7 +25,17 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 
 /// Sets those that are not there.
 pub(crate) fn set_security_headers(headers: &mut HeaderMap) {
-    for (name, value) in HEADERS {
+    set_harmless_security_headers(headers);
+    set(headers, OF_AN_API);
+}
+
+/// Sets those that are not there on an answer of which nobody knows what it is.
+pub(crate) fn set_harmless_security_headers(headers: &mut HeaderMap) {
+    set(headers, HARMLESS);
+}
+
+fn set<const N: usize>(headers: &mut HeaderMap, lines: [(HeaderName, &'static str); N]) {
+    for (name, value) in lines {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }

@@ -119,7 +119,6 @@ async fn security_headers_that_a_service_does_not_set_are_set() {
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "SAMEORIGIN"),
         ("referrer-policy", "no-referrer"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
         ("cache-control", "max-age=60"),
     ] {
         assert_eq!(answer.header(name), Some(value), "{name}");
@@ -131,5 +130,25 @@ async fn security_headers_that_a_service_does_not_set_are_set() {
     for answer in [get(&gateway, "/site").await, get(&elsewhere, "/api").await] {
         assert_eq!((answer.status, answer.header("x-content-type-options")), (200, None));
         assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"));
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_cached_and_what_a_page_may_do_is_for_the_service_to_say() {
+    for (name, status, answer) in [
+        ("one with a tag", 200, &b"HTTP/1.1 200 OK\r\nETag: \"v7\"\r\nContent-Length: 2\r\n\r\nok"[..]),
+        ("one that is not modified", 304, b"HTTP/1.1 304 Not Modified\r\nETag: \"v7\"\r\n\r\n"),
+        ("a page", 200, b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p/>"),
+    ] {
+        let service = canned(answer).await;
+        let gateway = serve(to(&service).build().unwrap()).await;
+        let answer = get(&gateway, "/api").await;
+        assert_eq!((answer.status, answer.header("x-content-type-options")), (status, Some("nosniff")), "{name}");
+        for left_out in ["cache-control", "content-security-policy"] {
+            assert_eq!(answer.header(left_out), None, "{name}");
+        }
+        if name != "a page" {
+            assert_eq!(answer.header("etag"), Some("\"v7\""), "{name}");
+        }
     }
 }
