@@ -10,7 +10,7 @@ use sap_comm_core::{Resolver, Secret, config::ConfigError};
 use sap_comm_resilience::CircuitBreakerConfig;
 
 use super::{
-    Gateway, GatewayConfig, RateLimitConfig, RequestLog, Route, Scheme, SharedLimits, UpstreamConfig,
+    Gateway, GatewayConfig, Quota, RateLimitConfig, RequestLog, Route, Scheme, SharedLimits, UpstreamConfig,
     live::{Live, Parts},
     routes_file::RoutesFile,
     service::Inner,
@@ -99,9 +99,15 @@ impl GatewayBuilder {
         self
     }
 
-    /// Limits nobody, except on routes with a quota of their own: refused credentials are not counted either.
+    /// Limits nobody, except on routes with a quota of their own.
     pub fn without_rate_limit(mut self) -> Self {
-        (self.config.rate_limit, self.config.failed_credentials) = (None, None);
+        self.config.rate_limit = None;
+        self
+    }
+
+    /// How many tokens of one client address may have a wrong signature before further ones are not looked at; `None` for any number.
+    pub fn failed_credentials(mut self, quota: Option<Quota>) -> Self {
+        self.config.failed_credentials = quota;
         self
     }
 
@@ -129,7 +135,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Takes credentials over plain HTTP from other machines, too.
+    /// Takes secrets over plain HTTP from other machines, too.
     pub fn insecure_plain_http(mut self) -> Self {
         self.config.insecure_plain_http = true;
         self

@@ -5,7 +5,7 @@ use sap_comm_discovery::BalancerConfig;
 use sap_comm_resilience::CircuitBreakerConfig;
 use serde::{Deserialize, Serialize};
 
-use super::{Quota, RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetry};
+use super::{Quota, RateLimitConfig, RequestLog, RouteConfig, SharedLimits, UpstreamRetry, off};
 use crate::{
     egress::EgressConfig,
     options::{check, check_duration},
@@ -22,11 +22,15 @@ pub struct GatewayConfig {
     pub service: String,
     /// What is served. There must be at least one.
     pub routes: Vec<RouteConfig>,
-    /// What one caller may ask for in all. Default: 100 requests a second, so that no caller starves the others.
+    /// What one caller may ask for in all; `"off"` in a file for none. Default: 100 requests a second, so that no caller starves
+    /// the others.
+    #[serde(with = "off")]
     pub rate_limit: Option<RateLimitConfig>,
-    /// How many credentials of one client address may be refused; beyond it a token that is not known yet is not looked at, and
-    /// answered with 429. Default: 100 a second, whose signatures take a hundredth of a core. Set none behind an untrusted
-    /// proxy, where all clients have one address.
+    /// How many tokens of one client address may have a wrong signature; beyond it one that is not known yet is not looked at, and
+    /// answered with 429, unless a good API key or certificate comes with it. Default: 100 a second, whose signatures take a
+    /// hundredth of a core. `None`, in a file `"off"`, where clients share an address, behind NAT or a proxy that is not
+    /// [trusted](Self::trusted_proxies): one of them could lock the others out.
+    #[serde(with = "off")]
     pub failed_credentials: Option<Quota>,
     /// Where several gateways count together. Default: each counts for itself.
     pub shared_limits: Option<SharedLimits>,
@@ -180,6 +184,11 @@ impl GatewayConfig {
     /// Checks what stands for itself; routes and networks are checked as they are compiled.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let upstream = &self.upstream;
+    /// How many callers any limit tells apart.
+    pub(super) fn max_callers(&self) -> usize {
+        self.rate_limit.unwrap_or_default().max_callers
+    }
+
         for (field, value) in [
             ("body_stall", self.body_stall),
             ("tunnel_idle", self.tunnel_idle),

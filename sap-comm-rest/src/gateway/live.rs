@@ -82,14 +82,12 @@ impl Live {
             },
             None => None,
         };
-        let same_failures = before.filter(|before| before.config.failed_credentials == config.failed_credentials);
-        let failures = match (same_failures, config.failed_credentials) {
+        let failed = |config: &GatewayConfig| (config.failed_credentials, config.max_callers());
+        let same_failures = before.filter(|before| failed(&before.config) == failed(&config));
+        let failures = match (same_failures, failed(&config)) {
             (Some(before), _) => before.failures.clone(),
-            (None, Some(quota)) => {
-                let max_callers = config.rate_limit.unwrap_or_default().max_callers;
-                Some(Arc::new(Failures::new(quota, max_callers)?))
-            }
-            (None, None) => None,
+            (None, (Some(quota), max_callers)) => Some(Arc::new(Failures::new(quota, max_callers)?)),
+            (None, (None, _)) => None,
         };
         let proxies = TrustedProxies::parse(&config.trusted_proxies, config.insecure_trust_any_proxy)?;
         let mut entries = compile_entries(&config, shared.as_ref(), before)?;
@@ -216,7 +214,7 @@ fn compile_entries(
     shared: Option<&Arc<Counter>>,
     before: Option<&Live>,
 ) -> Result<Vec<Entry>, ConfigError> {
-    let max_callers = config.rate_limit.unwrap_or_default().max_callers;
+    let max_callers = config.max_callers();
     let defaults = Defaults {
         timeout: config.upstream.timeout,
         max_body: config.max_body,

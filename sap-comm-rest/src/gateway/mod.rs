@@ -30,6 +30,7 @@ mod headers;
 mod host;
 mod live;
 mod log;
+mod off;
 mod outbound;
 mod path;
 mod pool;

@@ -27,14 +27,14 @@ use super::{
     log::Log,
     outbound::tell_context,
     proxy::target,
-    rate_limit::{Caller, Denied},
+    rate_limit::{Caller, Denied, Failures},
     record::Record,
     routes_file::{RoutesFile, follow},
     screen::{Screened, screen},
     table::Found,
     upgrade::Tunnels,
 };
-use crate::tls::TlsConnection;
+use crate::{server::auth::SignatureBound, tls::TlsConnection};
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
@@ -195,8 +195,7 @@ impl Inner {
         Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
     }
 
-    /// A caller that cannot say who it is counts by its address, so that guessing has a limit too; one that was refused too
-    /// often has its tokens looked at no more, unless they are known.
+    /// A caller that cannot say who it is counts by its address, so that guessing has a limit too.
     async fn authenticate(
         &self,
         live: &Live,
@@ -208,22 +207,13 @@ impl Inner {
         let Some(authenticator) = &self.parts.authenticator else {
             return Err(ApiError::internal("a route demands authentication, and there is no authenticator").into());
         };
-        let wait = live.failures.as_ref().and_then(|failures| failures.wait(address));
-        if let Some(wait) = wait.filter(|_| authenticator.would_check(&parts.headers)) {
-            let error = ApiError::new(ErrorCode::RATE_LIMITED, "Too many credentials from this address were refused");
-            return Err(error.retry_after(wait).into());
-        }
-        let tls = parts.extensions.get::<TlsConnection>();
+        let (bound, tls) = (FailuresOf(live.failures.as_deref(), address), parts.extensions.get::<TlsConnection>());
         // In a box, since it is large, and public routes would carry it too.
-        let refused = match Box::pin(authenticator.identify_over(tls, &parts.headers)).await {
+        let refused = match Box::pin(authenticator.identify_within(&bound, tls, &parts.headers)).await {
             Ok(Some(identity)) => return Ok(identity.principal),
             Ok(None) => AuthError::Missing.into(),
-            Err(error) => {
-                if let Some(failures) = live.failures.as_ref().filter(|_| error.status() == StatusCode::UNAUTHORIZED) {
-                    failures.count(address);
-                }
-                error
-            }
+            Err(error) if error.status() == StatusCode::TOO_MANY_REQUESTS => return Err(error.into()),
+            Err(error) => error,
         };
         count(live, &entry.limit, Caller::Address(address), record).await?;
         Err(refused.into())
@@ -251,6 +241,21 @@ impl Inner {
                 Err(_) => Err(ApiError::internal("the gateway's own router panicked").into()),
             }
         })
+    }
+}
+
+/// The signatures of one client address that were wrong.
+struct FailuresOf<'a>(Option<&'a Failures>, Option<IpAddr>);
+
+impl SignatureBound for FailuresOf<'_> {
+    fn wait(&self) -> Option<Duration> {
+        self.0.and_then(|failures| failures.wait(self.1))
+    }
+
+    fn failed(&self) {
+        if let Some(failures) = self.0 {
+            failures.count(self.1);
+        }
     }
 }
 

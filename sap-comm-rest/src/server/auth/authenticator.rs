@@ -1,8 +1,8 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use sap_comm_core::{
-    ApiError, Context, Principal,
+    ApiError, Context, ErrorCode, Principal,
     auth::{ApiKeySet, AuthError, JwtVerifier},
 };
 
@@ -78,13 +78,6 @@ impl Authenticator {
         certificate.names().find_map(|name| self.0.certificates.get(&name).cloned())
     }
 
-    /// Whether these headers bring a token that is not known yet, whose signature would have to be checked.
-    pub(crate) fn would_check(&self, headers: &HeaderMap) -> bool {
-        let token = Credentials::read(headers).ok().and_then(|credentials| credentials.token);
-        let verifier = self.0.tokens.as_ref();
-        token.zip(verifier).is_some_and(|(token, verifier)| !verifier.remembers(token))
-    }
-
     /// Who a request with these headers comes from; `None` when it shows no credential.
     ///
     /// # Errors
@@ -103,6 +96,20 @@ impl Authenticator {
         tls: Option<&TlsConnection>,
         headers: &HeaderMap,
     ) -> Result<Option<Identity>, ApiError> {
+        self.identify_within(&Unbounded, tls, headers).await
+    }
+
+    /// Like [`Authenticator::identify_over`], and checks signatures of somebody without a good API key or certificate within
+    /// `bound` only.
+    ///
+    /// # Errors
+    /// As [`Authenticator::identify`], and 429 for one that has to wait.
+    pub(crate) async fn identify_within(
+        &self,
+        bound: &impl SignatureBound,
+        tls: Option<&TlsConnection>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Identity>, ApiError> {
         let Credentials { token, api_key } = Credentials::read(headers)?;
         // A credential of a kind that is not taken here is for somebody behind us.
         let api_key = api_key.filter(|_| self.0.api_keys.is_some());
@@ -113,12 +120,52 @@ impl Authenticator {
             None => certificate(),
         };
         let user = match token {
-            Some(token) => Some(self.verify_token(token).await?),
+            Some(token) if peer.is_some() => Some(self.verify_token(token).await?),
+            Some(token) => Some(self.verify_within(bound, token).await?),
             None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
         };
         let principal = user.or_else(|| peer.clone());
         Ok(principal.map(|principal| Identity { principal, peer }))
     }
+
+    async fn verify_within(&self, bound: &impl SignatureBound, token: &str) -> Result<Arc<Principal>, ApiError> {
+        let is_known = || self.0.tokens.as_ref().is_some_and(|verifier| verifier.remembers(token));
+        if let Some(wait) = bound.wait().filter(|_| !is_known()) {
+            let message = "Too many tokens with a wrong signature came from this address";
+            return Err(ApiError::new(ErrorCode::RATE_LIMITED, message).retry_after(wait));
+        }
+        let verified = self.verify_token(token).await;
+        if verified.as_ref().is_err_and(was_checked_in_vain) {
+            bound.failed();
+        }
+        verified
+    }
+}
+
+/// How many signatures may be checked in vain.
+pub(crate) trait SignatureBound: Sync {
+    /// How long no further one is checked.
+    fn wait(&self) -> Option<Duration>;
+
+    /// One was wrong.
+    fn failed(&self);
+}
+
+struct Unbounded;
+
+impl SignatureBound for Unbounded {
+    fn wait(&self) -> Option<Duration> {
+        None
+    }
+
+    fn failed(&self) {}
+}
+
+/// Whether a token was refused because its signature was checked and wrong, in the words of [`JwtVerifier`]; a test holds both
+/// together.
+fn was_checked_in_vain(error: &ApiError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    cause == Some(&AuthError::Invalid("wrong signature"))
 }
 
 impl From<JwtVerifier> for Authenticator {
@@ -139,4 +186,46 @@ fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Arc<Principal>> {
 /// The context of a peer's request. Only for a peer whose key was verified.
 pub(super) fn trusted(headers: &HeaderMap) -> Context {
     Context::extract_trusted(|name| headers.get(name).and_then(|value| value.to_str().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use sap_comm_core::{
+        Secret,
+        auth::{Audience, Claims, JwtSigner, KeySet},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_signatures_that_were_checked_and_wrong_count() {
+        let secret = |text: &str| Secret::new(format!("{text}, a secret of at least thirty-two bytes"));
+        let keys = KeySet::hs256(&secret("ours")).unwrap();
+        let authenticator = Authenticator::from(JwtVerifier::builder("issuer", "us").keys(keys).build().unwrap());
+        let token = |own: &str, audience: &str, exp: u64| {
+            let claims = Claims {
+                iss: "issuer".into(),
+                sub: "usr_1".into(),
+                aud: Audience::One(audience.into()),
+                exp,
+                iat: 0,
+                nbf: None,
+                jti: None,
+                roles: Vec::new(),
+                scope: String::new(),
+            };
+            JwtSigner::hs256(&secret(own)).unwrap().sign(&claims).unwrap()
+        };
+        let never = 1 << 40;
+        for (token, counts) in [
+            (token("another", "us", never), true),
+            (token("ours", "us", 1), false),
+            (token("ours", "others", never), false),
+            ("junk".to_owned(), false),
+        ] {
+            let error = authenticator.verify_token(&token).await.unwrap_err();
+            assert_eq!((error.status().as_u16(), was_checked_in_vain(&error)), (401, counts), "{error:?}");
+        }
+        assert!(authenticator.verify_token(&token("ours", "us", never)).await.is_ok());
+    }
 }

@@ -10,6 +10,7 @@ mod layer;
 mod refresh;
 mod require;
 
+pub(crate) use authenticator::SignatureBound;
 pub use authenticator::{Authenticator, Identity};
 pub use builder::AuthenticatorBuilder;
 pub use current_user::CurrentUser;

@@ -1,7 +1,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::Request;
-use sap_comm_core::StaticResolver;
+use sap_comm_core::{
+    StaticResolver,
+    config::{Format, from_text},
+};
 use sap_comm_rest::{
     gateway::{Gateway, GatewayBuilder, GatewayConfig, Quota, RateLimitConfig, Route, Scheme},
     server::{Server, ServerConfig},
@@ -81,6 +84,30 @@ async fn a_gateway_is_configured_from_text() {
 }
 
 #[test]
+#[test]
+fn limits_are_turned_off_by_a_word_that_toml_has_too() {
+    let read = |text: &str| from_text::<GatewayConfig>(text, Format::Toml);
+    let config = read("failed_credentials = \"off\"").unwrap();
+    assert_eq!((config.failed_credentials, config.rate_limit), (None, Some(RateLimitConfig::default())));
+    let config = read("rate_limit = \"off\"\n[failed_credentials]\nrequests = 5\nper = \"1m\"").unwrap();
+    assert_eq!((config.failed_credentials, config.rate_limit), (Some(Quota::per_minute(5)), None));
+    assert_eq!(
+        serde_json::from_value::<GatewayConfig>(json!({"failed_credentials": null})).unwrap().failed_credentials,
+        None
+    );
+    for config in [config, GatewayConfig::default()] {
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(from_text::<GatewayConfig>(&text, Format::Json).unwrap(), config);
+    }
+    for (text, part) in [
+        ("failed_credentials = \"none\"", "off"),
+        ("[failed_credentials]\nrequests = 5\nper = \"1m\"\nbursts = 1", "bursts"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("failed_credentials") && error.contains(part), "{error}");
+    }
+}
+
 fn an_unknown_key_is_an_error() {
     for text in [
         r#"{"rotes": []}"#,

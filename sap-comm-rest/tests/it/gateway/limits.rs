@@ -1,6 +1,10 @@
-use sap_comm_rest::gateway::{Gateway, GatewayConfig, Quota, Route};
+use sap_comm_core::auth::{ApiKey, ApiKeySet};
+use sap_comm_rest::{
+    gateway::{Quota, Route},
+    server::auth::Authenticator,
+};
 
-use super::support::{Running, bearer_for, echo, get, resolver, send, serve, to, to_service, upstream, verifier};
+use super::support::{Answer, Running, bearer_for, echo, get, send, serve, to, to_service, upstream, verifier};
 
 #[tokio::test]
 async fn a_caller_over_its_limit_is_told_when_to_come_back() {
@@ -81,23 +85,29 @@ async fn a_route_may_have_its_own_limit_or_none() {
     }
 }
 
+/// Asks as a client of some address that shows these credentials.
+async fn ask(gateway: &Running, address: &str, credentials: &[(&str, &str)]) -> Answer {
+    let headers = [credentials, &[("X-Forwarded-For", address)]].concat();
+    send(gateway, "GET", "/api", &headers, "").await
+}
+
+/// A gateway that checks two wrong signatures of one address.
+async fn doubting(service: &Running) -> (Running, String) {
+    let key = ApiKey::generate().unwrap();
+    let keys = ApiKeySet::new([key.record("job", ["jobs:run"])]);
+    let gateway = to_service(service)
+        .failed_credentials(Some(Quota::per_hour(2)))
+        .authenticator(Authenticator::builder().jwt(verifier()).api_keys(keys).build().unwrap())
+        .trusted_proxies(["127.0.0.1"])
+        .route(Route::new("/api").to("test").authenticated());
+    (serve(gateway.build().unwrap()).await, key.expose().expose().clone())
+}
+
 #[tokio::test]
 async fn an_address_that_failed_too_often_has_only_known_tokens_looked_at() {
     let upstream = upstream(echo()).await;
-    let mut config = GatewayConfig::default();
-    (config.rate_limit, config.failed_credentials) = (None, Some(Quota::per_hour(2)));
-    let gateway = Gateway::builder()
-        .config(config)
-        .resolver(resolver(&[("test", &[&upstream])]))
-        .authenticator(verifier())
-        .trusted_proxies(["127.0.0.1"])
-        .route(Route::new("/api").to("test").authenticated())
-        .build();
-    let gateway = serve(gateway.unwrap()).await;
-    let ask = async |address: &str, token: &str| {
-        let headers = [("Authorization", token), ("X-Forwarded-For", address)];
-        send(&gateway, "GET", "/api", &headers, "").await
-    };
+    let (gateway, _) = doubting(&upstream).await;
+    let ask = async |address: &str, token: &str| ask(&gateway, address, &[("Authorization", token)]).await;
     let (known, fresh) = (bearer_for("usr_1", &[], 600), bearer_for("usr_2", &[], 600));
     assert_eq!(ask("1.1.1.1", &known).await.status, 200);
     let forged = format!("{fresh}x");
@@ -110,4 +120,34 @@ async fn an_address_that_failed_too_often_has_only_known_tokens_looked_at() {
     assert_eq!(ask("1.1.1.1", &known).await.status, 200, "what is known costs nothing");
     assert_eq!(ask("1.1.1.1", &fresh).await.status, 429);
     assert_eq!(ask("2.2.2.2", &fresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_service_that_proves_itself_is_held_up_by_no_failure() {
+    let upstream = upstream(echo()).await;
+    let (gateway, key) = doubting(&upstream).await;
+    let fresh = bearer_for("usr_2", &[], 600);
+    let forged = format!("{fresh}x");
+    let behind = async |token: &str| ask(&gateway, "1.1.1.1", &[("X-Api-Key", &key), ("Authorization", token)]).await;
+    for _ in 0..5 {
+        assert_eq!(behind(&forged).await.status, 401);
+    }
+    for status in [401, 401, 401, 429] {
+        assert_eq!(ask(&gateway, "1.1.1.1", &[("Authorization", &forged)]).await.status, status);
+    }
+    assert_eq!((behind(&forged).await.status, behind(&fresh).await.status), (401, 200));
+}
+
+#[tokio::test]
+async fn credentials_without_a_wrong_signature_are_not_counted() {
+    let upstream = upstream(echo()).await;
+    let (gateway, key) = doubting(&upstream).await;
+    let (expired, fresh) = (bearer_for("usr_1", &[], -600), bearer_for("usr_2", &[], 600));
+    let wrong = format!("{key}x");
+    for credential in [("Authorization", &*expired), ("Authorization", "Bearer junk"), ("X-Api-Key", &wrong)] {
+        for _ in 0..5 {
+            assert_eq!(ask(&gateway, "1.1.1.1", &[credential]).await.status, 401, "{credential:?}");
+        }
+    }
+    assert_eq!(ask(&gateway, "1.1.1.1", &[("Authorization", &fresh)]).await.status, 200);
 }

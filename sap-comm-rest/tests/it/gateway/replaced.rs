@@ -104,6 +104,8 @@ impl Scene {
             .resolver(resolver(&[("one", &[&one]), ("two", &[&two])]))
             .authenticator(authenticator(&issuer))
             .without_rate_limit()
+            // Keys are made up as fast as they can be, from the one address that the callers have, too.
+            .failed_credentials(None)
             .routes_file(files.write("routes.toml", &routes(0)), EVERY)
             .build()
             .unwrap();
