@@ -219,6 +219,8 @@ impl Gateway {
     ) -> Result<(), ServerError> {
         self.check_exposed(&server)?;
         self.0.serves_at(server.local_addr(), server.tls().is_some());
+        // A request in flight has a connection to its service, too.
+        server.make_room_for(2);
         let edge = Edge::new(self.clone(), health);
         let tunnels_end = async {
             shutdown.cancelled().await;

@@ -79,7 +79,7 @@ impl Server {
     ///
     /// On Linux it raises the process's limit of open files to what
     /// [`max_connections`](ServerConfig::max_connections) needs, with 1,024 for the rest, and warns where the system does not
-    /// let it.
+    /// let it. [`Gateway::serve`](crate::gateway::Gateway::serve) raises it to twice the connections, since it has those to services, too.
     ///
     /// # Errors
     /// When an option or a certificate cannot be used, or the address is in use or refused; the error names it.
@@ -87,7 +87,7 @@ impl Server {
         config.validate()?;
         let tls = config.tls.clone().map(ServerTls::load).transpose().map_err(|error| error.within("tls"))?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        open_files::make_room(config.max_connections);
+        open_files::make_room(config.max_connections, 1);
         let name = address.to_string();
         let fail = |error| ServerError::bind(name.clone(), error);
         if config.workers > 0 {
@@ -120,6 +120,14 @@ impl Server {
 
     pub(crate) fn max_connections(&self) -> usize {
         self.config.max_connections
+    }
+
+    /// Raises the limit of open files, where there is one, to so many for each connection.
+    pub(crate) fn make_room_for(&self, files: usize) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        open_files::make_room(self.config.max_connections, files);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = files;
     }
 
     /// Serves until `shutdown`, then stops accepting, lets open requests end, and cuts what the drain timeout leaves.

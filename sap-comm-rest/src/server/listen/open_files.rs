@@ -5,10 +5,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// What a process has open besides a server's connections: those to services, databases and brokers, listeners, files.
 const BESIDES: u64 = 1_024;
 
-/// Raises the limit of open files as far as the system lets it to what so many connections need; says so where that is not
-/// enough. Past the limit connections that rest are ended for further ones, and connects to services fail.
-pub(super) fn make_room(max_connections: usize) {
-    let needed = u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_add(BESIDES);
+/// Raises the limit of open files as far as the system lets it to what so many connections need with so many files each; says so
+/// where that is not enough. Past the limit connections that rest are ended for further ones, and connects to services fail.
+pub(super) fn make_room(max_connections: usize, files_each: usize) {
+    let needed = u64::try_from(max_connections.saturating_mul(files_each)).unwrap_or(u64::MAX).saturating_add(BESIDES);
     let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok(limits) => limits,
         Err(error) => return tracing::warn!(%error, "the limit of open files is not known"),
@@ -48,10 +48,12 @@ mod tests {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         // Other tests of this process need few.
         let low = soft.min(hard).min(2_000);
-        setrlimit(Resource::RLIMIT_NOFILE, low, hard).unwrap();
-        make_room(2_000);
-        let (now, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let raised = [1, 2].map(|files_each| {
+            setrlimit(Resource::RLIMIT_NOFILE, low, hard).unwrap();
+            make_room(2_000, files_each);
+            getrlimit(Resource::RLIMIT_NOFILE).unwrap().0
+        });
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-        assert_eq!(now, hard.min(2_000 + BESIDES));
+        assert_eq!(raised, [hard.min(2_000 + BESIDES), hard.min(4_000 + BESIDES)]);
     }
 }
