@@ -21,6 +21,7 @@ pub(super) struct Client {
     forwarded_for: Option<HeaderValue>,
     forwarded_host: Option<HeaderValue>,
     forwarded_proto: Option<HeaderValue>,
+    at_checked_server: bool,
 }
 
 /// Who is at the other end of a connection.
@@ -30,6 +31,8 @@ pub(super) struct Peer {
     address: IpAddr,
     /// The address as the value of a header.
     text: Option<HeaderValue>,
+    /// Whether it is one of a server where secrets may come.
+    at_checked_server: bool,
 }
 
 /// The networks whose `X-Forwarded-*` headers are believed.
@@ -59,7 +62,12 @@ impl TrustedProxies {
 impl Peer {
     pub(super) fn new(socket: SocketAddr) -> Self {
         let address = socket.ip().to_canonical();
-        Self { socket, address, text: HeaderValue::try_from(address.to_string()).ok() }
+        Self { socket, address, text: HeaderValue::try_from(address.to_string()).ok(), at_checked_server: false }
+    }
+
+    /// Of a server that was [checked](super::Gateway::check_exposed), and is at every reload.
+    pub(super) fn at_checked_server(socket: SocketAddr) -> Self {
+        Self { at_checked_server: true, ..Self::new(socket) }
     }
 
     /// Of a request that came through axum.
@@ -81,6 +89,7 @@ impl Client {
         let mut client = Self {
             peer: peer.as_ref().map(|peer| peer.socket),
             address,
+            at_checked_server: peer.as_ref().is_some_and(|peer| peer.at_checked_server),
             forwarded_for: peer.and_then(|peer| peer.text),
             forwarded_host: host.cloned(),
             forwarded_proto: Some(HeaderValue::from_static(scheme.as_str())),
@@ -113,10 +122,15 @@ impl Client {
         }
     }
 
-    /// Whether it came in clear text from another machine, as far as that is known.
+    /// Whether it came in clear text from another machine, as far as that is known: to us, or to a trusted proxy in front. A server
+    /// of which that is known needs no look at each request.
     pub(super) fn is_exposed(&self) -> bool {
+        if self.at_checked_server {
+            return false;
+        }
         let encrypted = self.forwarded_proto.as_ref().is_some_and(|proto| proto == Scheme::Https.as_str());
-        !encrypted && self.peer.is_some_and(|peer| !is_local(peer))
+        let peer = self.peer.map(|peer| peer.ip());
+        !encrypted && [peer, self.address].into_iter().flatten().any(|address| !is_local(address))
     }
 
     /// Tells a service of it.

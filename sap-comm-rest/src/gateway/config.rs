@@ -47,10 +47,11 @@ pub struct GatewayConfig {
     pub trusted_proxies: Vec<String>,
     /// Believes proxies in networks so wide that anybody may be in them: wider than /8, or /16 of IPv6.
     pub insecure_trust_any_proxy: bool,
-    /// Takes credentials over plain HTTP from other machines, where [`Gateway::serve`](super::Gateway::serve) would refuse
-    /// to begin, and a gateway that is served in another way answers with 403: on routes that demand them, on those of the
-    /// gateway's own router, and on public ones that take more than GET, since one may be a login. Where a proxy in front ends
-    /// TLS, say `scheme = "https"` instead.
+    /// Takes secrets over plain HTTP from other machines, where [`Gateway::serve`](super::Gateway::serve) would refuse
+    /// to begin, and a gateway that is served in another way answers with 403: on routes that demand credentials, on those of the
+    /// gateway's own router, and on public ones that take more than GET, HEAD and OPTIONS, since one may be a login. What clients
+    /// show unasked on the other public ones, an `Authorization` or a `Cookie`, is not guarded. Where a proxy in front ends TLS,
+    /// say `scheme = "https"` instead.
     pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
@@ -63,10 +64,11 @@ pub struct GatewayConfig {
     /// How long a client may be silent in the middle of its body, and in all of it beyond what 240 bytes a second take. Default 30 s.
     #[serde(with = "duration")]
     pub body_stall: Duration,
-    /// WebSocket connections at once; more are refused. Default 5,000, half of what a server takes by default: they stay for
-    /// hours, and the other half is left for requests. [`Gateway::serve`](super::Gateway::serve) refuses as many as its server
-    /// has [`max_connections`](crate::server::ServerConfig::max_connections), or more.
-    pub max_tunnels: usize,
+    /// WebSocket connections at once; more are refused. Default: half of the
+    /// [`max_connections`](crate::server::ServerConfig::max_connections) of the server, of several the smallest, that
+    /// [`Gateway::serve`](super::Gateway::serve) serves at, and 5,000 where the gateway is served in another way: they stay for
+    /// hours, and the other half is left for requests. [`Gateway::serve`](super::Gateway::serve) refuses a number that takes all.
+    pub max_tunnels: Option<usize>,
     /// How long a WebSocket connection may be silent. Default 5 min: heartbeats come more often.
     #[serde(with = "duration")]
     pub tunnel_idle: Duration,
@@ -138,7 +140,7 @@ impl Default for GatewayConfig {
             security_headers: true,
             max_body: 64 << 20,
             body_stall: Duration::from_secs(30),
-            max_tunnels: 5_000,
+            max_tunnels: None,
             tunnel_idle: Duration::from_secs(300),
         }
     }
@@ -176,19 +178,20 @@ impl GatewayConfig {
         let reason = "cannot change while the gateway serves";
         check(self.service == before.service, "service", &self.service, reason)?;
         check(self.log == before.log, "log", format_args!("{:?}", self.log), reason)?;
-        check(self.max_tunnels == before.max_tunnels, "max_tunnels", self.max_tunnels, reason)?;
+        let max_tunnels = self.max_tunnels.map_or_else(|| "default".to_owned(), |max| max.to_string());
+        check(self.max_tunnels == before.max_tunnels, "max_tunnels", max_tunnels, reason)?;
         let idle = humantime::format_duration(self.tunnel_idle);
         check(self.tunnel_idle == before.tunnel_idle, "tunnel_idle", idle, reason)
     }
 
-    /// Checks what stands for itself; routes and networks are checked as they are compiled.
-    pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let upstream = &self.upstream;
     /// How many callers any limit tells apart.
     pub(super) fn max_callers(&self) -> usize {
         self.rate_limit.unwrap_or_default().max_callers
     }
 
+    /// Checks what stands for itself; routes and networks are checked as they are compiled.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let upstream = &self.upstream;
         for (field, value) in [
             ("body_stall", self.body_stall),
             ("tunnel_idle", self.tunnel_idle),
@@ -201,7 +204,6 @@ impl GatewayConfig {
         }
         for (field, value) in [
             ("max_body", self.max_body),
-            ("max_tunnels", self.max_tunnels as u64),
             ("upstream.pool_idle_per_endpoint", upstream.pool_idle_per_endpoint as u64),
             ("upstream.max_in_flight", upstream.max_in_flight as u64),
         ] {
@@ -216,7 +218,9 @@ impl GatewayConfig {
         )?;
         // What nobody has the memory for is no limit.
         let most = 1 << 20;
-        check(self.max_tunnels <= most, "max_tunnels", self.max_tunnels, "must be at most 1048576")?;
+        if let Some(max) = self.max_tunnels {
+            check((1..=most).contains(&max), "max_tunnels", max, "must lie within 1..=1048576")?;
+        }
         let in_flight = upstream.max_in_flight;
         check(in_flight <= most, "upstream.max_in_flight", in_flight, "must be at most 1048576")?;
         upstream.retry.validate().map_err(|error| error.within("upstream.retry"))?;

@@ -37,6 +37,9 @@ pub(super) struct Entry {
     pub(super) security_headers: bool,
     /// Header lines that tell of its end.
     pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
+    /// Whether clients are likely to show a secret there: a credential that it demands or the gateway's own router may look at, or
+    /// what a body holds, since a public route may be that of a login.
+    pub(super) takes_secrets: bool,
 }
 
 /// Which rate limit a route is under.
@@ -101,7 +104,7 @@ impl Entry {
             let served = method.filter(|method| *method != Method::CONNECT && *method != Method::TRACE);
             served.ok_or_else(|| fail("methods", name, "is not a method that a gateway serves"))
         });
-        let methods = methods.collect::<Result<_, _>>()?;
+        let methods = methods.collect::<Result<Vec<_>, _>>()?;
         if let Some(prefix) = &config.rewrite {
             let literal =
                 prefix == "/" || normalize(prefix).is_ok_and(|normal| normal == *prefix && !prefix.ends_with('/'));
@@ -134,6 +137,9 @@ impl Entry {
         }
         let deprecation = config.deprecated.as_ref().map(DeprecationConfig::compile).transpose();
         let deprecation = deprecation.map_err(|error| error.within(&format!("routes[{path}].deprecated")))?;
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
+        let only_reads = !methods.is_empty() && methods.iter().all(|method| reads.contains(method));
+        let takes_secrets = access == Access::Authenticated || target == Target::Local || !only_reads;
         Ok(Self {
             segments,
             hosts,
@@ -150,18 +156,9 @@ impl Entry {
             preserve_host: config.preserve_host,
             security_headers: config.security_headers.unwrap_or(defaults.security_headers),
             deprecation: deprecation.map(Into::into),
+            takes_secrets,
             pattern: path.into(),
         })
-    }
-
-    /// Whether clients may show a secret there: a credential that it demands or the gateway's own router may look at, or
-    /// what a body holds, since a public route may be that of a login.
-    pub(super) fn takes_secrets(&self) -> bool {
-        let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
-        self.access == Access::Authenticated
-            || self.target == Target::Local
-            || self.methods.is_empty()
-            || self.methods.iter().any(|method| !reads.contains(method))
     }
 
     pub(super) fn takes(&self, method: &Method) -> bool {

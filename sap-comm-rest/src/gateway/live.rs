@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +23,7 @@ use crate::{
     connector::Connector,
     egress::Egress,
     options::check,
-    server::{CorsConfig, auth::Authenticator},
+    server::{CorsConfig, Server, auth::Authenticator},
     tls::ClientTls,
 };
 
@@ -122,10 +122,6 @@ impl Live {
         }
         let entries: Vec<_> = entries.into_iter().map(Arc::new).collect();
         let table = Table::new(entries.clone())?;
-        // The last step, since it changes what is serving.
-        if before.is_some_and(|before| before.config.breaker != config.breaker) {
-            reload_breakers(&upstreams, &config.breaker)?;
-        }
         let (scheme, body_stall) = (config.scheme, config.body_stall);
         let cors = config.cors.as_ref().map(CorsConfig::layer);
         let own_router = parts.fallback.is_some();
@@ -148,32 +144,53 @@ impl Live {
 }
 
 impl Live {
-    /// Refuses to let WebSocket connections take every connection of a server.
-    pub(super) fn check_tunnels(&self, max_connections: usize) -> Result<(), ConfigError> {
-        let reason =
-            format_args!("must be below the server's `max_connections` ({max_connections}), or nothing is left");
-        check(self.config.max_tunnels < max_connections, "max_tunnels", self.config.max_tunnels, reason)
+    /// Serves in place of `before` from now on: the breakers that it has from there go by its own configuration.
+    pub(super) fn take_over(&self, before: &Self) -> Result<(), ConfigError> {
+        if before.config.breaker != self.config.breaker {
+            reload_breakers(&self.upstreams, &self.config.breaker)?;
+        }
+        Ok(())
     }
 
-    /// Refuses to take secrets from other machines over plain HTTP at `address`.
-    pub(super) fn check_exposed(&self, address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
-        if is_local(address) || tls || self.takes_clear_text() {
+    /// Refuses to be served at a place where secrets would come in clear text, or WebSockets take every connection.
+    pub(super) fn check_place(&self, place: &Place) -> Result<(), ConfigError> {
+        let max_connections = place.max_connections;
+        if let Some(max) = self.config.max_tunnels {
+            let reason =
+                format_args!("must be below the server's `max_connections` ({max_connections}), or nothing is left");
+            check(max < max_connections, "max_tunnels", max, reason)?;
+        }
+        self.check_exposed(place)
+    }
+
+    /// Refuses to take secrets from other machines over plain HTTP.
+    fn check_exposed(&self, place: &Place) -> Result<(), ConfigError> {
+        if is_local(place.address.ip()) || place.tls || self.takes_clear_text() {
             return Ok(());
         }
         // One that demands a credential is named first: of the others it is not certain.
-        let demands = self.entries.iter().find(|entry| entry.access == Access::Authenticated);
-        let secrets = demands.or_else(|| self.entries.iter().find(|entry| entry.takes_secrets()));
-        let at = match secrets {
-            Some(entry) => &*entry.pattern,
-            None if self.own_router => "the gateway's own router",
+        let demands = |entry: &&Arc<Entry>| entry.access == Access::Authenticated;
+        let secrets =
+            self.entries.iter().find(demands).or_else(|| self.entries.iter().find(|entry| entry.takes_secrets));
+        let (what, or_reads) = match secrets {
+            Some(entry) if demands(&entry) => (format!("the credentials that {} demands", entry.pattern), ""),
+            Some(entry) if entry.target == Target::Local => {
+                (format!("what is sent to {}, on the gateway's own router,", entry.pattern), "")
+            }
+            Some(entry) => {
+                let or_reads = " `.methods([\"GET\"])` on the route if it only reads,";
+                (format!("what is sent to {}, perhaps a login,", entry.pattern), or_reads)
+            }
+            None if self.own_router => ("what is sent to the gateway's own router".to_owned(), ""),
             None => return Ok(()),
         };
         Err(ConfigError::refused(
             "scheme",
             "http",
             format_args!(
-                "credentials of {at} would come to {address} in clear text: put TLS in front and say `https`, or set \
-                 `insecure_plain_http`; a public route that takes only GET is none of them"
+                "{what} would come to {} in clear text: give the server TLS, set `scheme = \"https\"` where a proxy in front \
+                 ends it,{or_reads} or `insecure_plain_http = true`",
+                place.address
             ),
         ))
     }
@@ -184,9 +201,29 @@ impl Live {
     }
 }
 
+/// Where requests come in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    address: SocketAddr,
+    tls: bool,
+    max_connections: usize,
+}
+
+impl Place {
+    pub(super) fn of(server: &Server) -> Self {
+        let (address, tls) = (server.local_addr(), server.tls().is_some());
+        Self { address, tls, max_connections: server.max_connections() }
+    }
+
+    /// How many WebSocket connections leave as many for requests.
+    pub(super) fn half(&self) -> usize {
+        self.max_connections / 2
+    }
+}
+
 /// Whether nobody but this machine can be at the other end.
-pub(super) fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
+pub(super) fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 fn connector(config: &UpstreamConfig, parts: &Parts) -> Result<Connector, ConfigError> {

@@ -78,7 +78,7 @@ pub use routes_file::RoutesStatus;
 
 use client::Peer;
 use edge::Edge;
-use live::Live;
+use live::{Live, Place};
 use record::Record;
 use refusal::Refusal;
 use service::Inner;
@@ -217,8 +217,7 @@ impl Gateway {
         health: Option<&HealthRegistry>,
         shutdown: CancellationToken,
     ) -> Result<(), ServerError> {
-        self.check_exposed(&server)?;
-        self.0.serves_at(server.local_addr(), server.tls().is_some());
+        self.0.serve_at(Place::of(&server))?;
         // A request in flight has a connection to its service, too.
         server.make_room_for(2);
         let edge = Edge::new(self.clone(), health);
@@ -226,7 +225,7 @@ impl Gateway {
             shutdown.cancelled().await;
             self.close_tunnels().await;
         };
-        let serving = server.serve_each(move |peer| edge.to(Peer::new(peer)), shutdown.clone());
+        let serving = server.serve_each(move |peer| edge.to(Peer::at_checked_server(peer)), shutdown.clone());
         let mut serving = pin!(serving);
         let served = tokio::select! {
             biased;
@@ -237,15 +236,17 @@ impl Gateway {
         served
     }
 
-    /// Refuses a server at which credentials would come in clear text from other machines, or whose connections
-    /// WebSockets could take up altogether; [`Gateway::serve`] begins with it.
+    /// Refuses a server at which secrets are likely to come in clear text from other machines, or whose connections
+    /// WebSockets could take up altogether; [`Gateway::serve`] begins with it, and a reload asks it of every server that the
+    /// gateway was served at.
+    ///
+    /// It goes by what routes ask for, and sees no request: to a public route that only reads it lets everybody, whatever
+    /// `Authorization` or `Cookie` they send along.
     ///
     /// # Errors
-    /// [`ServerError::Config`] names a route where credentials may be shown, or `max_tunnels`, and what to do.
+    /// [`ServerError::Config`] names a route where secrets may be shown, or `max_tunnels`, and what to do.
     pub fn check_exposed(&self, server: &Server) -> Result<(), ServerError> {
-        let live = self.0.live.load();
-        live.check_tunnels(server.max_connections())?;
-        Ok(live.check_exposed(server.local_addr(), server.tls().is_some())?)
+        Ok(self.0.live.load().check_place(&Place::of(server))?)
     }
 
     /// Serves by another configuration from now on; requests in flight end by the one they came under.
@@ -276,9 +277,10 @@ impl Gateway {
 
     /// The gateway as an axum router, to be merged or layered.
     ///
-    /// What [`Gateway::check_exposed`] checks once of a server is then asked for each request, by its peer's address: of one in
-    /// clear text from another machine, where secrets may be shown, the answer is 403. Where nobody puts
-    /// `ConnectInfo<SocketAddr>` into the extensions, the peer is not known, and nothing is refused.
+    /// What [`Gateway::check_exposed`] checks once of a server is then asked for each request, by its peer's address, and its
+    /// client's where a trusted proxy tells it: of one in clear text from another machine, where secrets may be shown, the answer
+    /// is 403. It has been sent by then; but nobody builds on it. Where nobody puts `ConnectInfo<SocketAddr>` into the
+    /// extensions, the peer is not known, and nothing is refused.
     pub fn into_router(self) -> Router {
         Router::new().fallback_service(self)
     }

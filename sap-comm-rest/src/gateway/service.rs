@@ -1,7 +1,7 @@
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Once, OnceLock},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use super::{
     client::{Client, Peer},
     entry::{Entry, Limit},
     headers::strip_forged,
-    live::{Live, Parts},
+    live::{Live, Parts, Place},
     log::Log,
     outbound::tell_context,
     proxy::target,
@@ -46,11 +46,12 @@ pub(super) struct Inner {
     /// The routes that stay, whatever the file says.
     own_routes: Vec<RouteConfig>,
     following: OnceLock<Following>,
-    /// Held by whoever replaces `live`.
-    reloading: Mutex<()>,
-    /// Where requests come in, and whether encrypted, once they do.
-    served: OnceLock<(SocketAddr, bool)>,
+    /// Where requests come in through [`Gateway::serve`](super::Gateway::serve). Held by whoever replaces `live`.
+    places: Mutex<Vec<Place>>,
 }
+
+/// WebSocket connections of a gateway that nobody has told how many, nor at what server.
+const MAX_TUNNELS: usize = 5_000;
 
 /// The task that follows a file of routes, and what it says of it.
 struct Following {
@@ -68,14 +69,13 @@ impl Inner {
     pub(super) fn new(live: Live, parts: Parts, own_routes: Vec<RouteConfig>) -> Self {
         Self {
             service: live.config.service.as_str().into(),
-            tunnels: Tunnels::new(live.config.max_tunnels, live.config.tunnel_idle),
+            tunnels: Tunnels::new(live.config.max_tunnels.unwrap_or(MAX_TUNNELS), live.config.tunnel_idle),
             log: Log::new(live.config.log),
             live: ArcSwap::from_pointee(live),
             parts,
             own_routes,
             following: OnceLock::new(),
-            reloading: Mutex::new(()),
-            served: OnceLock::new(),
+            places: Mutex::default(),
         }
     }
 
@@ -107,20 +107,27 @@ impl Inner {
         self.following.get().map(|following| following.status.clone())
     }
 
-    /// Remembers where requests come in, so that no reload takes credentials in clear text there.
-    pub(super) fn serves_at(&self, address: SocketAddr, tls: bool) {
-        // The first place stays: a gateway is served once.
-        let _ = self.served.set((address, tls));
+    /// Lets requests come in at a place, unless secrets would come in clear text there; no reload lets them later.
+    pub(super) fn serve_at(&self, place: Place) -> Result<(), ConfigError> {
+        let mut places = self.places.lock();
+        let live = self.live.load();
+        live.check_place(&place)?;
+        places.push(place);
+        if live.config.max_tunnels.is_none()
+            && let Some(least) = places.iter().map(Place::half).min()
+        {
+            self.tunnels.set_max(least);
+        }
+        Ok(())
     }
 
     fn replace(&self, config: impl FnOnce(&GatewayConfig) -> GatewayConfig) -> Result<(), ConfigError> {
-        let _only_one = self.reloading.lock();
+        let places = self.places.lock();
         let before = self.live.load_full();
         let config = config(&before.config);
         let live = Live::compile(config, &self.parts, Some(&before))?;
-        if let Some((address, tls)) = self.served.get() {
-            live.check_exposed(*address, *tls)?;
-        }
+        places.iter().try_for_each(|place| live.check_place(place))?;
+        live.take_over(&before)?;
         self.live.store(Arc::new(live));
         Ok(())
     }
@@ -148,7 +155,7 @@ impl Inner {
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
             Found::Nothing => {
                 let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
-                self.check_exposed(live, &client)?;
+                check_exposed(live, &client)?;
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
                 return self.serve_locally(router, context, request).await;
@@ -156,8 +163,8 @@ impl Inner {
         };
         record.route = Some(Arc::clone(&entry.pattern));
         record.deprecation.clone_from(&entry.deprecation);
-        if entry.takes_secrets() {
-            self.check_exposed(live, &client)?;
+        if entry.takes_secrets {
+            check_exposed(live, &client)?;
         }
         if entry.access == Access::Authenticated {
             let principal = self.authenticate(live, entry, &parts, address, record).await?;
@@ -183,16 +190,6 @@ impl Inner {
             }
             (Target::Local, None) => Err(Refusal::not_found(&path)),
         }
-    }
-
-    /// Refuses secrets in clear text where no server was checked in the beginning: the gateway is served as a service or a
-    /// router like any other. They have been sent by then; but nobody builds on it.
-    fn check_exposed(&self, live: &Live, client: &Client) -> Result<(), Refusal> {
-        if self.served.get().is_some() || live.takes_clear_text() || !client.is_exposed() {
-            return Ok(());
-        }
-        tracing::debug!("`scheme` is not https, and `insecure_plain_http` is not set");
-        Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
     }
 
     /// A caller that cannot say who it is counts by its address, so that guessing has a limit too.
@@ -282,6 +279,22 @@ fn local_request(
     }
     tell_context(context, request_id, None, insert);
     Ok(Request::from_parts(parts, body.into_axum()))
+}
+
+/// Refuses secrets in clear text where no server was checked in the beginning: the gateway is served as a service or a
+/// router like any other. They have been sent by then; but nobody builds on it.
+fn check_exposed(live: &Live, client: &Client) -> Result<(), Refusal> {
+    static WARNED: Once = Once::new();
+    if !client.is_exposed() || live.takes_clear_text() {
+        return Ok(());
+    }
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "a request in clear text from another machine was answered with 403, and further ones will be: set `scheme = \"https\"` \
+             where a proxy in front ends TLS, or `insecure_plain_http = true`"
+        );
+    });
+    Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
 }
 
 async fn count(live: &Live, limit: &Limit, caller: Caller<'_>, record: &mut Record<'_>) -> Result<(), Refusal> {

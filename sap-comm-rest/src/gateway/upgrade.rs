@@ -3,7 +3,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,7 +17,6 @@ use sap_comm_core::{ApiError, ErrorCode};
 use sap_comm_discovery::Picked;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,15 +31,26 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 pub(super) struct Tunnels {
     tasks: TaskTracker,
     end: CancellationToken,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     idle_timeout: Duration,
 }
+
+/// How many connections are open or about to be, and how many may be.
+#[derive(Debug)]
+struct Slots {
+    taken: AtomicUsize,
+    max: AtomicUsize,
+}
+
+/// The place of one of them.
+#[derive(Debug)]
+struct Slot(Arc<Slots>);
 
 /// A client that asked to go on as a WebSocket.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     client: OnUpgrade,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 }
 
 /// Whether a request asks for a WebSocket, in the one form that upstreams understand alike.
@@ -74,8 +84,15 @@ impl Tunnels {
         Self {
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
-            slots: Arc::new(Semaphore::new(max)),
+            slots: Arc::new(Slots { taken: AtomicUsize::new(0), max: AtomicUsize::new(max) }),
             idle_timeout,
+        }
+    }
+
+    /// Takes so many from now on, unless they were closed; those that are open stay.
+    pub(super) fn set_max(&self, max: usize) {
+        if !self.end.is_cancelled() {
+            self.slots.max.store(max, Ordering::Relaxed);
         }
     }
 
@@ -90,10 +107,10 @@ impl Tunnels {
             return Ok(None);
         }
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections are open")
-                .retry_after(Duration::from_secs(1))
-        })?;
+        let Some(slot) = self.slots.take() else {
+            let error = ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections are open");
+            return Err(error.retry_after(Duration::from_secs(1)));
+        };
         Ok(Some(Upgrade { client, slot }))
     }
 
@@ -116,10 +133,25 @@ impl Tunnels {
 
     /// Ends every connection, and waits until they are gone. No further one begins.
     pub(super) async fn close(&self) {
-        self.slots.close();
         self.end.cancel();
+        self.slots.max.store(0, Ordering::Relaxed);
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+impl Slots {
+    fn take(self: &Arc<Self>) -> Option<Slot> {
+        let max = self.max.load(Ordering::Relaxed);
+        let one_more = |taken| (taken < max).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Slot(Arc::clone(self)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -51,7 +51,8 @@ async fn what_cannot_be_served_is_refused_and_named() {
         ("upstream.retry.max_retries", config(&|config| config.upstream.retry.max_retries = 100)),
         ("upstream.retry.max_replay", config(&|config| config.upstream.retry.max_replay = 1 << 40)),
         ("upstream.retry.budget_share", config(&|config| config.upstream.retry.budget_share = 2.0)),
-        ("max_tunnels", config(&|config| config.max_tunnels = usize::MAX)),
+        ("max_tunnels", config(&|config| config.max_tunnels = Some(usize::MAX))),
+        ("max_tunnels", config(&|config| config.max_tunnels = Some(0))),
         ("upstream.timeout", config(&|config| config.upstream.timeout = std::time::Duration::ZERO)),
         ("breaker.failure_rate", config(&|config| config.breaker.failure_rate = Some(2.0))),
     ] {
@@ -84,7 +85,6 @@ async fn a_gateway_is_configured_from_text() {
 }
 
 #[test]
-#[test]
 fn limits_are_turned_off_by_a_word_that_toml_has_too() {
     let read = |text: &str| from_text::<GatewayConfig>(text, Format::Toml);
     let config = read("failed_credentials = \"off\"").unwrap();
@@ -108,6 +108,7 @@ fn limits_are_turned_off_by_a_word_that_toml_has_too() {
     }
 }
 
+#[test]
 fn an_unknown_key_is_an_error() {
     for text in [
         r#"{"rotes": []}"#,
@@ -133,7 +134,8 @@ async fn credentials_in_clear_text_from_other_machines_are_refused() {
         gateway.serve(server, ended.clone()).await
     };
     let error = serve_at("0.0.0.0:0", gateway(&|builder| builder)).await.unwrap_err().to_string();
-    assert!(error.contains("`scheme` = http") && error.contains("/a"), "{error}");
+    assert!(error.contains("`scheme` = http") && error.contains("credentials that /a demands"), "{error}");
+    assert!(error.contains("scheme = \"https\"") && !error.contains("methods"), "{error}");
     for (address, change) in [
         ("127.0.0.1:0", (&|builder: GatewayBuilder| builder) as &dyn Fn(GatewayBuilder) -> GatewayBuilder),
         ("0.0.0.0:0", &|builder| builder.scheme(Scheme::Https)),
@@ -145,8 +147,8 @@ async fn credentials_in_clear_text_from_other_machines_are_refused() {
     let reads = || begun().route(public().methods(["GET"]));
     serve_at("0.0.0.0:0", reads().build().unwrap()).await.unwrap();
     for (builder, names) in [
-        (begun().route(public()), "/a"),
-        (begun().route(public().methods(["GET", "POST"])), "/a"),
+        (begun().route(public()), "to /a, perhaps a login"),
+        (begun().route(public().methods(["GET", "POST"])), "`.methods([\"GET\"])`"),
         (reads().fallback(axum::Router::new()), "own router"),
         (reads().fallback(axum::Router::new()).route(Route::new("/b").local().public().methods(["GET"])), "/b"),
     ] {
@@ -171,13 +173,7 @@ async fn credentials_in_clear_text_are_refused_however_the_gateway_is_served() {
             .trusted_proxies(["10.0.0.9"])
     };
     let ask = async |gateway: &axum::Router, peer: Option<&str>, path: &str| {
-        let mut request = Request::get(path).header("host", "a").header("x-forwarded-proto", "https");
-        if let Some(peer) = peer {
-            let peer = SocketAddr::new(peer.parse().unwrap(), 1);
-            request = request.extension(axum::extract::ConnectInfo(peer));
-        }
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        gateway.clone().oneshot(request).await.unwrap().status().as_u16()
+        status_of(gateway, peer, path, &[("x-forwarded-proto", "https")]).await
     };
     let plain = to().build().unwrap().into_router();
     for (path, exposed, private) in [("/a", 403, 401), ("/login", 403, 200), ("/open", 200, 200), ("/else", 403, 200)] {
@@ -191,13 +187,62 @@ async fn credentials_in_clear_text_are_refused_however_the_gateway_is_served() {
     }
 }
 
+/// What a request of this peer, made in this process, is answered with.
+async fn status_of(gateway: &axum::Router, peer: Option<&str>, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut request = Request::get(path).header("host", "a");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(peer) = peer {
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+        request = request.extension(axum::extract::ConnectInfo(peer));
+    }
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    gateway.clone().oneshot(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn what_came_to_a_trusted_proxy_in_clear_text_is_refused() {
+    let service = upstream(echo()).await;
+    let route = Route::new("/login").to("test").public();
+    let gateway = Gateway::builder().resolver(resolver(&[("test", &[&service])])).route(route);
+    let gateway = gateway.trusted_proxies(["127.0.0.1", "10.0.0.9"]).build().unwrap().into_router();
+    for (peer, chain, proto, status) in [
+        ("127.0.0.1", "1.1.1.1", "http", 403),
+        ("127.0.0.1", "1.1.1.1", "https", 200),
+        ("127.0.0.1", "127.0.0.1", "http", 200),
+        // A client on the proxy's machine: what lies between that and ours is clear text, too.
+        ("10.0.0.9", "127.0.0.1", "http", 403),
+        ("10.0.0.9", "1.1.1.1", "https", 200),
+        ("::1", "1.1.1.1", "http", 200),
+    ] {
+        let headers = [("x-forwarded-for", chain), ("x-forwarded-proto", proto)];
+        assert_eq!(status_of(&gateway, Some(peer), "/login", &headers).await, status, "{peer} {chain} {proto}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_served_keeps_its_guard_as_a_router() {
+    let service = upstream(echo()).await;
+    let route = Route::new("/login").to("test").public();
+    let gateway = Gateway::builder().resolver(resolver(&[("test", &[&service])])).route(route).build().unwrap();
+    let ended = CancellationToken::new();
+    ended.cancel();
+    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    gateway.clone().serve(server, ended).await.unwrap();
+    let router = gateway.into_router();
+    for (peer, status) in [("10.0.0.1", 403), ("127.0.0.1", 200)] {
+        assert_eq!(status_of(&router, Some(peer), "/login", &[]).await, status, "{peer}");
+    }
+}
+
 #[tokio::test]
 async fn as_many_websockets_as_connections_are_refused() {
     let ended = CancellationToken::new();
     ended.cancel();
     let serve_with = async |max_tunnels: Option<usize>, max_connections: Option<usize>| {
         let mut config = GatewayConfig::default();
-        config.max_tunnels = max_tunnels.unwrap_or(config.max_tunnels);
+        config.max_tunnels = max_tunnels;
         let mut server = ServerConfig::default();
         server.max_connections = max_connections.unwrap_or(server.max_connections);
         let route = Route::new("/a").to("test").public();
@@ -205,6 +250,7 @@ async fn as_many_websockets_as_connections_are_refused() {
         gateway.serve(Server::bind("127.0.0.1:0", server).await.unwrap(), ended.clone()).await
     };
     serve_with(None, None).await.unwrap();
+    serve_with(None, Some(1)).await.unwrap();
     serve_with(Some(99), Some(100)).await.unwrap();
     for (max_tunnels, max_connections) in [(Some(100), Some(100)), (Some(10_000), None)] {
         let error = serve_with(max_tunnels, max_connections).await.unwrap_err().to_string();

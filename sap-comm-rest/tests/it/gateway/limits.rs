@@ -1,6 +1,6 @@
 use sap_comm_core::auth::{ApiKey, ApiKeySet};
 use sap_comm_rest::{
-    gateway::{Quota, Route},
+    gateway::{Quota, Route, Scheme},
     server::auth::Authenticator,
 };
 
@@ -61,7 +61,7 @@ async fn a_spoofed_address_buys_nothing() {
     let from = async |address: &str| send(&gateway, "GET", "/api", &[("X-Forwarded-For", address)], "").await.status;
     assert_eq!((from("1.1.1.1").await, from("2.2.2.2").await), (200, 429));
 
-    let trusting = to(&upstream).rate_limit(Quota::per_hour(1)).trusted_proxies(["127.0.0.1"]);
+    let trusting = to(&upstream).rate_limit(Quota::per_hour(1)).trusted_proxies(["127.0.0.1"]).scheme(Scheme::Https);
     let gateway = serve(trusting.build().unwrap()).await;
     let from = async |address: &str| send(&gateway, "GET", "/api", &[("X-Forwarded-For", address)], "").await.status;
     assert_eq!((from("1.1.1.1").await, from("2.2.2.2").await, from("6.6.6.6, 1.1.1.1").await), (200, 200, 429));
@@ -99,6 +99,7 @@ async fn doubting(service: &Running) -> (Running, String) {
         .failed_credentials(Some(Quota::per_hour(2)))
         .authenticator(Authenticator::builder().jwt(verifier()).api_keys(keys).build().unwrap())
         .trusted_proxies(["127.0.0.1"])
+        .scheme(Scheme::Https)
         .route(Route::new("/api").to("test").authenticated());
     (serve(gateway.build().unwrap()).await, key.expose().expose().clone())
 }

@@ -164,6 +164,11 @@ async fn what_stays_keeps_its_breaker_its_connections_and_its_counts() {
 async fn a_reload_takes_no_credentials_in_clear_text_from_other_machines() {
     let public = config([Route::new("/a").to("test").public().methods(["GET"])]);
     let gateway = Gateway::builder().resolver(resolver(&[])).authenticator(verifier()).config(public).build().unwrap();
+    // The guard knows of every place, and not of the first one only.
+    let over = CancellationToken::new();
+    over.cancel();
+    let private = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    gateway.clone().serve(private, over).await.unwrap();
     let server = Server::bind("0.0.0.0:0", ServerConfig::default()).await.unwrap();
     let (ended, port) = (CancellationToken::new(), server.local_addr().port());
     let serving = tokio::spawn({

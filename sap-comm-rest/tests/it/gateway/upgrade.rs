@@ -1,5 +1,9 @@
-use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route};
+use sap_comm_rest::{
+    gateway::{Gateway, GatewayConfig, Route},
+    server::{Server, ServerConfig},
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use super::support::{Running, Wire, canned, raw_upstream, read_head, resolver, serve, to, within};
 
@@ -72,7 +76,7 @@ async fn websockets_end_with_their_gateway() {
 async fn there_are_only_so_many_websockets() {
     let upstream = echoing().await;
     let mut config = GatewayConfig::default();
-    config.max_tunnels = 1;
+    config.max_tunnels = Some(1);
     let gateway = Gateway::builder()
         .config(config)
         .resolver(resolver(&[("test", &[&upstream])]))
@@ -85,6 +89,27 @@ async fn there_are_only_so_many_websockets() {
     let answer = second.answer().await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
     exchange(&mut first, b"still here").await;
+}
+
+#[tokio::test]
+async fn half_of_the_connections_may_be_websockets_unless_a_number_is_said() {
+    let upstream = echoing().await;
+    let gateway = to(&upstream).build().unwrap();
+    let mut config = ServerConfig::default();
+    config.max_connections = 4;
+    let server = Server::bind("127.0.0.1:0", config).await.unwrap();
+    let edge = Running::spawn(server.local_addr(), {
+        let gateway = gateway.clone();
+        async move { gateway.serve(server, CancellationToken::new()).await.unwrap() }
+    });
+    let (mut first, _second) = (open(&edge).await, open(&edge).await);
+    let mut third = Wire::open(&edge).await;
+    third.write(HANDSHAKE).await;
+    assert_eq!(third.answer().await.code(), "OVERLOADED");
+    within(gateway.close_tunnels()).await;
+    assert!(first.is_closed().await);
+    third.write(HANDSHAKE).await;
+    assert_eq!(third.answer().await.code(), "OVERLOADED", "no further one begins");
 }
 
 #[tokio::test(start_paused = true)]
