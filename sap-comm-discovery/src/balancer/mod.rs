@@ -12,7 +12,7 @@ mod watch;
 
 use std::{fmt, sync::Arc};
 
-use sap_comm_core::{Context, Resolver};
+use sap_comm_core::{Context, Endpoint, Resolver};
 use tokio::{
     task::AbortHandle,
     time::{Instant, timeout_at},
@@ -83,6 +83,17 @@ impl Balancer {
                 Err(published.fault(shared.service()))
             }
         }
+    }
+
+    /// Picks an endpoint other than `except`, to ask again elsewhere; `None` where there is no other.
+    #[must_use]
+    pub fn pick_except(&self, except: &Endpoint) -> Option<Picked> {
+        let shared = &self.0.shared;
+        let (published, now) = (shared.published(), Instant::now());
+        let others: Vec<_> =
+            published.candidates().iter().filter(|candidate| candidate.endpoint() != except).cloned().collect();
+        let other = choose::choose(&others, shared.clock().at(now), shared.config())?;
+        Some(Picked::new(Arc::clone(shared), Arc::clone(other), now))
     }
 
     /// Waits until the service was resolved for the first time.

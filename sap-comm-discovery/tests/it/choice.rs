@@ -39,6 +39,23 @@ async fn a_slow_endpoint_gets_less() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_endpoint_is_found_however_slow_it_is() {
+    let script = Script::new();
+    let balancer = script.balancer(BalancerConfig::default()).await;
+    script.endpoints(&["http://fast:1", "http://slow:2"]).await;
+    let _ = shares(&balancer, 100, |picked| {
+        let slow = picked.endpoint().authority().starts_with("slow");
+        Outcome::Success(Duration::from_millis(if slow { 200 } else { 5 }))
+    });
+    let fast = balancer.snapshot().endpoints[0].endpoint.clone();
+    for _ in 0..100 {
+        assert!(balancer.pick_except(&fast).unwrap().endpoint().authority().starts_with("slow"));
+    }
+    script.endpoints(&["http://fast:1"]).await;
+    assert!(balancer.pick_except(&fast).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_fast_attracts_nothing() {
     let script = Script::new();
     let balancer = script.balancer(no_ejection()).await;

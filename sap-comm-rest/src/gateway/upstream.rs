@@ -90,11 +90,9 @@ impl Upstream {
         self.balancer.pick().ok()
     }
 
-    /// An endpoint other than `failed`, if chance finds one.
+    /// An endpoint other than `failed`, if there is one.
     pub(super) fn pick_other(&self, failed: &Endpoint) -> Option<Picked> {
-        // Each draw leaves out the worse of two, so that a few find another one if there is any.
-        const DRAWS: usize = 8;
-        (0..DRAWS).filter_map(|_| self.balancer.pick().ok()).find(|picked| picked.endpoint() != failed)
+        self.balancer.pick_except(failed)
     }
 
     /// Counts a first attempt, which earns a share of a retry.
