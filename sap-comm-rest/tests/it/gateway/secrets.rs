@@ -2,7 +2,8 @@
 
 use std::{
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::Arc,
+    time::Duration,
 };
 
 use axum::{Router, routing::get};
@@ -15,6 +16,7 @@ use sap_comm_rest::{
         kit,
     },
 };
+use tokio::{sync::watch, time::timeout};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -24,13 +26,16 @@ use tracing::{
 use super::support::{send, serve, to_service, upstream};
 use crate::support::client_of;
 
+/// Only a hang takes as long.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Keeps whatever anybody says at any level, spans and all.
 #[derive(Clone, Default)]
-struct Everything(Arc<Mutex<String>>);
+struct Everything(Arc<watch::Sender<String>>);
 
 impl Visit for &Everything {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0.lock().unwrap(), "{}={value:?} ", field.name());
+        self.0.send_modify(|said| _ = write!(said, "{}={value:?} ", field.name()));
     }
 }
 
@@ -107,11 +112,11 @@ async fn no_api_key_is_ever_logged_good_or_bad() {
     }
 
     // They are written by a task beside the requests.
-    let said = || everything.0.lock().unwrap().clone();
-    while said().matches("http.response.status_code=").count() < 9 {
-        tokio::task::yield_now().await;
-    }
-    let said = said();
+    let mut said = everything.0.subscribe();
+    let all = said.wait_for(|said| said.matches("http.response.status_code=").count() == 9);
+    let in_time = timeout(LIMIT, all).await.is_ok();
+    let said = said.borrow().clone();
+    assert!(in_time, "not every request was logged: {said}");
     assert!(said.contains("report-service") && said.contains("message=asked"), "nothing was kept: {said}");
     for key in [&callers, &own, &stranger] {
         let text = key.expose().expose().clone();
