@@ -12,7 +12,7 @@ mod usage;
 mod workers;
 
 pub(crate) use load::{Load, Pace};
-pub use role::{Part, Role};
+pub use role::{Part, Role, Setup};
 pub(crate) use usage::Tree;
 
 /// What is asked for: some 100 bytes of JSON.

@@ -28,10 +28,8 @@ pub enum Role {
         port: u16,
         /// Where the origin listens.
         origin: u16,
-        /// Whether token, roles, rate limit and request log are on.
-        policies: bool,
-        /// Where a second upstream listens, which is broken.
-        broken: Option<u16>,
+        /// What it is set up for.
+        setup: Setup,
     },
     /// Takes requests and answers none.
     Broken {
@@ -40,6 +38,24 @@ pub enum Role {
     },
     /// Asks, and prints its figures as JSON.
     Load(Load),
+}
+
+/// What our gateway is set up for. But for what is said here it runs by its defaults, with a worker for each of two cores and
+/// without a rate limit.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Setup {
+    /// Nothing else.
+    Bare,
+    /// Token, role, request log, and a rate limit that is never reached.
+    Policies,
+    /// Bodies of any length.
+    Uploads,
+    /// More connections than besiege it, which may rest for longer than any siege takes; and a second upstream.
+    Besieged {
+        /// Where that listens; it is broken.
+        broken: u16,
+    },
 }
 
 /// How a program is started again to play a role.
@@ -63,7 +79,7 @@ impl Role {
         match self {
             Self::Origin { port, jwks } => origin::run(*port, jwks),
             Self::HyperBare { port, origin } => hyper_bare::run(*port, *origin),
-            Self::SapComm { port, origin, policies, broken } => sap_comm::run(*port, *origin, *policies, *broken),
+            Self::SapComm { port, origin, setup } => sap_comm::run(*port, *origin, *setup),
             Self::Broken { port } => broken::run(*port),
             Self::Load(load) => {
                 let figures = serde_json::to_string(&load.run()?).map_err(BenchError::refused("write the figures"))?;

@@ -20,7 +20,7 @@ use sap_comm::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, WORKERS, open_files};
+use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, Setup, WORKERS, open_files};
 use crate::BenchError;
 
 /// More than besiege it.
@@ -34,30 +34,33 @@ const MAX_BODY: u64 = 1 << 40;
 /// Above anything that two cores serve, so that every request is counted and none refused.
 const UNREACHED: u32 = 1_000_000;
 
-pub(super) fn run(port: u16, origin: u16, policies: bool, broken: Option<u16>) -> Result<(), BenchError> {
+pub(super) fn run(port: u16, origin: u16, setup: Setup) -> Result<(), BenchError> {
     open_files::raise_limit()?;
     // The gateway brings a thread for each worker; what is left here are the watches and the log.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::refused("start a runtime"))?;
-    runtime.block_on(serve(port, origin, policies, broken)).map_err(BenchError::refused("serve"))
+    runtime.block_on(serve(port, origin, setup)).map_err(BenchError::refused("serve"))
 }
 
-async fn serve(port: u16, origin: u16, policies: bool, broken: Option<u16>) -> Result<(), BoxError> {
-    let gateway = match broken {
-        Some(broken) => beside_a_broken_one(origin, broken)?,
-        None if policies => with_policies(origin)?,
-        None => bare(origin)?,
-    };
+async fn serve(port: u16, origin: u16, setup: Setup) -> Result<(), BoxError> {
     let mut config = ServerConfig::default();
     config.workers = WORKERS;
-    config.max_connections = MAX_CONNECTIONS;
-    config.keep_alive_idle = REST;
+    let gateway = match setup {
+        Setup::Bare => bare(origin)?.build()?,
+        Setup::Policies => with_policies(origin)?,
+        Setup::Uploads => bare(origin)?.max_body(MAX_BODY).build()?,
+        Setup::Besieged { broken } => {
+            config.max_connections = MAX_CONNECTIONS;
+            config.keep_alive_idle = REST;
+            beside_a_broken_one(origin, broken)?
+        }
+    };
     let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config).await?;
     Ok(gateway.serve(server, CancellationToken::new()).await?)
 }
 
-fn bare(origin: u16) -> Result<Gateway, BoxError> {
-    Ok(begun(origin)?.without_rate_limit().route(Route::new("/api").to(SERVICE).public()).build()?)
+fn bare(origin: u16) -> Result<GatewayBuilder, BoxError> {
+    Ok(begun(origin)?.without_rate_limit().route(Route::new("/api").to(SERVICE).public()))
 }
 
 fn beside_a_broken_one(origin: u16, broken: u16) -> Result<Gateway, BoxError> {
@@ -88,7 +91,7 @@ fn with_policies(origin: u16) -> Result<Gateway, BoxError> {
 fn begun(origin: u16) -> Result<GatewayBuilder, BoxError> {
     let resolver = StaticResolver::new();
     resolver.set(SERVICE, [endpoint(origin)?]);
-    Ok(Gateway::builder().resolver(Arc::new(resolver)).max_body(MAX_BODY))
+    Ok(Gateway::builder().resolver(Arc::new(resolver)))
 }
 
 fn endpoint(port: u16) -> Result<Endpoint, BoxError> {

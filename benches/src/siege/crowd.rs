@@ -30,7 +30,7 @@ const COUNTED_EVERY: Duration = Duration::from_millis(20);
 
 /// Connections that ask nothing, or never end their question. Dropping it ends them.
 pub(super) struct Crowd {
-    tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
     open: Arc<AtomicU32>,
     all: u32,
     /// The least of them that must be connected on average, of a hundred.
@@ -60,7 +60,7 @@ impl Crowd {
             hold(&mut begun, &mut tasks, &open).await?;
         }
         // Whoever rests is not cut off.
-        Ok(Self { tasks, open, all: count, least: 99 })
+        Ok(Self { _tasks: tasks, open, all: count, least: 99 })
     }
 
     /// Connections that send a header a byte at a time, and come back when they are cut off; returns when all have begun.
@@ -80,7 +80,7 @@ impl Crowd {
         let gathered = timeout(GATHERING, begun.acquire_many(count)).await;
         gathered.map_err(|_| BenchError::refused("besiege")(here()))?.map_err(BenchError::refused("besiege"))?.forget();
         // The gateway cuts each off every ten seconds, and it takes half a second to come back.
-        Ok(Self { tasks, open, all: count, least: 90 })
+        Ok(Self { _tasks: tasks, open, all: count, least: 90 })
     }
 
     /// Waits for what happens under siege, and how many stood there meanwhile.
@@ -105,11 +105,6 @@ impl Crowd {
         };
         let count = u32::try_from(sum / times.max(1)).unwrap_or(u32::MAX);
         Ok((happened, Stood { count, all: self.all }.judged(self.least)?))
-    }
-
-    /// Ends it.
-    pub(super) fn leave(self) {
-        drop(self.tasks);
     }
 }
 

@@ -17,7 +17,7 @@ pub use self::report::Report;
 use crate::{
     BenchError,
     compare::stage::{load, own},
-    gateway::{BROKEN, ITEM, Load, Pace, Role, load::Measured, open_files},
+    gateway::{BROKEN, ITEM, Load, Pace, Role, Setup, load::Measured, open_files},
 };
 
 /// Honest requests a second: far below what two cores serve.
@@ -75,13 +75,13 @@ pub async fn gateway(options: &SiegeOptions) -> Result<Report, BenchError> {
     let crowd = Crowd::resting(fortress.port, options.idle).await?;
     let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
     report.besieged(format!("{} of {} idle connections", stood.count, stood.all), &measured);
-    crowd.leave();
+    drop(crowd);
     report.quiet(&fortress.honest(spell).await?);
 
     let crowd = Crowd::dripping(fortress.port, options.dripping, options.seed).await?;
     let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
     report.besieged(format!("{} of {} dripping connections", stood.count, stood.all), &measured);
-    crowd.leave();
+    drop(crowd);
     report.quiet(&fortress.honest(spell).await?);
 
     let (honest, refused) = tokio::try_join!(fortress.honest(spell), fortress.to_broken(spell))?;
@@ -94,7 +94,7 @@ impl Fortress {
     async fn raise() -> Result<Self, BenchError> {
         let (origin, broken, port) = (free_port()?, free_port()?, free_port()?);
         let jwks = serde_json::json!({"keys": []});
-        let role = Role::SapComm { port, origin, policies: false, broken: Some(broken) };
+        let role = Role::SapComm { port, origin, setup: Setup::Besieged { broken } };
         Ok(Self {
             _origin: own("origin", &Role::Origin { port: origin, jwks }, origin).await?,
             _broken: own("broken", &Role::Broken { port: broken }, broken).await?,

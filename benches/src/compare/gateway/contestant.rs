@@ -1,4 +1,4 @@
-use crate::gateway::Role;
+use crate::gateway::{Role, Setup};
 
 /// A proxy in front of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,6 +6,8 @@ pub(super) enum Contestant {
     SapComm,
     /// With token, roles, rate limit and request log; breaker and resolver are always on.
     SapCommPolicies,
+    /// With room for a body of any length.
+    SapCommUploads,
     HyperBare,
     Nginx,
     Haproxy,
@@ -18,7 +20,8 @@ pub(super) enum Contestant {
 }
 
 use Contestant::{
-    Direct, Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, PingoraSystemMalloc, SapComm, SapCommPolicies,
+    Direct, Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, PingoraSystemMalloc, SapComm,
+    SapCommPolicies, SapCommUploads,
 };
 
 /// The names that rows know the peers by.
@@ -30,6 +33,9 @@ pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pin
 /// Ours with policies, and express with the same. The others stay bare: they have no such thing.
 pub(super) const FULL: &[Contestant] =
     &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, ExpressPolicies];
+/// Who takes an upload. The others bound no body.
+pub(super) const UPLOADS: &[Contestant] =
+    &[SapCommUploads, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Express];
 /// Those that share a rate at half load, with the origin alone for what each of them adds; and those that share a lower one.
 pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Direct];
 /// See [`FAST`].
@@ -38,7 +44,7 @@ pub(super) const SLOW: &[Contestant] = &[SapComm, Express];
 impl Contestant {
     pub(super) fn name(self) -> &'static str {
         match self {
-            SapComm | SapCommPolicies => "sap-comm",
+            SapComm | SapCommPolicies | SapCommUploads => "sap-comm",
             HyperBare => "hyper-bare",
             Nginx => "nginx",
             Haproxy => "haproxy",
@@ -50,7 +56,7 @@ impl Contestant {
     }
 
     pub(super) fn is_ours(self) -> bool {
-        matches!(self, SapComm | SapCommPolicies)
+        matches!(self, SapComm | SapCommPolicies | SapCommUploads)
     }
 
     pub(super) fn has_policies(self) -> bool {
@@ -59,10 +65,11 @@ impl Contestant {
 
     /// What this program plays for it; `None` for what is another program.
     pub(super) fn role(self, port: u16, origin: u16) -> Option<Role> {
+        let ours = |setup| Some(Role::SapComm { port, origin, setup });
         match self {
-            SapComm | SapCommPolicies => {
-                Some(Role::SapComm { port, origin, policies: self.has_policies(), broken: None })
-            }
+            SapComm => ours(Setup::Bare),
+            SapCommPolicies => ours(Setup::Policies),
+            SapCommUploads => ours(Setup::Uploads),
             HyperBare => Some(Role::HyperBare { port, origin }),
             Nginx | Haproxy | Pingora | PingoraSystemMalloc | Express | ExpressPolicies | Direct => None,
         }

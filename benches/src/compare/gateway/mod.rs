@@ -102,9 +102,11 @@ pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(
             }
         }
     }
-    let chosen = options.chosen(contestant::BARE);
     let mut streams = Vec::new();
-    for case in [Case::download(STREAM, &chosen, options), Case::upload(UPLOAD, &chosen, options)] {
+    for case in [
+        Case::download(STREAM, &options.chosen(contestant::BARE), options),
+        Case::upload(UPLOAD, &options.chosen(contestant::UPLOADS), options),
+    ] {
         if options.wants(case.name()) {
             let results = case.run(&stage).await?;
             write(&results.rows()?, out)?;
