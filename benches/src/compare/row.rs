@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use super::{SUBJECT, metric::Metric};
@@ -38,7 +36,7 @@ pub(super) struct Row {
     better: Better,
     /// What the figures do not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<Cow<'static, str>>,
+    note: Option<String>,
 }
 
 impl Row {
@@ -64,8 +62,7 @@ impl Row {
         theirs: bool,
         note: Option<&'static str>,
     ) -> Self {
-        let row = Self::is(subject, case, "passed", ours, peer, theirs);
-        Self { note: note.map(Cow::Borrowed), ..row }
+        Self::is(subject, case, "passed", ours, peer, theirs).noting(note.map(str::to_owned))
     }
 
     /// Whether something can be said of ours and of a peer; the ratio as in [`Row::passed`].
@@ -88,8 +85,8 @@ impl Row {
     }
 
     /// With what the figures do not say.
-    pub(super) fn noting(self, note: String) -> Self {
-        Self { note: Some(Cow::Owned(note)), ..self }
+    pub(super) fn noting(self, note: Option<String>) -> Self {
+        Self { note, ..self }
     }
 
     /// Fails when a figure is too small to divide by.

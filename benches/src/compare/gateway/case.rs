@@ -160,8 +160,13 @@ impl Results {
         if flat(ours) {
             return Ok(());
         }
-        let (name, grown) = (self.name, growth(ours));
-        let reason = format!("the gateway held {grown:.1} MiB more at the end of {name}, where {FLAT} are allowed");
+        let name = self.name;
+        let reason = match growth(ours) {
+            Some(grown) => {
+                format!("the gateway held {grown:.1} MiB more at the end of {name}, where {FLAT} are allowed")
+            }
+            None => format!("what the gateway held was not seen at the beginning and at the end of {name}"),
+        };
         Err(BenchError::refused("stream in flat memory")(reason))
     }
 
@@ -173,7 +178,7 @@ impl Results {
             for (peer, theirs) in peers {
                 if let (Some(ours), Some(theirs)) = (of(*figure, ours), of(*figure, theirs)) {
                     let row = Row::of(figure.measure(self.name), ours, peer.name(), theirs)?;
-                    rows.push(self.note.iter().fold(row, |row, note| row.noting(note.clone())));
+                    rows.push(row.noting(self.note.clone()));
                 }
             }
         }
@@ -182,14 +187,36 @@ impl Results {
 }
 
 fn flat(runs: &[Measured]) -> bool {
-    growth(runs) <= FLAT
+    growth(runs).is_some_and(|grown| grown <= FLAT)
 }
 
-/// The worst, since memory that one stream took may serve the next.
-fn growth(runs: &[Measured]) -> f64 {
-    runs.iter().filter_map(|measured| Figure::Growth.of(measured)).fold(f64::NEG_INFINITY, f64::max)
+/// The worst, since memory that one stream took may serve the next; `None` when it was not seen in every run.
+fn growth(runs: &[Measured]) -> Option<f64> {
+    let all: Option<Vec<_>> = runs.iter().map(|measured| Figure::Growth.of(measured)).collect();
+    all?.into_iter().reduce(f64::max)
 }
 
 fn of(figure: Figure, runs: &[Measured]) -> Option<f64> {
     median(runs.iter().filter_map(|measured| figure.of(measured)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Figures, gateway::load::Held};
+
+    fn run(held: Option<Held>) -> Measured {
+        let figures = Figures::new(1, Duration::from_secs(1), Duration::ZERO, Vec::new());
+        Measured { figures, peak_kib: 0, held }
+    }
+
+    #[test]
+    fn what_grew_in_one_run_or_was_not_seen_in_one_is_not_flat() {
+        let within = || run(Some(Held::of(50_000, 50_000 + 8 * 1_024)));
+        let beyond = || run(Some(Held::of(50_000, 50_001 + 8 * 1_024)));
+        assert!(flat(&[within(), within()]));
+        assert!(!flat(&[within(), beyond()]) && !flat(&[beyond(), within()]));
+        assert!(!flat(&[within(), run(None)]) && !flat(&[]));
+        assert!(!flat(&[run(Some(Held::of(50_000, 0)))]) && !flat(&[run(Some(Held::of(0, 50_000)))]));
+    }
 }

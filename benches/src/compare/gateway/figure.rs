@@ -21,7 +21,7 @@ impl Figure {
             Self::Rate => Some(measured.figures.rate()),
             Self::P99 => measured.figures.p99_ms,
             Self::Peak => Some(measured.peak_kib as f64 / 1_024.0),
-            Self::Growth => measured.held.map(Held::growth_mib),
+            Self::Growth => measured.held.and_then(Held::growth_mib),
         }
     }
 

@@ -51,9 +51,15 @@ impl Held {
         }
     }
 
-    /// By how much more was held at the end, MiB.
-    pub(crate) fn growth_mib(self) -> f64 {
-        (self.last_kib as f64 - self.first_kib as f64) / 1_024.0
+    /// By how much more was held at the end, MiB; `None` unless it was seen at both ends.
+    pub(crate) fn growth_mib(self) -> Option<f64> {
+        let seen = self.first_kib > 0 && self.last_kib > 0;
+        seen.then(|| (self.last_kib as f64 - self.first_kib as f64) / 1_024.0)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(first_kib: u64, last_kib: u64) -> Self {
+        Self { first_kib, last_kib }
     }
 }
 
@@ -68,6 +74,6 @@ mod tests {
             keeps.note(part, 100, 5_000 + 1_024 * part);
             flat.note(part, 100, 50_000);
         }
-        assert_eq!((keeps.growth_mib(), flat.growth_mib()), (75.0, 0.0));
+        assert_eq!((keeps.growth_mib(), flat.growth_mib()), (Some(75.0), Some(0.0)));
     }
 }
