@@ -1,6 +1,4 @@
-use std::{convert::Infallible, net::SocketAddr, path::PathBuf};
-
-use sap_comm::Secret;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// How the outside reaches the gateway, and who looks at it.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -21,10 +19,12 @@ pub struct EdgeOptions {
     #[arg(long, env = "SAP_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
     /// The Redis that several gateways count rate limits on: redis://HOST:PORT
+    #[cfg(feature = "redis")]
     #[arg(long, env = "SAP_SHARED_LIMITS", hide_env_values = true, value_name = "URL", value_parser = secret)]
-    pub shared_limits: Option<Secret<String>>,
+    pub shared_limits: Option<sap_comm::Secret<String>>,
 }
 
-fn secret(text: &str) -> Result<Secret<String>, Infallible> {
-    Ok(Secret::new(text.to_owned()))
+#[cfg(feature = "redis")]
+fn secret(text: &str) -> Result<sap_comm::Secret<String>, std::convert::Infallible> {
+    Ok(sap_comm::Secret::new(text.to_owned()))
 }

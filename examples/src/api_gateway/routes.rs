@@ -3,7 +3,7 @@ use std::time::Duration;
 use sap_comm::{
     resilience::CircuitBreakerConfig,
     rest::{
-        gateway::{Gateway, GatewayBuilder, Quota, SharedLimits},
+        gateway::{Gateway, GatewayBuilder, Quota},
         server::auth::Authenticator,
     },
 };
@@ -29,8 +29,9 @@ pub(super) fn gateway(deps: &Deps, edge: &EdgeOptions, authenticator: Authentica
         Some(path) => gateway.routes_file(path, ROUTES_FOLLOWED_EVERY),
         None => gateway,
     };
+    #[cfg(feature = "redis")]
     let gateway = match &edge.shared_limits {
-        Some(url) => gateway.shared_limits(SharedLimits::new(url.expose())),
+        Some(url) => gateway.shared_limits(sap_comm::rest::gateway::SharedLimits::new(url.expose())),
         None => gateway,
     };
     gateway

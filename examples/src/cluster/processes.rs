@@ -156,6 +156,7 @@ impl Processes {
         if let Some(address) = &edge.admin_listen {
             command.args(["--admin-listen", &address.to_string()]);
         }
+        #[cfg(feature = "redis")]
         if let Some(url) = &edge.shared_limits {
             command.env("SAP_SHARED_LIMITS", url.expose());
         }
