@@ -228,7 +228,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
     };
     let broker = deps.broker.clone();
     let running = tokio::select! {
-        running = service.start(deps, options.edge.clone()) => running?,
+        started = service.start(deps, options.edge.clone()) => started?.running,
         () = stop.cancelled() => return Ok(()),
     };
     stop.cancelled().await;
@@ -311,12 +311,11 @@ async fn keep_running(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let admin = config.edge.admin_listen;
     let mut cluster = tokio::select! {
         cluster = Cluster::launch(config, broker, log) => cluster?,
         () = stop.cancelled() => return Ok(()),
     };
-    welcome(&cluster, scheme, admin);
+    welcome(&cluster, scheme);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
         reason = cluster.ended() => Err(StartError::from(reason)),
@@ -326,12 +325,12 @@ async fn keep_running(
     ended.and(drained)
 }
 
-fn welcome(cluster: &Cluster, scheme: &str, admin: Option<SocketAddr>) {
+fn welcome(cluster: &Cluster, scheme: &str) {
     let gateway = format!("{scheme}://{}", cluster.gateway());
     println!("console                   {gateway}/");
     println!("GraphQL playground        {gateway}/graphql");
     println!("Socket.IO                 {gateway}/socket.io/");
-    if let Some(admin) = admin {
+    if let Some(admin) = cluster.admin() {
         println!("gateway admin             {scheme}://{admin}/");
     }
     for service in ServiceName::ALL {

@@ -6,7 +6,7 @@ mod options;
 mod realtime;
 mod routes;
 
-use std::{num::NonZero, thread::available_parallelism, time::Duration};
+use std::{net::SocketAddr, num::NonZero, thread::available_parallelism, time::Duration};
 
 use sap_comm::{
     RunningService, Service,
@@ -31,11 +31,11 @@ pub const NAME: &str = "api-gateway";
 /// Notifications that may wait for their devices at once.
 const PUSHES: usize = 256;
 
-/// Starts the service.
+/// Starts the service, and says where its admin page listens, if it has one.
 ///
 /// # Errors
 /// When a part that it needs cannot be used.
-pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, StartError> {
+pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<(RunningService, Option<SocketAddr>), StartError> {
     let broker = deps.broker.for_service(NAME);
     let authenticator = deps.authenticator()?;
     let cors = if edge.cors_origins.is_empty() { None } else { Some(CorsConfig::new(edge.cors_origins.clone())?) };
@@ -73,10 +73,13 @@ pub async fn start(deps: Deps, edge: EdgeOptions) -> Result<RunningService, Star
             Ok(())
         })
         .gateway(gateway.clone());
-    let service = match edge.admin_listen {
-        Some(address) => admin::serve(service, address, &gateway, authenticator, &deps, &edge).await?,
-        None => service,
+    let (service, admin) = match edge.admin_listen {
+        Some(address) => {
+            let (service, address) = admin::serve(service, address, &gateway, authenticator, &deps, &edge).await?;
+            (service, Some(address))
+        }
+        None => (service, None),
     };
     let service = following(service, &deps)?;
-    Ok(deps.registered(service).build()?.start().await?)
+    Ok((deps.registered(service).build()?.start().await?, admin))
 }

@@ -7,7 +7,7 @@ use sap_comm::{
 };
 use tokio::time::Instant;
 
-use super::{ClusterConfig, Keys, ServiceName, close};
+use super::{ClusterConfig, Keys, ServiceName, Started, close};
 use crate::deps::{Deps, StartError};
 
 /// All services in this process.
@@ -21,6 +21,7 @@ pub struct Embedded {
     registry: Arc<StaticResolver>,
     running: BTreeMap<ServiceName, RunningService>,
     addresses: BTreeMap<ServiceName, SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 impl Embedded {
@@ -42,8 +43,8 @@ impl Embedded {
         };
         let addresses = BTreeMap::from([(ServiceName::ApiGateway, config.listen)]);
         let keys = Keys::generate()?;
-        let mut cluster =
-            Self { config, broker, keys, resolver, registrar, registry, running: BTreeMap::new(), addresses };
+        let (running, admin) = (BTreeMap::new(), config.edge.admin_listen);
+        let mut cluster = Self { config, broker, keys, resolver, registrar, registry, running, addresses, admin };
         for service in ServiceName::ALL {
             cluster.start(service).await?;
         }
@@ -56,6 +57,10 @@ impl Embedded {
 
     pub(super) fn address(&self, service: ServiceName) -> Option<SocketAddr> {
         self.addresses.get(&service).copied()
+    }
+
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     pub(super) fn broker(&self) -> &Broker {
@@ -80,7 +85,11 @@ impl Embedded {
             tls: self.config.tls.clone().filter(|_| service == ServiceName::ApiGateway),
             client_tls: ClientTls::default(),
         };
-        let running = service.start(deps, self.config.edge.clone()).await?;
+        let mut edge = self.config.edge.clone();
+        // At its old address, should the gateway start again.
+        edge.admin_listen = self.admin;
+        let Started { running, admin } = service.start(deps, edge).await?;
+        self.admin = admin.or(self.admin);
         self.registry.set(service.as_str(), []);
         self.addresses.insert(service, running.local_addr());
         self.running.insert(service, running);

@@ -11,7 +11,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use sap_comm::{events::Broker, rest::tls::ServerTls};
 use tokio::time::{Instant, timeout_at};
 
-pub use self::{embedded::Embedded, keys::Keys, log::Log, processes::Processes, service::ServiceName};
+pub use self::{
+    embedded::Embedded,
+    keys::Keys,
+    log::Log,
+    processes::Processes,
+    service::{ServiceName, Started},
+};
 use crate::{api_gateway::EdgeOptions, database::DatabaseUrl, demo, deps::StartError};
 
 /// How long a shutdown may take, so that the process has ended within five seconds.
@@ -88,6 +94,15 @@ impl Cluster {
         match self {
             Self::Embedded(cluster) => cluster.address(service),
             Self::Processes(cluster) => Some(cluster.address(service)),
+        }
+    }
+
+    /// Where the gateway's admin page listens, if it has one.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Embedded(cluster) => cluster.admin(),
+            Self::Processes(cluster) => cluster.admin(),
         }
     }
 

@@ -40,7 +40,12 @@ impl Processes {
     ///
     /// # Errors
     /// When one of them does not become ready.
-    pub async fn launch(config: ClusterConfig, program: PathBuf, broker: Broker, log: Log) -> Result<Self, StartError> {
+    pub async fn launch(
+        mut config: ClusterConfig,
+        program: PathBuf,
+        broker: Broker,
+        log: Log,
+    ) -> Result<Self, StartError> {
         let mut addresses = BTreeMap::from([(ServiceName::ApiGateway, config.listen)]);
         // Held until all are chosen, so that no port is chosen twice.
         let mut held = Vec::new();
@@ -50,6 +55,11 @@ impl Processes {
                 addresses.insert(service, listener.local_addr()?);
                 held.push(listener);
             }
+        }
+        if let Some(admin) = config.edge.admin_listen.as_mut().filter(|admin| admin.port() == 0) {
+            let listener = TcpListener::bind(*admin)?;
+            *admin = listener.local_addr()?;
+            held.push(listener);
         }
         drop(held);
         let keys = Keys::generate()?;
@@ -66,6 +76,10 @@ impl Processes {
 
     pub(super) fn address(&self, service: ServiceName) -> SocketAddr {
         self.addresses.get(&service).copied().unwrap_or(self.config.listen)
+    }
+
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.config.edge.admin_listen
     }
 
     pub(super) fn broker(&self) -> &Broker {

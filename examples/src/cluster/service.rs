@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use sap_comm::RunningService;
 
@@ -22,6 +22,15 @@ pub enum ServiceName {
     Notification,
     /// The edge.
     ApiGateway,
+}
+
+/// A service that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// The service.
+    pub running: RunningService,
+    /// Where its admin page listens, if it has one.
+    pub admin: Option<SocketAddr>,
 }
 
 impl ServiceName {
@@ -55,14 +64,18 @@ impl ServiceName {
     ///
     /// # Errors
     /// When a part that it needs cannot be used.
-    pub async fn start(self, deps: Deps, edge: EdgeOptions) -> Result<RunningService, StartError> {
-        match self {
-            Self::Auth => auth_service::start(deps).await,
-            Self::User => user_service::start(deps).await,
-            Self::Content => content_service::start(deps).await,
-            Self::Notification => notification_service::start(deps).await,
-            Self::ApiGateway => api_gateway::start(deps, edge).await,
-        }
+    pub async fn start(self, deps: Deps, edge: EdgeOptions) -> Result<Started, StartError> {
+        let running = match self {
+            Self::Auth => auth_service::start(deps).await?,
+            Self::User => user_service::start(deps).await?,
+            Self::Content => content_service::start(deps).await?,
+            Self::Notification => notification_service::start(deps).await?,
+            Self::ApiGateway => {
+                let (running, admin) = api_gateway::start(deps, edge).await?;
+                return Ok(Started { running, admin });
+            }
+        };
+        Ok(Started { running, admin: None })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sap_comm_examples::smoke::http::Http;
-use sap_comm_testkit::free_port;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -27,10 +26,11 @@ async fn routes_come_from_a_file_that_may_change_and_the_admin_page_shows_them()
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("routes.json");
     std::fs::write(&path, route_at("/people")).unwrap();
-    let admin = format!("127.0.0.1:{}", free_port().unwrap());
     let file = path.display().to_string();
-    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--routes-file", &file, "--admin-listen", &admin]);
-    let (gateway, admin) = (Http::new(program.gateway().await), Http::new(admin.parse().unwrap()));
+    let arguments = ["--listen", "127.0.0.1:0", "--routes-file", &file, "--admin-listen", "127.0.0.1:0"];
+    let mut program = Program::start(&arguments);
+    let gateway = Http::new(program.address("console").await);
+    let admin = Http::new(program.address("gateway admin").await);
     let token = admin_token(&gateway).await;
     gateway.get("/people").expect(401).await.unwrap();
     gateway.get("/people").token(&token).expect(200).await.unwrap();

@@ -46,10 +46,15 @@ impl Program {
 
     /// Waits until the gateway's address is printed.
     pub(crate) async fn gateway(&mut self) -> SocketAddr {
+        self.address("console").await
+    }
+
+    /// Waits until the address of `what` is printed. They are printed in an order.
+    pub(crate) async fn address(&mut self, what: &str) -> SocketAddr {
         loop {
             let line = timeout(LIMIT, self.stdout.next_line()).await.expect("it starts in time").unwrap();
             let line = line.expect("the program runs");
-            if let Some(address) = line.strip_prefix("console").and_then(|rest| rest.trim().strip_prefix("http://")) {
+            if let Some(address) = line.strip_prefix(what).and_then(|rest| rest.trim().strip_prefix("http://")) {
                 return address.trim_end_matches('/').parse().unwrap();
             }
         }
