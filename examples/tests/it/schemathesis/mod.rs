@@ -19,7 +19,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
     response_headers_conformance,response_schema_conformance";
 /// Within the gateway's limit for one caller.
 const PACE: &str = "90/s";
-const EXAMPLES: &str = "15";
+const EXAMPLES: &str = "10";
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What the outside cannot succeed at.
