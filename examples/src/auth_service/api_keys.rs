@@ -3,13 +3,19 @@ use sap_comm::{
     ApiError,
     auth::ApiKeyRecord,
     rest::{
-        operation::ResourceId,
+        operation::{ErrorCodes, ResourceId},
         server::{Created, Json, NoContent, Path, Valid},
     },
 };
 
 use super::State as Auth;
-use crate::contract::rest::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, NewApiKey};
+use crate::{
+    contract::{
+        api::{AuthError, MAX_LIVE_API_KEYS},
+        rest::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, NewApiKey, RevokedApiKey},
+    },
+    database::internal,
+};
 
 /// Lists the API keys that were made here.
 pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo>>, ApiError> {
@@ -26,8 +32,15 @@ pub(super) async fn list(State(auth): State<Auth>) -> Result<Json<Vec<ApiKeyInfo
 
 /// What services verify the API keys with that were made here.
 pub(super) async fn records(State(auth): State<Auth>) -> Result<Json<ApiKeyRecords>, ApiError> {
-    let records = auth.api_keys.list().await.map_err(ApiError::internal)?;
-    Ok(Json(ApiKeyRecords { records }))
+    let mut kept = ApiKeyRecords::default();
+    for record in auth.api_keys.list().await.map_err(ApiError::internal)? {
+        match record.revoked_at {
+            None => kept.records.push(record),
+            // Whoever is to refuse a key needs no more of it.
+            Some(revoked_at) => kept.revoked.push(RevokedApiKey { prefix: record.prefix, revoked_at }),
+        }
+    }
+    Ok(Json(kept))
 }
 
 /// Makes an API key; it is shown once.
@@ -37,6 +50,11 @@ pub(super) async fn create(
     State(auth): State<Auth>,
     Valid(input): Valid<CreateApiKey>,
 ) -> Result<Created<NewApiKey>, ApiError> {
+    // Some that come at the same moment may all find room: it is a bound on growth, and not a count.
+    if auth.store.live_api_keys().await.map_err(internal)? >= MAX_LIVE_API_KEYS {
+        let message = format!("{MAX_LIVE_API_KEYS} API keys live, as many as may");
+        return Err(AuthError::TooManyApiKeys.error(message));
+    }
     let (key, record) = auth.api_keys.create(&input.owner, &input.scopes).await.map_err(ApiError::internal)?;
     let body = NewApiKey {
         prefix: record.prefix.clone(),

@@ -175,6 +175,13 @@ impl Store {
         row.map(|row| row.try_get(0)).transpose()
     }
 
+    /// How many API keys were made and not taken back.
+    pub(super) async fn live_api_keys(&self) -> Result<usize, sqlx::Error> {
+        let sql = "SELECT COUNT(*) FROM service_keys WHERE revoked_at IS NULL";
+        let count: i64 = sqlx::query(sql).fetch_one(self.pool()).await?.try_get(0)?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
     /// The signing key, kept so that tokens outlive a restart; `candidate` if there is none yet.
     pub(super) async fn signing_key(&self, candidate: &str) -> Result<String, sqlx::Error> {
         sqlx::query("INSERT INTO signing_keys (id, pkcs8) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")

@@ -14,10 +14,10 @@ use sap_comm::{
 use sap_comm_examples::{
     auth_service,
     contract::{
-        api::{CREATE_API_KEY, DELETE_CREDENTIALS, GET_USER, REVOKE_API_KEY},
-        rest::{CreateApiKey, NewApiKey},
+        api::{AuthError, CREATE_API_KEY, DELETE_CREDENTIALS, GET_USER, MAX_LIVE_API_KEYS, REVOKE_API_KEY},
+        rest::{CreateApiKey, NewApiKey, RESERVED_SCOPES},
     },
-    database::DatabaseUrl,
+    database::{Database, DatabaseUrl},
     deps::Deps,
     trusted_keys::TrustedKeys,
     user_service,
@@ -62,7 +62,7 @@ fn client(instance: &RunningService, key: &Secret<String>) -> Client {
     Client::builder(instance.name()).resolver(resolver(instance)).api_key(key.clone()).build().unwrap()
 }
 
-/// The status of a call that needs the key.
+/// The status of a call that needs more than the key may: 403 where it is trusted.
 async fn status(instance: &RunningService, key: &Secret<String>) -> u16 {
     match client(instance, key).call(&DELETE_CREDENTIALS, ("usr_nobody",)).await {
         Ok(_) => 204,
@@ -84,11 +84,11 @@ async fn instances_follow_each_other(database: DatabaseUrl) {
     let (one, two) = (instance(&database, &operator).await, instance(&database, &operator).await);
     let admin = Context::root().with_principal(Principal::user("operator", ["admin"]));
     let at_one = client(&one, &operator.expose());
-    let input = CreateApiKey { owner: "user-service".into(), scopes: vec!["credentials:write".into()] };
+    let input = CreateApiKey { owner: "user-service".into(), scopes: vec!["users:read".into()] };
     let made: NewApiKey = admin.clone().scope(at_one.call(&CREATE_API_KEY, (&input,)).into_future()).await.unwrap();
     let key = Secret::new(made.key);
-    assert_eq!(status(&one, &key).await, 204, "at once where it was made");
-    until(204, async || status(&two, &key).await).await;
+    assert_eq!(status(&one, &key).await, 403, "at once where it was made");
+    until(403, async || status(&two, &key).await).await;
 
     admin.scope(at_one.call(&REVOKE_API_KEY, (made.prefix.as_str(),)).into_future()).await.unwrap();
     assert_eq!(status(&one, &key).await, 401, "at once where it was revoked");
@@ -108,6 +108,50 @@ async fn keys_of_another_instance_are_seen_in_time() {
 async fn keys_of_another_instance_are_seen_in_time_on_postgresql() {
     let postgres = Postgres::shared().await.unwrap().new_database().await.unwrap();
     instances_follow_each_other(postgres.parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_key_that_acts_for_others_is_refused_and_so_is_one_beyond_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = DatabaseUrl::Sqlite(directory.path().to_owned());
+    let operator = ApiKey::generate().unwrap();
+    let auth = instance(&database, &operator).await;
+    let admin = Context::root().with_principal(Principal::user("operator", ["admin"]));
+    let at_auth = client(&auth, &operator.expose());
+    let create = async |scopes: &[&str]| {
+        let scopes = scopes.iter().copied().map(str::to_owned).collect();
+        let input = CreateApiKey { owner: "report-service".into(), scopes };
+        admin.clone().scope(at_auth.call(&CREATE_API_KEY, (&input,)).into_future()).await
+    };
+    for scope in RESERVED_SCOPES {
+        match create(&["users:read", scope]).await {
+            Err(CallError::Other(ClientError::Api(error))) => {
+                assert_eq!(error.status().as_u16(), 422, "{error}");
+                let reason = error.details()["fields"]["scopes[1]"][0].as_str().unwrap_or_default();
+                assert!(reason.starts_with(scope) && reason.contains("SAP_TRUSTED_KEYS"), "{:?}", error.details());
+            }
+            other => panic!("{scope}: {other:?}"),
+        }
+    }
+    let rows = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_LIVE_API_KEYS})
+         INSERT INTO service_keys SELECT 'k' || i, '', 'filler', '[]', i, NULL FROM n"
+    );
+    let filler = Database::open(&database, auth_service::NAME, "").await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(rows)).execute(filler.pool()).await.unwrap();
+    filler.close().await;
+    let last = create(&[]).await.unwrap();
+    for _ in 0..2 {
+        match create(&[]).await {
+            Err(CallError::Declared { code: AuthError::TooManyApiKeys, error }) => {
+                assert_eq!(error.status().as_u16(), 409);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    admin.clone().scope(at_auth.call(&REVOKE_API_KEY, (last.prefix.as_str(),)).into_future()).await.unwrap();
+    create(&[]).await.unwrap();
+    auth.drain().await.unwrap();
 }
 
 #[tokio::test]

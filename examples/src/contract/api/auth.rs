@@ -18,10 +18,19 @@ error_codes! {
         InvalidToken = "INVALID_TOKEN",
         /// There is no such key.
         ApiKeyNotFound = "API_KEY_NOT_FOUND",
+        /// As many keys live as may: take one back first.
+        TooManyApiKeys = "API_KEY_LIMIT_CONFLICT",
         /// No credentials wait for this user.
         CredentialsNotFound = "CREDENTIALS_NOT_FOUND",
     }
 }
+
+/// What a service needs to be told the API keys that auth-service keeps.
+pub const API_KEYS_READ: &str = "api-keys:read";
+
+/// How many API keys live at once: all of them are told to every service every two seconds, in fewer than the 4 MiB that a client
+/// reads.
+pub const MAX_LIVE_API_KEYS: usize = 500;
 
 /// The auth service.
 pub const AUTH_SERVICE: Contract = Contract::new(
@@ -74,15 +83,18 @@ pub const LIST_API_KEYS: Operation<(), Json<Vec<ApiKeyInfo>>> = Operation::get("
     .roles(ADMIN);
 
 /// Makes an API key.
-pub const CREATE_API_KEY: Operation<(Valid<CreateApiKey>,), Created<NewApiKey>> = Operation::post("/api/v1/api-keys")
-    .id("createApiKey")
-    .summary("Makes an API key; it is shown once")
-    .description(
-        "auth-service trusts the key at once; each further instance of it within 4 s, and every service that asks it within 4 s more. One \
-         without a key of its own trusts the records in its `SAP_TRUSTED_KEYS` alone: an operator adds the `record` of the answer there.",
-    )
-    .tag("api-keys")
-    .roles(ADMIN);
+pub const CREATE_API_KEY: Operation<(Valid<CreateApiKey>,), Created<NewApiKey>, AuthError> =
+    Operation::post("/api/v1/api-keys")
+        .id("createApiKey")
+        .summary("Makes an API key; it is shown once")
+        .description(
+            "auth-service trusts the key at once; each further instance of it, and every service that asks one, within 4 s. One \
+             without a key of its own trusts the records in its `SAP_TRUSTED_KEYS` alone: an operator adds the `record` of the answer \
+             there. At most 500 keys live at once.",
+        )
+        .tag("api-keys")
+        .roles(ADMIN)
+        .errors(&[AuthError::TooManyApiKeys]);
 
 /// Takes an API key back.
 pub const REVOKE_API_KEY: Operation<(Path<ResourceId>,), NoContent, AuthError> =
@@ -90,8 +102,9 @@ pub const REVOKE_API_KEY: Operation<(Path<ResourceId>,), NoContent, AuthError> =
         .id("revokeApiKey")
         .summary("Takes an API key back")
         .description(
-            "auth-service refuses the key at once; each further instance of it within 4 s, and every service that asks it within 4 s more. One \
-             with its record in its `SAP_TRUSTED_KEYS` that cannot ask trusts it until an operator takes the record out there.",
+            "auth-service refuses the key at once; each further instance of it, and every service that asks one, within 4 s. A \
+             service with its record in its `SAP_TRUSTED_KEYS` trusts it where it cannot ask, and again after a restart until it has \
+             asked: an operator takes the record out there too.",
         )
         .tag("api-keys")
         .roles(ADMIN)
@@ -102,7 +115,7 @@ pub const LIST_API_KEY_RECORDS: Operation<(), Json<ApiKeyRecords>> = Operation::
     .id("listApiKeyRecords")
     .summary("What services verify the API keys with that were made here")
     .tag("internal")
-    .scopes(&["api-keys:read"])
+    .scopes(&[API_KEYS_READ])
     .internal();
 
 /// Keeps how a new user will log in, once activated. For the user service.

@@ -3,7 +3,7 @@ use sap_comm::{Timestamp, auth::ApiKeyRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{hide_in_debug, names};
+use super::{grantable_scopes, hide_in_debug, names};
 
 /// Name and password.
 #[derive(Deserialize, Serialize, Validate, ToSchema)]
@@ -65,6 +65,21 @@ pub struct Credentials {
     pub roles: Vec<String>,
 }
 
+/// What only an operator gives, in `SAP_TRUSTED_KEYS`: whoever has it acts for anybody, or makes and reads what others log in with.
+pub const RESERVED_SCOPES: [&str; 3] = ["delegate", "credentials:write", "api-keys:read"];
+
+/// Whether an API key that was made over REST may not do this.
+pub(crate) fn is_reserved(scope: &str) -> bool {
+    RESERVED_SCOPES.contains(&scope)
+}
+
+fn grantable(scope: &str, (): &()) -> garde::Result {
+    if is_reserved(scope) {
+        return Err(garde::Error::new(format!("{scope} is given in SAP_TRUSTED_KEYS only, by an operator")));
+    }
+    Ok(())
+}
+
 /// Whom a new API key is for.
 #[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,9 +88,9 @@ pub struct CreateApiKey {
     #[garde(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$"))]
     #[schema(min_length = 1, max_length = 64, pattern = r"^[^\u0000]*$")]
     pub owner: String,
-    /// What it may do, such as `users:read`.
-    #[garde(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$")))]
-    #[schema(schema_with = names)]
+    /// What it may do, such as `users:read`; none of [`RESERVED_SCOPES`].
+    #[garde(length(max = 16), inner(length(chars, min = 1, max = 64), pattern(r"^[^\u0000]*$"), custom(grantable)))]
+    #[schema(schema_with = grantable_scopes)]
     pub scopes: Vec<String>,
 }
 
@@ -96,12 +111,25 @@ pub struct NewApiKey {
     pub record: ApiKeyRecord,
 }
 
-/// What is kept of every API key that was made, those of revoked ones too.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+/// What is kept of every API key that was made.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 pub struct ApiKeyRecords {
-    /// The records, without secrets.
+    /// Of those that live, without their secrets.
     #[schema(value_type = Vec<Object>)]
     pub records: Vec<ApiKeyRecord>,
+    /// Those that were taken back.
+    pub revoked: Vec<RevokedApiKey>,
+}
+
+/// An API key that was taken back.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevokedApiKey {
+    /// The public part.
+    pub prefix: String,
+    /// When it was taken back.
+    #[schema(value_type = String, format = "date-time")]
+    pub revoked_at: Timestamp,
 }
 
 /// An API key, without its secret.

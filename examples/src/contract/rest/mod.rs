@@ -5,7 +5,11 @@ mod content;
 mod notification;
 mod users;
 
-pub use auth::{ApiKeyInfo, ApiKeyRecords, CreateApiKey, Credentials, Login, NewApiKey, Refresh, Tokens};
+pub(crate) use auth::is_reserved;
+pub use auth::{
+    ApiKeyInfo, ApiKeyRecords, CreateApiKey, Credentials, Login, NewApiKey, RESERVED_SCOPES, Refresh, RevokedApiKey,
+    Tokens,
+};
 pub use content::{Content, CreateContent};
 pub use notification::Notification;
 pub use users::{CreateUser, Profile, ProfileInput, Profiles, ProfilesQuery, UpdateUser, User};
@@ -15,6 +19,13 @@ use utoipa::openapi::{Array, ArrayBuilder, ObjectBuilder, Schema, Type, schema::
 /// Up to 16 names, such as roles or scopes.
 fn names() -> Schema {
     list(16).into()
+}
+
+/// Up to 16 scopes that an API key may be given over REST.
+fn grantable_scopes() -> Schema {
+    let [first, second, third] = RESERVED_SCOPES;
+    let description = format!("What it may do, such as `users:read`; `{first}`, `{second}` and `{third}` are refused.");
+    ArrayBuilder::from(list(16)).description(Some(description)).into()
 }
 
 fn names_or_null() -> Schema {
