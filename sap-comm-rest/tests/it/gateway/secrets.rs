@@ -113,7 +113,7 @@ async fn no_api_key_is_ever_logged_good_or_bad() {
 
     // They are written by a task beside the requests.
     let mut said = everything.0.subscribe();
-    let all = said.wait_for(|said| said.matches("http.response.status_code=").count() == 9);
+    let all = said.wait_for(|said| said.matches("http.response.status_code=").count() >= 9);
     let in_time = timeout(LIMIT, all).await.is_ok();
     let said = said.borrow().clone();
     assert!(in_time, "not every request was logged: {said}");
