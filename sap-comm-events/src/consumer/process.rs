@@ -44,7 +44,6 @@ impl Handling {
     ///
     /// What seldom happens is in boxes, here and in what is called: a future is as large as its largest branch, and moved.
     pub(super) async fn process(&self, work: Work) {
-        self.broker.telemetry().consumed(&self.received(&work.delivery), 1);
         let Some(begun) = self.begin(&work) else { return Box::pin(self.process_unread(work)).await };
         let delivery = work.delivery;
         let (context, span) = self.scene(&delivery, begun.correlation_id.as_deref());
@@ -74,7 +73,6 @@ impl Handling {
     /// Like [`Handling::process`], for an event that is to stay in hand until its last attempt.
     pub(super) async fn process_held(&self, work: Work) -> Option<Again> {
         let (delivery, event) = work.into_parts(self);
-        self.broker.telemetry().consumed(&self.received(&delivery), 1);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
         let (context, processing) = self.processing(&delivery, context);
         let work = async {

@@ -224,13 +224,16 @@ impl State {
             bindings: self.bindings.values().flatten().cloned().collect(),
             ..Topology::default()
         };
-        let mut wanted = TopologySpec { exchanges: Vec::new(), ..spec.clone() };
-        for queue in &mut wanted.queues {
-            for replication in ["x-queue-type", "x-delivery-limit", "x-dead-letter-strategy", "x-overflow"] {
-                queue.arguments.remove(replication);
+        let wanted = TopologySpec { exchanges: Vec::new(), ..spec.clone() };
+        let [wanted, found] = [wanted, TopologySpec::of(&topology)].map(|mut spec| {
+            for queue in &mut spec.queues {
+                for replication in ["x-queue-type", "x-delivery-limit", "x-dead-letter-strategy", "x-overflow"] {
+                    queue.arguments.remove(replication);
+                }
             }
-        }
-        wanted.differences(&TopologySpec::of(&topology))
+            spec
+        });
+        wanted.differences(&found)
     }
 
     pub(super) fn has(&self, queue: &str) -> bool {

@@ -7,7 +7,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
     trace::{Link, SpanKind, Status, TraceContextExt, Tracer},
 };
-use sap_comm_core::{Context, Event, EventKind, Name, telemetry as name};
+use sap_comm_core::{Context, Event, telemetry as name};
 use tokio::time::Instant;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     PublishError,
     backend::Backend,
     message::Message,
-    topology::{Target, command_queue},
+    topology::{COMMANDS, Target, is_command_queue},
 };
 
 /// The instrumentation's scope.
@@ -100,12 +100,12 @@ impl Telemetry {
         (context, Sending { under_way, sent: self.sent.clone() })
     }
 
-    /// Counts messages that were delivered.
+    /// Counts messages that were delivered to be handled in batches.
     pub(crate) fn consumed(&self, received: &Received<'_>, count: usize) {
         self.consumed.add(count as u64, &self.of_consumer(received, Source::of(received).measured()));
     }
 
-    /// Begins to handle an event, under the span that published it.
+    /// Counts an event that was delivered, and begins to handle it, under the span that published it.
     pub(crate) fn process(
         &self,
         message: &Message,
@@ -121,7 +121,9 @@ impl Telemetry {
             of_span.push(KeyValue::new(name::MESSAGING_RABBITMQ_DELIVERY_TAG, tag));
         }
         let above = parent(of_message(message).as_ref());
-        self.begin(received, of_span, Vec::new(), &above, context)
+        let (context, processing) = self.begin(received, of_span, Vec::new(), &above, context);
+        self.consumed.add(1, &processing.0.attributes);
+        (context, processing)
     }
 
     /// Begins to handle several events together: one span, linked to those that published them.
@@ -198,27 +200,28 @@ impl Telemetry {
 
 /// Where a message came from, in the parts of a destination's name.
 struct Source<'a> {
-    exchange: Name,
+    exchange: &'a str,
+    /// What the exchange of commands is called besides.
+    kind: &'static str,
     routing_key: &'a str,
     queue: &'a str,
 }
 
 impl<'a> Source<'a> {
     fn of(received: &Received<'a>) -> Self {
-        let message = &*received.delivery.message;
-        let is_command = *command_queue(received.exchange, &message.event_type) == *received.delivery.queue;
-        let kind = if is_command { EventKind::Command } else { EventKind::Domain };
-        let target = Target::of(received.exchange, kind);
-        Self { exchange: target.name().into(), routing_key: &message.event_type, queue: &received.delivery.queue }
+        let (exchange, queue) = (received.exchange, &*received.delivery.queue);
+        let routing_key = received.delivery.message.event_type.as_str();
+        let kind = if is_command_queue(queue, exchange, routing_key) { COMMANDS } else { "" };
+        Self { exchange, kind, routing_key, queue }
     }
 
     fn full(&self) -> String {
-        format!("{}:{}:{}", self.exchange, self.routing_key, self.queue)
+        format!("{}{}:{}:{}", self.exchange, self.kind, self.routing_key, self.queue)
     }
 
     /// Without the routing key, so that no publisher decides how many time series there are.
     fn measured(&self) -> String {
-        format!("{}:{}", self.exchange, self.queue)
+        format!("{}{}:{}", self.exchange, self.kind, self.queue)
     }
 }
 

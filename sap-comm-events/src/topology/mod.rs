@@ -141,8 +141,11 @@ impl Target {
     }
 }
 
+/// What the name of an exchange of commands ends with.
+pub(crate) const COMMANDS: &str = ".commands";
+
 fn command_exchange(exchange: &str) -> String {
-    format!("{exchange}.commands")
+    format!("{exchange}{COMMANDS}")
 }
 
 /// The queue of a consumer group.
@@ -153,6 +156,13 @@ pub(crate) fn group_queue(exchange: &str, group: &str) -> String {
 /// The one queue of a command, whatever the group.
 pub(crate) fn command_queue(exchange: &str, event_type: &str) -> String {
     format!("{exchange}.commands.{event_type}")
+}
+
+/// Whether `queue` is [`command_queue`].
+#[cfg(feature = "otel")]
+pub(crate) fn is_command_queue(queue: &str, exchange: &str, event_type: &str) -> bool {
+    let of_exchange = queue.strip_prefix(exchange).and_then(|rest| rest.strip_prefix(COMMANDS));
+    of_exchange.and_then(|rest| rest.strip_prefix('.')) == Some(event_type)
 }
 
 /// The queue that holds a failed message for `delay`.

@@ -135,14 +135,14 @@ async fn all_arrive(confirmed: &[u32], arrived: &mut mpsc::UnboundedReceiver<u32
     let mut missing: std::collections::HashSet<u32> = confirmed.iter().copied().collect();
     assert_eq!(missing.len(), confirmed.len());
     let (mut seen, mut twice) = (std::collections::HashSet::new(), 0);
-    let waiting = async {
-        while !missing.is_empty() {
-            let number = arrived.recv().await.unwrap();
-            missing.remove(&number);
-            twice += usize::from(!seen.insert(number));
-        }
-    };
-    let waited = tokio::time::timeout(LIMIT, waiting).await;
-    assert!(waited.is_ok(), "{} of {} confirmed events are lost", missing.len(), confirmed.len());
+    while !missing.is_empty() {
+        // A busy machine may take long for all of them, and not for the next one.
+        let next = tokio::time::timeout(LIMIT, arrived.recv()).await;
+        let Ok(Some(number)) = next else {
+            panic!("{} of {} confirmed events are lost", missing.len(), confirmed.len())
+        };
+        missing.remove(&number);
+        twice += usize::from(!seen.insert(number));
+    }
     twice
 }
