@@ -12,6 +12,7 @@ use sqlx::{AnyPool, AssertSqlSafe, Row, any::AnyRow};
 
 use crate::{
     contract::events::UserUpdated,
+    contract::rest::is_reserved,
     database::{Database, from_json, to_json},
 };
 
@@ -233,12 +234,15 @@ impl ApiKeyStore for Store {
     }
 }
 
+/// A record, without scopes that no key of this table may have.
 fn api_key(row: &AnyRow) -> Result<ApiKeyRecord, sqlx::Error> {
+    let mut scopes: Vec<String> = from_json(&row.try_get::<String, _>(3)?)?;
+    scopes.retain(|scope| !is_reserved(scope));
     Ok(ApiKeyRecord {
         prefix: row.try_get(0)?,
         hash: row.try_get(1)?,
         owner: row.try_get(2)?,
-        scopes: from_json(&row.try_get::<String, _>(3)?)?,
+        scopes,
         created_at: Timestamp::from_millis(row.try_get(4)?),
         revoked_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp::from_millis),
     })

@@ -20,6 +20,20 @@ pub(super) fn choose<'a>(set: &'a [Arc<Candidate>], now: u64, config: &BalancerC
         .or_else(|| pair(set, |_| 1.0, now, config))
 }
 
+/// Those of a set that [`choose`] would choose, did the others not have less load.
+pub(super) fn eligible<'a>(
+    set: &'a [Arc<Candidate>],
+    now: u64,
+    config: &BalancerConfig,
+) -> impl Iterator<Item = &'a Arc<Candidate>> {
+    let panics = panics(set, now, config);
+    let stands = move |candidate: &Candidate| panics || !candidate.is_ejected(now);
+    let weighs = |candidate: &Candidate| candidate.endpoint().weight() > 0;
+    let some_weigh = set.iter().any(|candidate| weighs(candidate));
+    let some_stand = set.iter().any(|candidate| stands(candidate) && (weighs(candidate) || !some_weigh));
+    set.iter().filter(move |candidate| (weighs(candidate) || !some_weigh) && (stands(candidate) || !some_stand))
+}
+
 /// Whether so few endpoints are left that leaving out more would overload them.
 pub(super) fn panics(set: &[Arc<Candidate>], now: u64, config: &BalancerConfig) -> bool {
     let ejected = set.iter().filter(|candidate| candidate.is_ejected(now)).count();

@@ -85,14 +85,16 @@ impl Balancer {
         }
     }
 
-    /// Picks an endpoint other than `except`, to ask again elsewhere; `None` where there is no other.
+    /// Picks an endpoint other than `except`, to ask again elsewhere; `None` where there is no other that [`pick`](Self::pick)
+    /// would choose.
     #[must_use]
     pub fn pick_except(&self, except: &Endpoint) -> Option<Picked> {
         let shared = &self.0.shared;
         let (published, now) = (shared.published(), Instant::now());
-        let others: Vec<_> =
-            published.candidates().iter().filter(|candidate| candidate.endpoint() != except).cloned().collect();
-        let other = choose::choose(&others, shared.clock().at(now), shared.config())?;
+        let (set, at) = (published.candidates(), shared.clock().at(now));
+        let eligible = choose::eligible(set, at, shared.config());
+        let others: Vec<_> = eligible.filter(|candidate| !candidate.is_instance(except)).cloned().collect();
+        let other = choose::choose(&others, at, shared.config())?;
         Some(Picked::new(Arc::clone(shared), Arc::clone(other), now))
     }
 

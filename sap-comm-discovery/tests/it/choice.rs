@@ -51,6 +51,8 @@ async fn another_endpoint_is_found_however_slow_it_is() {
     for _ in 0..100 {
         assert!(balancer.pick_except(&fast).unwrap().endpoint().authority().starts_with("slow"));
     }
+    script.endpoints(&["http://fast:1", "http://zero:3*0"]).await;
+    assert!(balancer.pick_except(&fast).is_none(), "what never serves does not serve now");
     script.endpoints(&["http://fast:1"]).await;
     assert!(balancer.pick_except(&fast).is_none());
 }

@@ -105,7 +105,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// How many tokens of one client address may have a wrong signature before further ones are not looked at; `None` for any number.
+    /// How many tokens of one client address may be refused once their signature was checked, before further ones are not looked at;
+    /// `None` for any number.
     pub fn failed_credentials(mut self, quota: Option<Quota>) -> Self {
         self.config.failed_credentials = quota;
         self

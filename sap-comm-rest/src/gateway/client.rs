@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Whether it came in clear text from another machine, as far as that is known: to us, or to a trusted proxy in front. A server
-    /// of which that is known needs no look at each request.
+    /// that [`Gateway::serve`](super::Gateway::serve) has looked at is not asked for each request, whatever a proxy says of its own.
     pub(super) fn is_exposed(&self) -> bool {
         if self.at_checked_server {
             return false;

@@ -26,7 +26,8 @@ pub struct GatewayConfig {
     /// the others.
     #[serde(with = "off")]
     pub rate_limit: Option<RateLimitConfig>,
-    /// How many tokens of one client address may have a wrong signature; beyond it one that is not known yet is not looked at, and
+    /// How many tokens of one client address may be refused once their signature was checked; beyond it one that is not known yet is not
+    /// looked at, and
     /// answered with 429, unless a good API key or certificate comes with it. Default: 100 a second, whose signatures take a
     /// hundredth of a core. `None`, in a file `"off"`, where clients share an address, behind NAT or a proxy that is not
     /// [trusted](Self::trusted_proxies): one of them could lock the others out.
@@ -55,9 +56,10 @@ pub struct GatewayConfig {
     pub insecure_plain_http: bool,
     /// How clients reach the gateway, unless it serves TLS itself or a trusted proxy says so. Default `http`.
     pub scheme: Scheme,
-    /// Sets `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY` and `Referrer-Policy: no-referrer` on services' answers, where
-    /// they say nothing of their own. Default yes: a service that forgets them is the one that needs them. What answers may be
-    /// cached and which scripts a page runs is for the service to say.
+    /// Sets `X-Content-Type-Options: nosniff`, `X-Frame-Options: SAMEORIGIN` and `Referrer-Policy: strict-origin-when-cross-origin` on
+    /// services' answers, where they say nothing of their own. Default yes: a service that forgets them is the one that needs them. A
+    /// route to a site that other sites frame says no for itself. What answers may be cached and which scripts a page runs is for
+    /// the service to say.
     pub security_headers: bool,
     /// The largest request body in bytes. Default 64 MiB: enough for documents, too little to fill a disk at once.
     pub max_body: u64,

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::{Caller, Limiter, Quota, network};
 
-/// Counts the tokens whose signature was wrong, by client address: none is to be checked as often as anybody likes.
+/// Counts the tokens that were refused once their signature was checked, by client address: none is to be checked as often as
+/// anybody likes.
 #[derive(Debug)]
 pub(in crate::gateway) struct Failures {
     limiter: Limiter,

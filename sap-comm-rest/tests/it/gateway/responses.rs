@@ -109,7 +109,7 @@ async fn an_answer_in_single_bytes_with_words_of_its_own_is_passed_on() {
 #[tokio::test]
 async fn security_headers_that_a_service_does_not_set_are_set() {
     const OWN: &[u8] =
-        b"HTTP/1.1 200 OK\r\nX-Frame-Options: SAMEORIGIN\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok";
+        b"HTTP/1.1 200 OK\r\nX-Frame-Options: DENY\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok";
     let service = canned(OWN).await;
     let route = |path: &str| Route::new(path).to("test").public();
     let gateway = to_service(&service).route(route("/api")).route(route("/site").security_headers(false)).build();
@@ -117,8 +117,8 @@ async fn security_headers_that_a_service_does_not_set_are_set() {
     let answer = get(&gateway, "/api").await;
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "SAMEORIGIN"),
-        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "strict-origin-when-cross-origin"),
         ("cache-control", "max-age=60"),
     ] {
         assert_eq!(answer.header(name), Some(value), "{name}");
@@ -129,7 +129,7 @@ async fn security_headers_that_a_service_does_not_set_are_set() {
     let elsewhere = serve(elsewhere.route(route("/api")).build().unwrap()).await;
     for answer in [get(&gateway, "/site").await, get(&elsewhere, "/api").await] {
         assert_eq!((answer.status, answer.header("x-content-type-options")), (200, None));
-        assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"));
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
     }
 }
 
