@@ -9,13 +9,9 @@ use std::{
     time::Duration,
 };
 
-use sap_comm_core::Event;
 use sap_comm_events::{Broker, BrokerConfig};
 
-use crate::{
-    events::UserCreated,
-    sql::stage::{NOTES, Sink, Stage, all_sent, brisk, broker, eventually, note, on_both_databases},
-};
+use crate::sql::stage::{NOTES, Sink, Stage, all_sent, brisk, broker, failed, note, on_both_databases, want};
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const EACH: u32 = 40;
@@ -29,13 +25,7 @@ on_both_databases! {
         let config = brisk().batch(7).poll_interval(Duration::from_millis(5));
         let relays =
             [outbox.relay(broker.clone(), config.clone()).unwrap(), other.relay(broker.clone(), config).unwrap()];
-        for number in 0..EACH {
-            let mut transaction = stage.begin(&pool).await;
-            for key in KEYS {
-                outbox.write_ordered(&mut transaction, NOTES, key, &note(key, number)).await.unwrap();
-            }
-            transaction.commit().await.unwrap();
-        }
+        stage.notes(&pool, &outbox, &KEYS, EACH).await;
         let mut next = HashMap::new();
         for _ in 0..EACH as usize * KEYS.len() {
             let data = sink.next().await.0.data;
@@ -83,22 +73,12 @@ on_both_databases! {
         let (pool, outbox) = stage.outbox().await;
         let broker = broker();
         let mut sink = Sink::new(&broker).await;
-        let mut transaction = stage.begin(&pool).await;
-        let unwanted = Event::new("note-service", UserCreated::numbered(1));
-        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
-        for number in 0..5 {
-            outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", number)).await.unwrap();
-        }
-        transaction.commit().await.unwrap();
+        stage.unwanted_before(&pool, &outbox, (0..5).map(|number| note("a", number))).await;
         let _relay = outbox.relay(broker.clone(), brisk().key_window(8)).unwrap();
-        eventually("several attempts", || async {
-            outbox.failing(1).await.unwrap().first().is_some_and(|event| event.attempts >= 4)
-        })
-        .await;
+        failed(&outbox, 4).await;
         let ahead = sink.so_far();
         assert!(ahead.len() <= 5, "those behind it are sent ahead at its first attempt only: {ahead:?}");
-        let wanted = sap_comm_events::EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) });
-        let _subscription = broker.for_service("other-service").subscribe(NOTES, wanted).await.unwrap();
+        let _subscription = want(&broker).await;
         for number in 0..5 {
             assert_eq!(sink.number().await, number);
         }
@@ -110,27 +90,17 @@ on_both_databases! {
         let (_, other) = stage.outbox().await;
         let broker = broker();
         let mut sink = Sink::new(&broker).await;
-        let mut transaction = stage.begin(&pool).await;
-        let unwanted = Event::new("note-service", UserCreated::numbered(1));
-        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
-        for number in 0..5 {
-            outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", number)).await.unwrap();
-            outbox.write_ordered(&mut transaction, NOTES, "b", &note("b", number)).await.unwrap();
-        }
-        transaction.commit().await.unwrap();
+        let notes = (0..5).flat_map(|number| ["a", "b"].map(|key| note(key, number)));
+        stage.unwanted_before(&pool, &outbox, notes).await;
         let config = brisk().batch(2).poll_interval(Duration::from_millis(5));
         let _relays =
             [outbox.relay(broker.clone(), config.clone()).unwrap(), other.relay(broker.clone(), config).unwrap()];
         for number in 0..5 {
             assert_eq!(sink.next().await.0.data, note("b", number).data);
         }
-        eventually("several attempts", || async {
-            outbox.failing(1).await.unwrap().first().is_some_and(|event| event.attempts >= 3)
-        })
-        .await;
+        failed(&outbox, 3).await;
         assert!(sink.so_far().is_empty());
-        let wanted = sap_comm_events::EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) });
-        let _subscription = broker.for_service("other-service").subscribe(NOTES, wanted).await.unwrap();
+        let _subscription = want(&broker).await;
         for number in 0..5 {
             assert_eq!(sink.next().await.0.data, note("a", number).data);
         }

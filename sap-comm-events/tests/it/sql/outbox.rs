@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sap_comm_core::{Context, Event, Principal};
+use sap_comm_core::{Context, Principal};
 use sap_comm_events::{
     BrokerConfig, OverflowPolicy,
     outbox::{Outbox, RelayConfig, Unroutable},
@@ -10,10 +10,7 @@ use sap_comm_events::{
 };
 use tokio::time::Instant;
 
-use crate::{
-    events::UserCreated,
-    sql::stage::{NOTES, Sink, Stage, all_sent, brisk, broker, count, eventually, note, on_both_databases},
-};
+use crate::sql::stage::{NOTES, Sink, Stage, all_sent, brisk, broker, count, eventually, note, on_both_databases};
 
 const RARELY: Duration = Duration::from_secs(3_600);
 
@@ -109,12 +106,7 @@ on_both_databases! {
         let (pool, outbox) = stage.outbox().await;
         let broker = broker();
         let mut sink = Sink::new(&broker).await;
-        let mut transaction = stage.begin(&pool).await;
-        let unwanted = Event::new("note-service", UserCreated::numbered(1));
-        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
-        outbox.write_ordered(&mut transaction, NOTES, "a", &note("a", 2)).await.unwrap();
-        outbox.write_ordered(&mut transaction, NOTES, "b", &note("b", 3)).await.unwrap();
-        transaction.commit().await.unwrap();
+        let unwanted = stage.unwanted_before(&pool, &outbox, [note("a", 2), note("b", 3)]).await;
         let relay = outbox.relay(broker.clone(), brisk()).unwrap();
         assert_eq!(sink.number().await, 3, "another key does not wait");
         eventually("a failure", || async { !outbox.failing(1).await.unwrap().is_empty() }).await;

@@ -7,7 +7,7 @@ use sap_comm_testkit::{RabbitNode, Relay};
 
 use crate::{
     rabbitmq::vhost,
-    sql::stage::{LIMIT, NOTES, Sink, Stage, all_sent, brisk, note, on_both_databases},
+    sql::stage::{LIMIT, Sink, Stage, all_sent, brisk, on_both_databases},
 };
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -33,13 +33,7 @@ on_both_databases! {
             wires.push((wire, broker));
         }
         let (mut next, mut arrived, mut cuts, mut interrupted) = (HashMap::new(), 0, 0, 0);
-        for number in 0..EACH {
-            let mut transaction = stage.begin(&pool).await;
-            for key in KEYS {
-                outbox.write_ordered(&mut transaction, NOTES, key, &note(key, number)).await.unwrap();
-            }
-            transaction.commit().await.unwrap();
-        }
+        stage.notes(&pool, &outbox, &KEYS, EACH).await;
         while next.len() < KEYS.len() || next.values().any(|next| *next < EACH) {
             let data = sink.next().await.0.data;
             let next = next.entry(data.key.clone()).or_insert(0);

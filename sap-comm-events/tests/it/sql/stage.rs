@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::events::UserCreated;
+
 pub(crate) const NOTES: &str = "note.events";
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
@@ -88,6 +90,48 @@ impl Stage {
         outbox.write_ordered(&mut transaction, NOTES, key, &note(key, number)).await.unwrap();
         transaction.commit().await.unwrap();
     }
+
+    /// Writes so many notes of each key, those of one number in one transaction.
+    pub(crate) async fn notes(&self, pool: &AnyPool, outbox: &Outbox, keys: &[&str], each: u32) {
+        for number in 0..each {
+            let mut transaction = self.begin(pool).await;
+            for key in keys {
+                outbox.write_ordered(&mut transaction, NOTES, key, &note(key, number)).await.unwrap();
+            }
+            transaction.commit().await.unwrap();
+        }
+    }
+
+    /// Writes an event of key `a` that nobody consumes before [`want`], and notes behind it, in one transaction.
+    pub(crate) async fn unwanted_before(
+        &self,
+        pool: &AnyPool,
+        outbox: &Outbox,
+        notes: impl IntoIterator<Item = Event<NoteTaken>>,
+    ) -> Event<UserCreated> {
+        let mut transaction = self.begin(pool).await;
+        let unwanted = Event::new("note-service", UserCreated::numbered(1));
+        outbox.write_ordered(&mut transaction, NOTES, "a", &unwanted).await.unwrap();
+        for note in notes {
+            outbox.write_ordered(&mut transaction, NOTES, &note.data.key, &note).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        unwanted
+    }
+}
+
+/// Consumes what was unwanted so far.
+pub(crate) async fn want(broker: &Broker) -> SubscriptionHandle {
+    let router = EventRouter::new().on(|_: Event<UserCreated>| async { Ok(()) });
+    broker.for_service("other-service").subscribe(NOTES, router).await.unwrap()
+}
+
+/// Waits until the oldest event that fails has failed so often.
+pub(crate) async fn failed(outbox: &Outbox, times: u32) {
+    eventually("several attempts", || async {
+        outbox.failing(1).await.unwrap().first().is_some_and(|event| event.attempts >= times)
+    })
+    .await;
 }
 
 pub(crate) fn note(key: &str, number: u32) -> Event<NoteTaken> {
