@@ -60,7 +60,7 @@ async fn serve(port: u16, origin: u16, setup: Setup) -> Result<(), BoxError> {
 }
 
 fn bare(origin: u16) -> Result<GatewayBuilder, BoxError> {
-    Ok(begun(origin)?.without_rate_limit().route(Route::new("/api").to(SERVICE).public()))
+    Ok(begun(origin)?.without_rate_limit().route(Route::new("/api").to(SERVICE).public().security_headers(false)))
 }
 
 fn beside_a_broken_one(origin: u16, broken: u16) -> Result<Gateway, BoxError> {
