@@ -57,6 +57,7 @@ use std::{
 };
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use sap_comm_core::{Context, config::ConfigError, telemetry};
@@ -132,21 +133,29 @@ impl Gateway {
     /// Dropping the future gives the request up: the connection to its upstream is closed, and neither the breaker nor
     /// the balancer counts it.
     pub async fn handle<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<ResponseBody> {
-        let peer = Peer::of(request.extensions());
-        self.handle_from(peer, request.map(Into::into)).await
+        self.clone().handle_of(Peer::of(request.extensions()), request.map(Into::into)).await
     }
 
-    async fn handle_from(&self, peer: Option<Peer>, request: Request<RequestBody>) -> Response<ResponseBody> {
+    /// In a box from the beginning: the future is large, and would be moved by each that waits for it.
+    fn handle_of(
+        self,
+        peer: Option<Peer>,
+        request: Request<RequestBody>,
+    ) -> BoxFuture<'static, Response<ResponseBody>> {
         let live = self.0.live.load_full();
-        match &live.cors {
-            None => self.handle_by(&live, peer, request).await,
-            Some(layer) => Box::pin(cors::answer(layer, request, |request| self.handle_by(&live, peer, request))).await,
+        match live.cors.clone() {
+            None => Box::pin(self.handle_by(live, peer, request)),
+            Some(layer) => {
+                Box::pin(
+                    async move { cors::answer(&layer, request, |request| self.handle_by(live, peer, request)).await },
+                )
+            }
         }
     }
 
     async fn handle_by(
-        &self,
-        live: &Live,
+        self,
+        live: Arc<Live>,
         peer: Option<Peer>,
         request: Request<RequestBody>,
     ) -> Response<ResponseBody> {
@@ -167,7 +176,7 @@ impl Gateway {
         let mut record = Record::begin(&self.0, &parts, &context);
         let decided = {
             // In its place from the beginning: it is large, and would be moved.
-            let serving = pin!(self.0.serve(live, context.clone(), parts, body, peer, &mut record));
+            let serving = pin!(self.0.serve(&live, context.clone(), parts, body, peer, &mut record));
             if span.is_disabled() { serving.await } else { serving.instrument(span).await }
         };
         match decided {

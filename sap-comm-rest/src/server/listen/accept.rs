@@ -97,11 +97,11 @@ where
             config: Arc::clone(config),
             lingering: lingering.clone(),
             refusals: Arc::clone(refusals),
-            shutdown: shutdown.clone(),
         };
         connections.spawn(link.serve(stream, make(peer)));
     }
     drop(listener);
+    crowd.drain();
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(config.drain_timeout, all_ended).await.is_ok() {
         return 0;

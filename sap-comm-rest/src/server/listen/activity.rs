@@ -1,6 +1,9 @@
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Poll, Waker},
     time::Duration,
 };
@@ -16,6 +19,8 @@ use super::ServerConfig;
 pub(super) struct Activity {
     state: Mutex<State>,
     connection: AtomicWaker,
+    /// Whether the server stops.
+    drains: AtomicBool,
     header_timeout: Duration,
     keep_alive_idle: Duration,
     write_timeout: Duration,
@@ -77,6 +82,7 @@ impl Activity {
                 leaves: false,
             }),
             connection: AtomicWaker::new(),
+            drains: AtomicBool::new(false),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
             write_timeout: config.write_timeout,
@@ -160,18 +166,23 @@ impl Activity {
         self.connection.wake();
     }
 
-    /// Ready once it is to [leave](Self::leave), for whoever has no deadline to look at.
-    pub(super) async fn left(&self) {
-        poll_fn(|cx| {
-            self.connection.register(cx.waker());
-            if self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// Ends the connection once what was asked is answered: the server stops.
+    pub(super) fn drain(&self) {
+        self.drains.store(true, Ordering::Release);
+        self.connection.wake();
     }
 
-    /// Wakes `waker` when the last request ends, which may happen on another task.
-    pub(super) fn wake_at_idle(&self, waker: &Waker) {
+    /// Ready once it is to [leave](Self::leave) or to [drain](Self::drain), for whoever has no deadline to look at.
+    pub(super) async fn left(&self) {
+        poll_fn(|cx| if self.attend(cx.waker()) || self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending })
+            .await;
+    }
+
+    /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request ends, which may happen on
+    /// another task.
+    pub(super) fn attend(&self, waker: &Waker) -> bool {
         self.connection.register(waker);
+        self.drains.load(Ordering::Acquire)
     }
 }
 

@@ -19,7 +19,6 @@ use hyper_util::{
 use pin_project_lite::pin_project;
 use sap_comm_core::BoxError;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     ServerConfig,
@@ -39,7 +38,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
     handler: H,
     link: Link,
 ) {
-    let Link { peer, permit, crowd, config, lingering, refusals, shutdown, tls: server_tls } = link;
+    let Link { peer, permit, crowd, config, lingering, refusals, tls: server_tls } = link;
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
     let _place = crowd.join(&activity);
@@ -89,7 +88,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = drive(connection, &activity, goodbye, &shutdown).await {
+    if let Err(error) = drive(connection, &activity, goodbye).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
 }
@@ -137,26 +136,19 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// Drives a connection; ends it when its phase is over, and drains it at shutdown. An idle peer has `goodbye` to go by itself.
-async fn drive<C>(
-    connection: C,
-    activity: &Activity,
-    goodbye: Duration,
-    shutdown: &CancellationToken,
-) -> Result<(), BoxError>
+async fn drive<C>(connection: C, activity: &Activity, goodbye: Duration) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
 {
     let mut connection = pin!(connection);
-    let mut stop = pin!(shutdown.cancelled());
     let mut timer = pin!(sleep_until(Instant::now()));
-    let mut stopping = false;
+    let mut draining = false;
     // Until when a peer may answer the goodbye that it was said for being idle.
     let mut gone_by = None;
     poll_fn(|cx| {
-        activity.wake_at_idle(cx.waker());
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
+        if activity.attend(cx.waker()) && !draining {
+            draining = true;
             connection.as_mut().graceful_shutdown();
         }
         loop {

@@ -1,4 +1,4 @@
-//! Who makes room when there is none.
+//! Who makes room when there is none, and who ends when the server stops.
 
 use std::{
     collections::HashMap,
@@ -17,8 +17,15 @@ use super::activity::Activity;
 /// The connections of a server.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    members: Mutex<HashMap<u64, Arc<Activity>>>,
+    members: Mutex<Members>,
     joined: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    activities: HashMap<u64, Arc<Activity>>,
+    /// Whether those who come later are to drain, too.
+    drain: bool,
 }
 
 /// A connection's place among the others, until it is dropped.
@@ -36,8 +43,25 @@ const LEAVE: usize = 16;
 impl Crowd {
     pub(super) fn join(self: &Arc<Self>, activity: &Arc<Activity>) -> Place {
         let number = self.joined.fetch_add(1, Ordering::Relaxed);
-        self.members.lock().insert(number, Arc::clone(activity));
+        let mut members = self.members.lock();
+        members.activities.insert(number, Arc::clone(activity));
+        if members.drain {
+            activity.drain();
+        }
+        drop(members);
         Place { crowd: Arc::clone(self), number }
+    }
+
+    /// Has every connection [drain](Activity::drain). Told by one place, none of them listens for the end of the server itself.
+    pub(super) fn drain(&self) {
+        let all: Vec<_> = {
+            let mut members = self.members.lock();
+            members.drain = true;
+            members.activities.values().cloned().collect()
+        };
+        for activity in all {
+            activity.drain();
+        }
     }
 
     /// Ends the connections that have rested longest, which are not too young.
@@ -47,6 +71,7 @@ impl Crowd {
         let mut resting: Vec<_> = {
             let members = self.members.lock();
             members
+                .activities
                 .values()
                 .filter_map(|activity| Some((activity.rests_since().filter(is_old)?, Arc::clone(activity))))
                 .collect()
@@ -65,6 +90,6 @@ impl Crowd {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.crowd.members.lock().remove(&self.number);
+        self.crowd.members.lock().activities.remove(&self.number);
     }
 }

@@ -3,7 +3,6 @@ use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 use http::StatusCode;
 use sap_comm_core::{ApiError, ErrorCode};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::OwnedSemaphorePermit};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     ServerConfig,
@@ -27,7 +26,6 @@ pub(super) struct Link {
     pub(super) config: Arc<ServerConfig>,
     pub(super) lingering: Lingering,
     pub(super) refusals: Arc<Refusals>,
-    pub(super) shutdown: CancellationToken,
 }
 
 impl Link {
@@ -47,8 +45,7 @@ impl Link {
         let shaken = tokio::select! {
             shaken = tls.handshake(stream) => shaken,
             // Who has not asked yet may ask elsewhere.
-            () = self.shutdown.cancelled() => return,
-            () = shaking.left() => return tracing::debug!(%peer, "a handshake made room for another connection"),
+            () = shaking.left() => return tracing::debug!(%peer, "a handshake ended for another connection, or with the server"),
         };
         drop(place);
         match shaken {
