@@ -41,7 +41,7 @@ impl Issuer {
             sub: user.user_id.clone(),
             aud: Audience::One(AUDIENCE.to_owned()),
             exp: iat + ACCESS_LIFE.as_secs(),
-            iat,
+            iat: Some(iat),
             nbf: None,
             jti: Some(id::prefixed("tok")),
             roles: user.roles.clone(),

@@ -176,7 +176,7 @@ impl Users {
             sub: "usr_admin".into(),
             aud: Audience::One("sap".into()),
             exp: now + 600,
-            iat: now,
+            iat: Some(now),
             nbf: None,
             jti: None,
             roles: vec!["admin".into()],

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::numeric_date::{beginning, end, stated};
 use crate::{Principal, PrincipalKind, Timestamp};
 
 /// The claims of a token.
@@ -11,12 +12,14 @@ pub struct Claims {
     pub sub: String,
     /// Whom the token is for.
     pub aud: Audience,
-    /// When it expires, in seconds since the Unix epoch.
+    /// When it expires, in seconds since the Unix epoch; a fraction was rounded down.
+    #[serde(deserialize_with = "end")]
     pub exp: u64,
-    /// When it was issued, in seconds since the Unix epoch.
-    pub iat: u64,
-    /// Before when it is not valid, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When it was issued, in seconds since the Unix epoch, if that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "stated")]
+    pub iat: Option<u64>,
+    /// Before when it is not valid, in seconds since the Unix epoch; a fraction was rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "beginning")]
     pub nbf: Option<u64>,
     /// Identifies the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]

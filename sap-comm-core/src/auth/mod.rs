@@ -6,6 +6,7 @@ mod error;
 mod followed_keys;
 mod key_store;
 mod keys;
+mod numeric_date;
 mod opaque;
 mod signer;
 mod verified;

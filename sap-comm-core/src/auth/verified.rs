@@ -128,7 +128,7 @@ mod tests {
             sub: "usr_1".into(),
             aud: Audience::One("sap".into()),
             exp: 0,
-            iat: 0,
+            iat: None,
             nbf: None,
             jti: None,
             roles: Vec::new(),

@@ -157,7 +157,8 @@ impl Rules {
     }
 
     fn check_times(&self, claims: &Claims, now: u64) -> Result<(), AuthError> {
-        if claims.exp < now.saturating_sub(self.leeway) {
+        // On its expiry it is over already (RFC 7519, section 4.1.4).
+        if claims.exp <= now.saturating_sub(self.leeway) {
             return Err(AuthError::Expired);
         }
         if claims.nbf.is_some_and(|nbf| nbf > now.saturating_add(self.leeway)) {
@@ -175,13 +176,18 @@ fn read_header(token: &str) -> Result<Header, AuthError> {
     if header.crit.is_some() {
         return Err(AuthError::Invalid("critical header extensions are not supported"));
     }
-    if let Some(typ) = &header.typ
-        && !typ.eq_ignore_ascii_case("JWT")
-        && !typ.eq_ignore_ascii_case("at+jwt")
-    {
+    if header.typ.as_deref().is_some_and(|typ| !is_token_type(typ)) {
         return Err(AuthError::Invalid("the type is neither JWT nor at+jwt"));
     }
     Ok(header)
+}
+
+/// A media type, of which `application/` may be left out (RFC 7515, section 4.1.9).
+fn is_token_type(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let bare = typ.split_at_checked(PREFIX.len()).filter(|(prefix, _)| prefix.eq_ignore_ascii_case(PREFIX));
+    let name = bare.map_or(typ, |(_, name)| name);
+    name.eq_ignore_ascii_case("JWT") || name.eq_ignore_ascii_case("at+jwt")
 }
 
 fn reason(kind: &ErrorKind) -> AuthError {
@@ -255,7 +261,7 @@ mod tests {
             sub: "usr_1".into(),
             aud: Audience::One("sap".into()),
             exp: 2_000,
-            iat: 1_000,
+            iat: Some(1_000),
             nbf: Some(1_000),
             jti: None,
             roles: Vec::new(),
@@ -272,13 +278,33 @@ mod tests {
         let early = verifier.verify_at(&token, 994).unwrap_err();
         assert_eq!(early, AuthError::Invalid("not valid yet"));
         let first = verifier.verify_at(&token, 995).unwrap();
-        for now in [1_000, 1_999, 2_005] {
+        for now in [1_000, 1_999, 2_004] {
             let again = verifier.verify_at(&token, now).unwrap();
             assert!(Arc::ptr_eq(&first, &again), "remembered at {now}");
         }
-        assert_eq!(verifier.verify_at(&token, 2_006).unwrap_err(), AuthError::Expired);
+        assert_eq!(verifier.verify_at(&token, 2_005).unwrap_err(), AuthError::Expired);
         assert_eq!(verifier.verify_at(&token, 994).unwrap_err(), early, "the clock was set back");
         let fresh = verifier.verify_at(&token, 2_000).unwrap();
         assert!(!Arc::ptr_eq(&first, &fresh), "what has expired is forgotten");
+    }
+
+    #[test]
+    fn a_token_is_over_on_its_expiry_and_good_from_its_beginning() {
+        let secret = crate::Secret::new("a secret of at least thirty-two bytes".to_owned());
+        let token = JwtSigner::hs256(&secret).unwrap().sign(&claims()).unwrap();
+        for (leeway, now, result) in [
+            (0, 999, Err(AuthError::Invalid("not valid yet"))),
+            (0, 1_000, Ok(())),
+            (0, 1_999, Ok(())),
+            (0, 2_000, Err(AuthError::Expired)),
+            (5, 995, Ok(())),
+            (5, 2_004, Ok(())),
+            (5, 2_005, Err(AuthError::Expired)),
+        ] {
+            let keys = KeySet::hs256(&secret).unwrap();
+            let builder = JwtVerifier::builder("auth-service", "sap").keys(keys);
+            let verifier = builder.leeway(Duration::from_secs(leeway)).build().unwrap();
+            assert_eq!(verifier.verify_at(&token, now).map(drop), result, "{leeway} {now}");
+        }
     }
 }

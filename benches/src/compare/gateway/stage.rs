@@ -162,7 +162,7 @@ fn claims(user: usize) -> Claims {
         sub: format!("usr_{user:026}"),
         aud: Audience::One(AUDIENCE.to_owned()),
         exp: now + TOKEN_LIFE,
-        iat: now,
+        iat: Some(now),
         nbf: None,
         jti: None,
         roles: vec![MEMBER.to_owned()],

@@ -210,7 +210,7 @@ mod tests {
                 sub: "usr_1".into(),
                 aud: Audience::One(audience.into()),
                 exp,
-                iat: 0,
+                iat: None,
                 nbf: None,
                 jti: None,
                 roles: Vec::new(),

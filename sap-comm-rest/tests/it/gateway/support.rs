@@ -296,7 +296,7 @@ pub(super) fn bearer_for(id: &str, roles: &[&str], ttl: i64) -> String {
         sub: id.into(),
         aud: Audience::One("sap".into()),
         exp: u64::try_from(now + ttl).unwrap(),
-        iat: u64::try_from(now).unwrap(),
+        iat: u64::try_from(now).ok(),
         nbf: None,
         jti: None,
         roles: roles.iter().map(|&role| role.to_owned()).collect(),

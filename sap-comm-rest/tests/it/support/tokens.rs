@@ -48,7 +48,7 @@ pub(crate) fn claims(user: &str) -> Claims {
         sub: user.into(),
         aud: Audience::One("sap".into()),
         exp: now + 600,
-        iat: now,
+        iat: Some(now),
         nbf: None,
         jti: None,
         roles: Vec::new(),
