@@ -1,11 +1,12 @@
 use std::convert::Infallible;
 
 use http::{Request, Response, header};
+use sap_comm_core::Context;
 use tower::{ServiceExt, service_fn};
-use tower_http::cors::CorsLayer;
 use tower_layer::Layer;
 
-use super::{RequestBody, ResponseBody};
+use super::{RequestBody, ResponseBody, answer, outbound::read_context, record::Record, service::Inner};
+use crate::server::{CorsLayer, is_preflight};
 
 /// What services say of other origins, where the gateway does.
 const OF_SERVICES: [header::HeaderName; 6] = [
@@ -17,8 +18,27 @@ const OF_SERVICES: [header::HeaderName; 6] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Answers a browser's question, or says on the answer that `handle` gives who may read it.
+/// Answers a browser's question, under an id and with a line in the log as any request; or says on the answer that `handle`
+/// gives who may read it.
 pub(super) async fn answer<F: Future<Output = Response<ResponseBody>>>(
+    gateway: &Inner,
+    layer: &CorsLayer,
+    request: Request<RequestBody>,
+    handle: impl FnOnce(Request<RequestBody>) -> F,
+) -> Response<ResponseBody> {
+    if !is_preflight(request.method(), request.headers()) {
+        return ask(layer, request, handle).await;
+    }
+    let (parts, body) = request.into_parts();
+    let context = Context::try_current().unwrap_or_else(|| read_context(&parts.headers));
+    let record = Record::begin(gateway, &parts, &context);
+    let mut response = ask(layer, Request::from_parts(parts, body), handle).await;
+    answer::finish(&mut response, &record);
+    record.end(response.status(), None);
+    response
+}
+
+async fn ask<F: Future<Output = Response<ResponseBody>>>(
     layer: &CorsLayer,
     request: Request<RequestBody>,
     handle: impl FnOnce(Request<RequestBody>) -> F,

@@ -9,7 +9,6 @@ use axum::Router;
 use http::HeaderValue;
 use sap_comm_core::{Resolver, config::ConfigError};
 use sap_comm_resilience::CircuitBreakerConfig;
-use tower_http::cors::CorsLayer;
 
 use super::{
     Access, GatewayConfig, Scheme, Target, UpstreamConfig,
@@ -23,7 +22,7 @@ use crate::{
     connector::Connector,
     egress::Egress,
     options::check,
-    server::{CorsConfig, Server, auth::Authenticator},
+    server::{CorsConfig, CorsLayer, Server, auth::Authenticator},
     tls::ClientTls,
 };
 

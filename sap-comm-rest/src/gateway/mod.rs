@@ -145,11 +145,10 @@ impl Gateway {
         let live = self.0.live.load_full();
         match live.cors.clone() {
             None => Box::pin(self.handle_by(live, peer, request)),
-            Some(layer) => {
-                Box::pin(
-                    async move { cors::answer(&layer, request, |request| self.handle_by(live, peer, request)).await },
-                )
-            }
+            Some(layer) => Box::pin(async move {
+                let handle = |request| self.clone().handle_by(live, peer, request);
+                cors::answer(&self.0, &layer, request, handle).await
+            }),
         }
     }
 

@@ -31,9 +31,10 @@ pub(crate) use extract::parse_query;
 pub use extract::{Json, Paged, Path, Query, Upload, Valid, ValidPath, ValidQuery};
 pub(crate) use health::is_probe;
 pub use health::{CheckStatus, HealthRegistry, HealthReport};
-pub use kit::{CorsConfig, KitConfig, Verbatim, kit};
+pub use kit::{Cors, CorsConfig, CorsLayer, KitConfig, Verbatim, kit};
 pub(crate) use kit::{
-    HARMLESS_SECURITY_HEADERS, accepts_problem, as_problem, set_harmless_security_headers, set_security_headers,
+    HARMLESS_SECURITY_HEADERS, accepts_problem, as_problem, is_preflight, set_harmless_security_headers,
+    set_security_headers,
 };
 pub(crate) use listen::ConnectionHandler;
 pub use listen::{Server, ServerConfig, ServerError};

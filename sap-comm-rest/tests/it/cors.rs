@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Router, routing::get};
+use http::Method;
 use sap_comm_core::{Endpoint, StaticResolver};
 use sap_comm_rest::{
     gateway::{Gateway, Route},
@@ -44,6 +45,35 @@ async fn a_page_of_a_named_origin_may_call_and_read_refusals() {
     assert_eq!(refused.header("access-control-allow-origin"), Some(APP));
     assert!(refused.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
     assert!(refused.header("vary").is_some_and(|vary| vary.contains("origin")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn options_that_ask_nothing_of_a_browser_are_routed() {
+    let router = Router::new().route("/", get(async || "ok").options(async |method: Method| format!("own {method}")));
+    let router = router.route("/read", get(async || "ok"));
+    let mut config = KitConfig::default();
+    config.cors = Some(CorsConfig::new([APP]).unwrap());
+    let server = serve_with(kit(router, config), "127.0.0.1:0", ServerConfig::default()).await;
+    let asks = "access-control-request-method: PUT\r\n";
+    for (path, headers, status, origin) in [
+        ("/", "", 200, None),
+        ("/", asks, 200, None),
+        ("/", &format!("origin: {APP}\r\n"), 200, Some(APP)),
+        ("/read", &format!("origin: {APP}\r\n"), 405, Some(APP)),
+        ("/nothing", &format!("origin: {APP}\r\n"), 404, Some(APP)),
+        ("/nothing", "origin: https://evil.example\r\n", 404, None),
+    ] {
+        let answer = ask(server.addr, &format!("OPTIONS {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (status, origin), "{path} {headers}");
+        assert_eq!(answer.header("access-control-allow-methods"), None);
+        assert!(answer.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
+        if status == 200 {
+            assert_eq!(answer.body, "own OPTIONS");
+        }
+    }
+    let preflight = ask(server.addr, &format!("OPTIONS / HTTP/1.1\r\nhost: a\r\norigin: {APP}\r\n{asks}\r\n")).await;
+    assert_eq!((preflight.status, preflight.body.as_str()), (200, ""));
+    assert!(preflight.header("x-request-id").is_some() && preflight.header("access-control-allow-methods").is_some());
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{self, AllowOrigin};
 use url::Url;
 
+use super::CorsLayer;
 use crate::options::check_duration;
 
 /// Which web pages of other origins may call, and what they may see.
@@ -88,19 +89,20 @@ impl CorsConfig {
         Options { allowed_headers: names.into_iter().map(Into::into).collect(), ..self.options }.try_into()
     }
 
-    /// The layer that answers a browser's questions; it stands outside of whatever authenticates.
+    /// The layer that answers a browser's questions, which are `OPTIONS` with `Origin` and `Access-Control-Request-Method`; it stands outside of whatever authenticates.
     pub fn layer(&self) -> CorsLayer {
         let origin = match &self.origins {
             None => AllowOrigin::any(),
             Some(origins) => AllowOrigin::list(origins.iter().cloned()),
         };
-        CorsLayer::new()
+        let layer = cors::CorsLayer::new()
             .allow_origin(origin)
             .allow_credentials(self.options.credentials)
             .allow_methods(METHODS)
             .allow_headers(self.allowed.clone())
             .expose_headers(self.exposed.clone())
-            .max_age(self.options.max_age)
+            .max_age(self.options.max_age);
+        CorsLayer(layer)
     }
 }
 

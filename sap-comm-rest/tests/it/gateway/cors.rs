@@ -1,6 +1,6 @@
 //! Pages of other origins.
 
-use sap_comm_rest::server::CorsConfig;
+use sap_comm_rest::{gateway::Route, server::CorsConfig};
 
 use super::support::{canned, echo, send, serve, to, upstream};
 
@@ -20,6 +20,7 @@ async fn a_browser_is_told_which_pages_may_call_before_anybody_is_authenticated(
     };
     let answer = ask(PAGE).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(PAGE)));
+    assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("req_")), "{answer:?}");
     assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PUT")));
     assert!(answer.header("access-control-allow-headers").is_some_and(|names| names.contains("authorization")));
     for origin in ["https://evil.example.com", "null", "https://app.example.com.evil.example"] {
@@ -49,4 +50,31 @@ async fn who_may_read_an_answer_is_said_by_the_gateway_alone() {
     let answer = send(&gateway, "GET", "/other", &[("Origin", PAGE)], "").await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (404, Some(PAGE)));
     assert!(answer.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
+}
+
+#[tokio::test]
+async fn options_that_ask_nothing_of_a_browser_are_routed() {
+    let upstream = upstream(echo()).await;
+    let gateway = to(&upstream).route(Route::new("/read").methods(["GET"]).to("test").public());
+    let gateway = serve(gateway.cors(CorsConfig::new([PAGE]).unwrap()).build().unwrap()).await;
+    let (page, asks) = (("Origin", PAGE), ("Access-Control-Request-Method", "PUT"));
+    for (path, headers, status, origin) in [
+        ("/api", &[][..], 200, None),
+        ("/api", &[asks], 200, None),
+        ("/api", &[page], 200, Some(PAGE)),
+        ("/read", &[page], 405, Some(PAGE)),
+        ("/nothing", &[page], 404, Some(PAGE)),
+    ] {
+        let answer = send(&gateway, "OPTIONS", path, headers, "").await;
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (status, origin),
+            "{path} {headers:?}"
+        );
+        assert!(answer.header("access-control-expose-headers").is_some() && answer.header("x-request-id").is_some());
+        assert_eq!(answer.header("access-control-allow-methods"), None);
+        if status == 200 {
+            assert!(String::from_utf8_lossy(&answer.body).contains("\"method\":\"OPTIONS\""), "{answer:?}");
+        }
+    }
 }
