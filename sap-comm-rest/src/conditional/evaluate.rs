@@ -6,9 +6,13 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::{EntityTag, Preconditions, preconditions::Verdict};
+use super::{
+    EntityTag, Preconditions,
+    preconditions::{Current, Verdict, changed},
+};
 
-/// Answers a conditional GET or HEAD by the `ETag` of what would be answered.
+/// Answers a conditional GET or HEAD by the `ETag` of what would be answered, be it the whole or a range of it: these
+/// conditions come before `Range` (RFC 9110, section 13.2.2). `If-Range` is for whoever cuts the range.
 ///
 /// Methods that change something are their handlers' own concern: after the change it is too late.
 pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
@@ -19,22 +23,19 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
     }
     let read = Preconditions::read(headers);
     let response = next.run(request).await;
-    // Errors and what has no version are answered as ever.
-    if response.status() != StatusCode::OK {
+    // Errors, and what shows no thing, are answered as ever.
+    if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
         return response;
     }
-    let Some(current) = tag(response.headers()) else { return response };
+    let current = tag(response.headers());
     let preconditions = match read {
         Ok(preconditions) => preconditions,
         Err(refusal) => return refusal.into_response(),
     };
-    match preconditions.verdict(Some(&current)) {
+    match preconditions.verdict(current.as_ref().map_or(Current::Unnamed, Current::Version)) {
         Verdict::Go => response,
         Verdict::Known => not_modified(response),
-        Verdict::Changed => match preconditions.check(Some(&current)) {
-            Ok(()) => response,
-            Err(refusal) => refusal.into_response(),
-        },
+        Verdict::Changed => changed(current.as_ref()).into_response(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! | who | with |
 //! | --- | --- |
 //! | a service says which version it answers with | [`Tagged`] |
-//! | the [kit](crate::server::kit) answers 304 or 412 to a conditional GET | by itself, for answers with an `ETag` |
+//! | the [kit](crate::server::kit) answers 304 or 412 to a conditional GET | by itself; `If-Match` with a list fails where an answer has no `ETag` |
 //! | a handler refuses a change of another version than the caller saw | [`Preconditions`], [`RequiredPreconditions`] |
 //! | a client asks only for what it does not have, or changes only what it saw | [`Call::if_changed`], [`Call::if_match`] |
 //!

@@ -27,6 +27,15 @@ enum Tags {
     List(Vec<EntityTag>),
 }
 
+/// What there is of the thing that a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Current<'a> {
+    Nothing,
+    /// It is there, in a version that has no name.
+    Unnamed,
+    Version(&'a EntityTag),
+}
+
 /// What preconditions say about a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -60,24 +69,19 @@ impl Preconditions {
     /// # Errors
     /// `PRECONDITION_FAILED` (412) with the current version in `details.etag`.
     pub fn check(&self, current: Option<&EntityTag>) -> Result<(), ApiError> {
-        let message = match self.verdict(current) {
-            Verdict::Go => return Ok(()),
-            Verdict::Changed => "It has changed since, or is gone",
-            Verdict::Known => "It is there already",
-        };
-        let error = ApiError::new(ErrorCode::PRECONDITION_FAILED, message);
-        Err(match current {
-            Some(tag) => error.detail("etag", tag.to_string()),
-            None => error,
-        })
+        match self.verdict(current.map_or(Current::Nothing, Current::Version)) {
+            Verdict::Go => Ok(()),
+            Verdict::Changed => Err(changed(current)),
+            Verdict::Known => Err(failed("It is there already", current)),
+        }
     }
 
     /// RFC 9110, section 13.2.2: `If-Match` by strong comparison first, then `If-None-Match` by weak comparison.
-    pub(super) fn verdict(&self, current: Option<&EntityTag>) -> Verdict {
+    pub(super) fn verdict(&self, current: Current<'_>) -> Verdict {
         let matches = |tags: &Tags, same: fn(&EntityTag, &EntityTag) -> bool| match (tags, current) {
-            (_, None) => false,
-            (Tags::Any, Some(_)) => true,
-            (Tags::List(list), Some(current)) => list.iter().any(|tag| same(tag, current)),
+            (_, Current::Nothing) | (Tags::List(_), Current::Unnamed) => false,
+            (Tags::Any, _) => true,
+            (Tags::List(list), Current::Version(current)) => list.iter().any(|tag| same(tag, current)),
         };
         if self.if_match.as_ref().is_some_and(|tags| !matches(tags, EntityTag::strong_eq)) {
             return Verdict::Changed;
@@ -86,6 +90,19 @@ impl Preconditions {
             return Verdict::Known;
         }
         Verdict::Go
+    }
+}
+
+/// `If-Match` does not hold for what there is.
+pub(super) fn changed(current: Option<&EntityTag>) -> ApiError {
+    failed("It has changed since, or is gone", current)
+}
+
+fn failed(message: &str, current: Option<&EntityTag>) -> ApiError {
+    let error = ApiError::new(ErrorCode::PRECONDITION_FAILED, message);
+    match current {
+        Some(tag) => error.detail("etag", tag.to_string()),
+        None => error,
     }
 }
 
@@ -228,24 +245,28 @@ mod tests {
         let current: EntityTag = "\"v2\"".parse().unwrap();
         let weak: EntityTag = "W/\"v2\"".parse().unwrap();
         for (values, tag, verdict) in [
-            (&["\"v2\""][..], Some(&current), Verdict::Go),
-            (&["\"v1\", \"v2\""], Some(&current), Verdict::Go),
-            (&["\"v1\"", "\"v2\""], Some(&current), Verdict::Go),
-            (&["*"], Some(&current), Verdict::Go),
-            (&["W/\"v2\""], Some(&current), Verdict::Changed),
-            (&["\"v2\""], Some(&weak), Verdict::Changed),
-            (&["\"v1\""], Some(&current), Verdict::Changed),
-            (&["*"], None, Verdict::Changed),
+            (&["\"v2\""][..], Current::Version(&current), Verdict::Go),
+            (&["\"v1\", \"v2\""], Current::Version(&current), Verdict::Go),
+            (&["\"v1\"", "\"v2\""], Current::Version(&current), Verdict::Go),
+            (&["*"], Current::Version(&current), Verdict::Go),
+            (&["W/\"v2\""], Current::Version(&current), Verdict::Changed),
+            (&["\"v2\""], Current::Version(&weak), Verdict::Changed),
+            (&["\"v1\""], Current::Version(&current), Verdict::Changed),
+            (&["*"], Current::Nothing, Verdict::Changed),
+            (&["*"], Current::Unnamed, Verdict::Go),
+            (&["\"v2\""], Current::Unnamed, Verdict::Changed),
         ] {
             assert_eq!(read(&header::IF_MATCH, values).unwrap().verdict(tag), verdict, "{values:?}");
         }
         for (values, tag, verdict) in [
-            (&["\"v2\""][..], Some(&current), Verdict::Known),
-            (&["W/\"v2\""], Some(&current), Verdict::Known),
-            (&["\"a,b\",, W/\"v2\""], Some(&current), Verdict::Known),
-            (&["*"], Some(&current), Verdict::Known),
-            (&["\"v1\""], Some(&current), Verdict::Go),
-            (&["*"], None, Verdict::Go),
+            (&["\"v2\""][..], Current::Version(&current), Verdict::Known),
+            (&["W/\"v2\""], Current::Version(&current), Verdict::Known),
+            (&["\"a,b\",, W/\"v2\""], Current::Version(&current), Verdict::Known),
+            (&["*"], Current::Version(&current), Verdict::Known),
+            (&["\"v1\""], Current::Version(&current), Verdict::Go),
+            (&["*"], Current::Nothing, Verdict::Go),
+            (&["*"], Current::Unnamed, Verdict::Known),
+            (&["\"v2\""], Current::Unnamed, Verdict::Go),
         ] {
             assert_eq!(read(&header::IF_NONE_MATCH, values).unwrap().verdict(tag), verdict, "{values:?}");
         }

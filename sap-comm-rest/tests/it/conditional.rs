@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{Router, extract::State, response::AppendHeaders, routing::get};
+use http::{StatusCode, header};
 use parking_lot::Mutex;
 use sap_comm_core::ApiError;
 use sap_comm_rest::{
@@ -73,6 +74,49 @@ async fn what_a_caller_has_already_is_not_sent_again() {
     assert_eq!((changed.status, changed.code().as_str()), (412, "PRECONDITION_FAILED"));
     let odd = send(&server, "GET", "if-none-match: v0\r\n").await;
     assert_eq!((odd.status, odd.error()["details"]["header"].as_str()), (400, Some("if-none-match")));
+}
+
+#[tokio::test]
+async fn conditions_come_before_ranges_and_hold_for_what_has_no_version() {
+    let part = |tag: Option<&'static str>| {
+        let headers = [Some((header::CONTENT_RANGE, "bytes 0-0/2")), tag.map(|tag| (header::ETAG, tag))];
+        get(async move || (StatusCode::PARTIAL_CONTENT, AppendHeaders(headers.into_iter().flatten()), "a"))
+    };
+    let whole = get(async || "ab");
+    let gone = get(async || StatusCode::NO_CONTENT);
+    let router = Router::new()
+        .route("/part", part(Some("\"v1\"")))
+        .route("/weak", part(Some("W/\"v1\"")))
+        .route("/unnamed", part(None))
+        .route("/whole", whole)
+        .route("/gone", gone);
+    let server = serve(router).await;
+    for (path, condition, status) in [
+        ("/part", "if-match: \"v1\"", 206),
+        ("/part", "if-match: *", 206),
+        ("/part", "if-match: \"v0\"", 412),
+        ("/part", "if-match: W/\"v1\"", 412),
+        ("/part", "if-none-match: \"v1\"", 304),
+        ("/part", "if-none-match: W/\"v1\"", 304),
+        ("/part", "if-none-match: \"v0\"", 206),
+        ("/part", "if-none-match: v1", 400),
+        ("/weak", "if-match: W/\"v1\"", 412),
+        ("/weak", "if-none-match: \"v1\"", 304),
+        ("/unnamed", "if-match: \"v1\"", 412),
+        ("/unnamed", "if-match: *", 206),
+        ("/whole", "if-match: \"v1\"", 412),
+        ("/whole", "if-match: *", 200),
+        ("/whole", "if-none-match: \"v1\"", 200),
+        ("/whole", "if-none-match: *", 304),
+        ("/gone", "if-match: \"v1\"", 204),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nrange: bytes=0-0\r\n{condition}\r\n\r\n");
+        let answer = ask(server.addr, &request).await;
+        assert_eq!(answer.status, status, "{path} {condition}");
+        if status == 412 {
+            assert_eq!(answer.code(), "PRECONDITION_FAILED");
+        }
+    }
 }
 
 #[tokio::test]
