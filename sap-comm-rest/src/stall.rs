@@ -17,6 +17,11 @@ impl Stall {
         self.0 = None;
     }
 
+    /// Whether progress is waited for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether there has been no progress for `limit`.
     pub(crate) fn poll_over(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
         self.0.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx)

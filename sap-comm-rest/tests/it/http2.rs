@@ -13,7 +13,7 @@ use sap_comm_rest::server::{KitConfig, ServerConfig, kit};
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
-use crate::support::{PATIENCE, serve, serve_with};
+use crate::support::{PATIENCE, frames, serve, serve_with};
 
 type Sender = SendRequest<Empty<Bytes>>;
 
@@ -68,6 +68,18 @@ async fn an_idle_connection_is_said_goodbye_to() {
     let (mut sender, connection) = open(server.addr).await;
     assert_eq!(ask(&mut sender, Request::get("http://a/")).await.status(), StatusCode::OK);
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_has_asked_nothing_yet_is_said_goodbye_to() {
+    let mut config = ServerConfig::default();
+    // Over sooner, and of no account once the preface is there.
+    config.header_timeout = Duration::from_millis(50);
+    config.keep_alive_idle = Duration::from_millis(150);
+    config.linger = Duration::from_millis(150);
+    let server = serve_with(router(), "127.0.0.1:0", config).await;
+    let (_sender, mut receiver) = frames::open(server.addr, &[]).await;
+    assert_eq!(receiver.farewell().await, Some(0), "by GOAWAY, which says that nothing is wrong");
 }
 
 #[tokio::test]

@@ -22,13 +22,42 @@ async fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
 #[tokio::test]
 async fn a_connection_that_asks_nothing_is_closed() {
     let server = serve(|config| config.header_timeout = SHORT).await;
-    for said in
-        ["", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
-    {
+    for said in ["", "\r\n", "PRI * HTTP/2.0\r\n"] {
         let mut connection = Connection::open(server.addr).await;
         connection.send(said.as_bytes()).await;
-        connection.closed().await;
+        assert_eq!(connection.closed().await, "", "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_arrive_in_time_is_answered() {
+    let server = serve(|config| config.header_timeout = SHORT).await;
+    for (before, said) in
+        [(0, "GET / HT"), (0, "GET / HTTP/1.1\r\nhost: a\r\n"), (2, "POST"), (1, "\r\nGET / HTTP/1.1\r\n")]
+    {
+        let mut connection = Connection::open(server.addr).await;
+        for _ in 0..before {
+            connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            assert_eq!(connection.answer().await.body, "ok");
+        }
+        connection.send(said.as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"), "{said:?}");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("req_")), "{answer:?}");
+        assert!(answer.header("date").is_some_and(|date| date.ends_with(" GMT")), "{answer:?}");
+        assert_eq!(connection.closed().await, "", "it is the last word");
+    }
+}
+
+#[tokio::test]
+async fn the_body_of_a_refused_request_is_no_late_request() {
+    let server = serve(|config| config.header_timeout = SHORT).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n").await;
+    assert_eq!(connection.answer().await.status, 405);
+    connection.send(b"GET / HTTP/1.1\r\n").await;
+    assert_eq!(connection.closed().await, "");
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub(super) struct Activity {
     connection: AtomicWaker,
     /// Whether the server stops.
     drains: AtomicBool,
+    /// Whether the request that arrives is not waited for any more.
+    late: AtomicBool,
     header_timeout: Duration,
     keep_alive_idle: Duration,
     write_timeout: Duration,
@@ -83,6 +85,7 @@ impl Activity {
             }),
             connection: AtomicWaker::new(),
             drains: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
             write_timeout: config.write_timeout,
@@ -98,6 +101,24 @@ impl Activity {
             _ => {}
         }
         state.phase != Phase::Switched
+    }
+
+    /// What has come in is the preface of HTTP/2: from here on the connection rests until it is asked something.
+    pub(super) fn speaks_http2(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Reading {
+            (state.phase, state.since, state.http2) = (Phase::Idle, None, true);
+        }
+    }
+
+    /// A request has not arrived in time; says whether that is news.
+    pub(super) fn give_up(&self) -> bool {
+        !self.late.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the request that arrives was [given up](Self::give_up).
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
     }
 
     pub(super) fn begin(self: &Arc<Self>, http2: bool) -> InFlight {
@@ -256,6 +277,16 @@ mod tests {
         assert_eq!(activity.deadline(), Some((Phase::Busy, Instant::now() + config.write_timeout)));
         drop(other);
         assert_eq!(activity.deadline(), None, "the slow one waits for its own body");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_rests_from_its_preface_on() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        activity.received();
+        activity.speaks_http2();
+        activity.received();
+        assert_eq!(activity.deadline(), Some((Phase::Idle, Instant::now() + config.keep_alive_idle)));
     }
 
     #[tokio::test]

@@ -165,6 +165,8 @@ where
                 // Set for what is over: there is more time now.
                 _ if Instant::now() < deadline => continue,
                 Phase::Idle => {}
+                // The stream, once it is asked for more of the request, says so to the peer.
+                Phase::Reading if activity.give_up() => continue,
                 Phase::Busy => return Poll::Ready(Err("the peer takes nothing of a response".into())),
                 _ => return Poll::Ready(Err("no request arrived in time".into())),
             }

@@ -1,13 +1,15 @@
-//! Hyper answers what it cannot parse with a head of its own. Here that head becomes the envelope.
+//! Hyper answers what it cannot parse with a head of its own. Here that head becomes the envelope, which what does not
+//! arrive in time is answered with, too.
 
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use http::StatusCode;
-use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, header};
+use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, Timestamp, header};
 use tokio::io::AsyncWrite;
 
 use super::{ServerConfig, refusals::Refusals};
@@ -90,6 +92,14 @@ impl Rejected {
         }
         Poll::Ready(Ok(self.stands_for))
     }
+}
+
+/// The envelope for a request that did not arrive in time, of which hyper says nothing.
+pub(super) fn late(refusals: &Refusals) -> Option<Vec<u8>> {
+    let error = ApiError::new(ErrorCode::REQUEST_TIMEOUT, "The request did not arrive in time");
+    let now = u64::try_from(Timestamp::now().as_secs()).unwrap_or(0);
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now));
+    envelope(StatusCode::REQUEST_TIMEOUT, &error, Some(&date), refusals)
 }
 
 /// A whole response that ends the connection, under an id of our own: of what cannot be read nothing is believed.

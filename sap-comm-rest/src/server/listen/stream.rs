@@ -87,15 +87,47 @@ impl Stream {
         self.rejected = None;
         Poll::Ready(Ok(stands_for))
     }
+
+    /// Ends a connection whose request did not arrive in time; where a head of HTTP/1 has begun, with the envelope. No peer is
+    /// waited for: one that does not take the few bytes at once goes without them, and one that sends on is read no further
+    /// than to what there is.
+    fn poll_give_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Watch { config, activity, framing, lingering, refusals } = &self.watch;
+        let linger = match &mut self.linger {
+            Some(linger) => linger,
+            // Nor is it said in the midst of an answer that the peer has not taken.
+            None if !framing.is_within_head() || self.stall.is_waiting() => return Poll::Ready(()),
+            none => {
+                let Some(bytes) = rejected::late(refusals) else { return Poll::Ready(()) };
+                let written = Pin::new(&mut self.inner).poll_write(cx, &bytes);
+                let whole = matches!(written, Poll::Ready(Ok(written)) if written == bytes.len());
+                if !whole || !matches!(Pin::new(&mut self.inner).poll_shutdown(cx), Poll::Ready(Ok(()))) {
+                    return Poll::Ready(());
+                }
+                activity.close();
+                none.insert(Linger::begin(config, true, lingering))
+            }
+        };
+        linger.poll(self.inner.tcp_mut(), cx)
+    }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.watch.activity.is_late() {
+            ready!(self.poll_give_up(cx));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request arrived in time")));
+        }
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
         let received = buf.filled().get(before..).unwrap_or_default();
         if !received.is_empty() && self.watch.activity.received() {
-            self.watch.framing.read(received);
+            let Watch { framing, activity, .. } = &mut self.watch;
+            let opens = framing.is_opening();
+            framing.read(received);
+            if opens && framing.is_http2() {
+                activity.speaks_http2();
+            }
         }
         Poll::Ready(result)
     }

@@ -76,9 +76,10 @@ impl Connection {
         Answer { status, headers, body: String::from_utf8(body).unwrap() }
     }
 
-    /// Waits until the server closes; whatever it still says is dropped.
-    pub(crate) async fn closed(&mut self) {
+    /// Waits until the server closes; what it still said.
+    pub(crate) async fn closed(&mut self) -> String {
         while self.more().await {}
+        self.text()
     }
 
     fn text(&self) -> String {

@@ -83,6 +83,20 @@ impl Framing {
         }
     }
 
+    /// Whether it is not known yet what the connection speaks.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening(_))
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.state, State::Http2)
+    }
+
+    /// Whether a part of an HTTP/1 head has arrived.
+    pub(super) fn is_within_head(&self) -> bool {
+        matches!(&self.state, State::Head(head) if head.has_begun())
+    }
+
     /// How long the first line of the request that arrives is, so far.
     pub(super) fn request_line(&self) -> usize {
         match &self.state {
