@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use sap_comm_rest::{
     gateway::{RequestLog, Route},
-    server::{Server, ServerConfig},
+    server::{CorsConfig, Server, ServerConfig},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -98,6 +98,23 @@ async fn each_request_leaves_one_line_with_its_ids() {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
     assert!(lines[1].contains("status_code=404") && lines[1].contains("error.type=\"NOT_FOUND\""), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn a_preflight_leaves_a_line_under_its_id() {
+    let lines = Lines::default();
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream).route(Route::new("/users").to("test").public());
+    let gateway = serve(gateway.cors(CorsConfig::any_origin().unwrap()).build().unwrap()).await;
+    let asks = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT"), ("X-Request-Id", "req_1")];
+    let answer = send(&gateway, "OPTIONS", "/users", &asks, "").await;
+    assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("req_1")));
+    let is_its_own = |line: &String| line.contains("method=OPTIONS") && line.contains("request_id=\"req_1\"");
+    while !lines.0.lock().unwrap().iter().any(is_its_own) {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
