@@ -131,6 +131,119 @@ fn what_breaks_nobody_passes() {
     }
 }
 
+/// Whether callers break who send values of a schema, and those who get them, once it is another.
+fn breaks(before: &Value, after: &Value) -> (bool, bool) {
+    let content = |schema: &Value| json!({"content": {"application/json": {"schema": schema}}});
+    let shared =
+        json!({"Short": {"maxLength": 3}, "List": {"properties": {"next": {"$ref": "#/components/schemas/List"}}}});
+    let document = |operation: Value| json!({"paths": {"/": {"put": operation}}, "components": {"schemas": shared}});
+    let breaks = |operation: &dyn Fn(&Value) -> Value| {
+        let changes = compare(&document(operation(before)), &document(operation(after)));
+        changes.iter().any(|change| change.breaking)
+    };
+    (
+        breaks(&|schema| json!({"requestBody": content(schema)})),
+        breaks(&|schema| json!({"responses": {"200": content(schema)}})),
+    )
+}
+
+#[test]
+fn a_narrower_schema_breaks_who_sends_and_a_wider_one_who_gets() {
+    let short = json!({"$ref": "#/components/schemas/Short"});
+    for (wide, narrow) in [
+        (json!({"items": {}}), json!({"items": {"type": "string"}})),
+        (json!({}), json!({"items": {"type": "string"}})),
+        (json!({}), json!({"prefixItems": [{"type": "string"}]})),
+        (json!({"prefixItems": [{}, {"maximum": 7}]}), json!({"prefixItems": [{}, {"maximum": 5}]})),
+        (json!({"prefixItems": [{}]}), json!({"prefixItems": [{}, {"type": "string"}]})),
+        (
+            json!({"prefixItems": [{}], "items": {"maximum": 7}}),
+            json!({"prefixItems": [{}, false], "items": {"maximum": 7}}),
+        ),
+        (json!({"prefixItems": [{}]}), json!({"prefixItems": [{}], "items": false})),
+        (json!({}), json!({"additionalProperties": {"type": "string"}})),
+        (json!({"additionalProperties": true}), json!({"additionalProperties": {"type": "string"}})),
+        (json!({"additionalProperties": {"maximum": 7}}), json!({"additionalProperties": {"maximum": 5}})),
+        (json!({"type": "integer"}), json!({"type": "integer", "multipleOf": 5})),
+        (json!({"uniqueItems": false}), json!({"uniqueItems": true})),
+        (json!({}), json!({"not": {"const": "root"}})),
+        (json!({}), json!({"required": ["a"]})),
+        (json!({}), json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})),
+        (json!({"oneOf": [{"type": "null"}, short]}), short.clone()),
+        (json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}), json!({"type": "string"})),
+        (short.clone(), json!({"$ref": "#/components/schemas/Short", "minLength": 1})),
+        (json!(true), json!(false)),
+    ] {
+        assert!(breaks(&wide, &narrow).0, "{wide} is taken, then {narrow}");
+        assert!(!breaks(&narrow, &wide).0, "{narrow} is taken, then {wide}");
+        assert!(breaks(&narrow, &wide).1, "{narrow} is answered, then {wide}");
+        assert!(!breaks(&wide, &narrow).1, "{wide} is answered, then {narrow}");
+    }
+}
+
+#[test]
+fn further_properties_are_for_whoever_gets_them_to_ignore() {
+    for (before, after, result) in [
+        (json!({}), json!({"additionalProperties": false}), (true, false)),
+        (json!({"additionalProperties": {"type": "string"}}), json!({"additionalProperties": false}), (true, false)),
+        (json!({"additionalProperties": false}), json!({}), (false, false)),
+        (json!({"additionalProperties": false}), json!({"additionalProperties": {"type": "string"}}), (false, false)),
+        (json!({"additionalProperties": true}), json!({}), (false, false)),
+    ] {
+        assert_eq!(breaks(&before, &after), result, "{before} {after}");
+    }
+}
+
+#[test]
+fn a_property_with_a_schema_of_its_own_was_one_of_the_further_ones() {
+    let before = json!({"additionalProperties": {"maximum": 7}});
+    for (own, result) in [(5, (true, false)), (7, (false, false)), (9, (false, true))] {
+        let after = json!({"additionalProperties": {"maximum": 7}, "properties": {"a": {"maximum": own}}});
+        assert_eq!(breaks(&before, &after), result, "{own}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_breaks_when_it_changes_and_what_asks_nothing_does_not() {
+    for (before, after) in [
+        (json!({"multipleOf": 2}), json!({"multipleOf": 3})),
+        (json!({"not": {"const": 1}}), json!({"not": {"const": 2}})),
+        (json!({}), json!({"patternProperties": {"^x": {"type": "string"}}})),
+        (json!({"patternProperties": {"^x": {"type": "string"}}}), json!({})),
+        (json!({"if": {"minLength": 1}}), json!({"if": {"minLength": 2}})),
+        (json!({"dependentRequired": {"a": ["b"]}}), json!({"dependentRequired": {"a": ["c"]}})),
+        (json!({"contains": {"title": "a"}}), json!({"contains": {"title": "b"}})),
+        (json!({"maximum": 5, "exclusiveMaximum": true}), json!({"maximum": 5, "exclusiveMaximum": false})),
+        (json!({"vendor": 1}), json!({"vendor": 2})),
+    ] {
+        assert_eq!(breaks(&before, &after), (true, true), "{before} {after}");
+    }
+    for key in ["title", "description", "examples", "example", "default", "deprecated", "$comment", "x-order"] {
+        assert_eq!(breaks(&json!({key: "a"}), &json!({key: "b"})), (false, false), "{key}");
+        assert_eq!(breaks(&json!({"items": {}}), &json!({"items": {key: "b"}})), (false, false), "{key}");
+    }
+    for same in [
+        json!({"not": {"$ref": "#/components/schemas/List"}, "if": {"$ref": "#/components/schemas/Short"}}),
+        json!({"$ref": "#/components/schemas/List", "minProperties": 1}),
+        json!({"prefixItems": [{"type": "string"}, false], "contains": {"const": "a"}}),
+    ] {
+        assert_eq!(breaks(&same, &same), (false, false), "{same}");
+    }
+}
+
+#[test]
+fn what_a_keyword_refers_to_counts() {
+    let document = |longest: u64| {
+        let schema = json!({"not": {"$ref": "#/components/schemas/Name"}});
+        json!({
+            "paths": {"/": {"put": {"requestBody": {"content": {"text/plain": {"schema": schema}}}}}},
+            "components": {"schemas": {"Name": {"maxLength": longest}}},
+        })
+    };
+    let changes = compare(&document(3), &document(4));
+    assert!(changes.iter().any(|change| change.breaking && change.what.contains("not was")), "{changes:?}");
+}
+
 #[test]
 fn a_parameter_of_the_path_may_be_renamed() {
     let text = document()

@@ -1,7 +1,8 @@
 //! What a change of an OpenAPI document does to those who call the service already.
 //!
 //! What a service takes must not shrink, and what it answers must not grow: a value that was taken is taken still, and a
-//! value that is answered is one that could be answered before. Further properties in an answer are for clients to ignore.
+//! value that is answered is one that could be answered before. Further properties in an answer are for clients to ignore. A
+//! keyword of a schema that is not understood breaks callers when it changes, unless it only tells people something.
 //!
 //! ```
 //! use sap_comm_rest::operation::compatibility::compare;
@@ -14,9 +15,11 @@
 //! assert_eq!(breaking, ["DELETE /users: is gone"]);
 //! ```
 
+mod members;
 mod operations;
 mod schemas;
 mod snapshot;
+mod values;
 
 use std::fmt;
 

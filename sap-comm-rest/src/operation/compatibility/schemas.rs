@@ -1,6 +1,8 @@
+use std::mem;
+
 use serde_json::Value;
 
-use super::{Changes, elements, entries, resolve};
+use super::{Changes, elements, entries, members, resolve, values};
 
 /// Whether callers send a value, or get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,202 +13,151 @@ pub(super) enum Direction {
     Answered,
 }
 
-/// Each bound, and whether a larger number allows more.
-const BOUNDS: [(&str, bool); 10] = [
-    ("maximum", true),
-    ("exclusiveMaximum", true),
-    ("maxLength", true),
-    ("maxItems", true),
-    ("maxProperties", true),
-    ("minimum", false),
-    ("exclusiveMinimum", false),
-    ("minLength", false),
-    ("minItems", false),
-    ("minProperties", false),
-];
-
 impl<'a> Changes<'a> {
     pub(super) fn schema(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        let name = |value: &'a Value| value.get("$ref").and_then(Value::as_str);
-        if let (Some(before), Some(after)) = (name(old), name(new)) {
-            let pair = (before, after, direction == Direction::Taken);
-            if self.below.contains(&pair) {
-                return;
+        match (reference(old), reference(new)) {
+            (Some(before), Some(after)) => {
+                let pair = (before, after, direction == Direction::Taken);
+                if !self.below.contains(&pair) {
+                    self.below.push(pair);
+                    self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
+                    self.below.pop();
+                }
+                // What stands beside a reference holds as well.
+                if has_conditions(old) || has_conditions(new) {
+                    self.resolved(direction, place, old, new);
+                }
             }
-            self.below.push(pair);
-            self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
-            self.below.pop();
-        } else {
-            self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
+            (None, None) => self.resolved(direction, place, old, new),
+            (before, after) => {
+                if (before.is_some() && has_conditions(old)) || (after.is_some() && has_conditions(new)) {
+                    self.breaking(place, "has conditions beside a $ref, and was or is without one");
+                }
+                self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
+            }
         }
     }
 
     fn resolved(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        self.types(direction, place, old, new);
+        match (*old == false, *new == false) {
+            (true, true) => return,
+            // Anything, as it was.
+            _ if old.is_boolean() && old == new => return,
+            (true, false) => return self.widened(direction, place, "may be there now".to_owned()),
+            (false, true) => return self.narrowed(direction, place, "must not be there any more".to_owned()),
+            (false, false) => {}
+        }
+        match (alternatives(old), alternatives(new)) {
+            (Some(before), None) => return self.one_for_alternatives(direction, place, before, new),
+            (None, Some(after)) => return self.alternatives_for_one(direction, place, old, after),
+            _ => {}
+        }
         self.values(direction, place, old, new);
-        self.bounds(direction, place, old, new);
-        for key in ["pattern", "format"] {
-            let changed = match (direction, old.get(key), new.get(key)) {
-                (_, before, after) if before == after => continue,
-                (Direction::Taken, _, None) | (Direction::Answered, None, _) => false,
-                _ => true,
-            };
-            let what = format!("{key} was {}, is {}", shown(old.get(key)), shown(new.get(key)));
-            self.push(place, what, changed);
+        self.members(direction, place, old, new);
+        self.conditions(direction, place, old, new);
+    }
+
+    /// Keywords of which only the sameness is known. What is not known at all may take values away as it may let more through.
+    fn conditions(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
+        let mut keys: Vec<_> = entries(old).chain(entries(new)).map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys.into_iter().filter(|key| !is_annotation(key) && !is_compared(key)) {
+            match (old.get(key), new.get(key)) {
+                (Some(before), Some(after)) if !self.differ(before, after) => {}
+                (before, after) if key == "not" => self.condition(direction, place, key, before, after),
+                _ => self.breaking(place, format!("{key} is not as it was")),
+            }
         }
-        self.properties(direction, place, old, new);
-        if let (Some(before), Some(after)) = (old.get("items"), new.get("items")) {
-            self.schema(direction, &format!("{place}[]"), before, after);
+    }
+
+    /// There are alternatives where there was one schema.
+    fn alternatives_for_one(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a [Value]) {
+        let mut breaks = new.iter().map(|new| self.breaks(direction, old, new));
+        let breaking = match direction {
+            Direction::Taken => breaks.all(|breaks| breaks),
+            Direction::Answered => breaks.any(|breaks| breaks),
+        };
+        self.push(place, "has alternatives now", breaking);
+    }
+
+    /// There is one schema where there were alternatives.
+    fn one_for_alternatives(&mut self, direction: Direction, place: &str, old: &'a [Value], new: &'a Value) {
+        let mut breaks = old.iter().map(|old| self.breaks(direction, old, new));
+        let breaking = match direction {
+            Direction::Taken => breaks.any(|breaks| breaks),
+            Direction::Answered => breaks.all(|breaks| breaks),
+        };
+        self.push(place, "has no alternatives any more", breaking);
+    }
+
+    fn breaks(&mut self, direction: Direction, old: &'a Value, new: &'a Value) -> bool {
+        let found = mem::take(&mut self.found);
+        self.schema(direction, "", old, new);
+        mem::replace(&mut self.found, found).iter().any(|change| change.breaking)
+    }
+
+    /// Whether two values are not the same to the last word, also where they refer to.
+    fn differ(&mut self, old: &'a Value, new: &'a Value) -> bool {
+        if let (Some(before), Some(after)) = (reference(old), reference(new)) {
+            let pair = (before, after, true);
+            if self.below.contains(&pair) {
+                return before != after;
+            }
+            self.below.push(pair);
+            let differ = self.differ(resolve(self.before, old), resolve(self.after, new));
+            self.below.pop();
+            return differ || before != after;
         }
-        for key in ["oneOf", "anyOf"] {
-            self.alternatives(direction, place, &old[key], &new[key]);
+        match (old, new) {
+            (Value::Object(before), Value::Object(after)) => {
+                before.len() != after.len()
+                    || before.iter().any(|(key, old)| after.get(key).is_none_or(|new| self.differ(old, new)))
+            }
+            (Value::Array(before), Value::Array(after)) => {
+                before.len() != after.len() || before.iter().zip(after).any(|(old, new)| self.differ(old, new))
+            }
+            _ => old != new,
         }
-        self.conjunction(direction, place, &old["allOf"], &new["allOf"]);
     }
 
     /// Values gone break what is taken, values added what is answered.
-    fn narrowed(&mut self, direction: Direction, place: &str, what: String) {
+    pub(super) fn narrowed(&mut self, direction: Direction, place: &str, what: String) {
         self.push(place, what, direction == Direction::Taken);
     }
 
-    fn widened(&mut self, direction: Direction, place: &str, what: String) {
+    pub(super) fn widened(&mut self, direction: Direction, place: &str, what: String) {
         self.push(place, what, direction == Direction::Answered);
     }
-
-    fn types(&mut self, direction: Direction, place: &str, old: &Value, new: &Value) {
-        let (before, after) = (types(old), types(new));
-        let covered = |one: &str, all: &[&str]| {
-            all.is_empty() || all.contains(&one) || (one == "integer" && all.contains(&"number"))
-        };
-        let what = || format!("type was {}, is {}", before.join(" or "), after.join(" or "));
-        let lost = before.iter().any(|one| !covered(one, &after)) || (before.is_empty() && !after.is_empty());
-        let gained = after.iter().any(|one| !covered(one, &before)) || (after.is_empty() && !before.is_empty());
-        if lost {
-            self.narrowed(direction, place, what());
-        }
-        if gained {
-            self.widened(direction, place, what());
-        }
-    }
-
-    fn values(&mut self, direction: Direction, place: &str, old: &Value, new: &Value) {
-        match (values(old), values(new)) {
-            (None, None) => {}
-            (None, Some(_)) => self.narrowed(direction, place, "takes certain values only now".to_owned()),
-            (Some(_), None) => self.widened(direction, place, "may be any value now".to_owned()),
-            (Some(before), Some(after)) => {
-                for value in before.iter().filter(|value| !after.contains(value)) {
-                    self.narrowed(direction, place, format!("{value} is no value any more"));
-                }
-                for value in after.iter().filter(|value| !before.contains(value)) {
-                    self.widened(direction, place, format!("{value} is a new value"));
-                }
-            }
-        }
-    }
-
-    fn bounds(&mut self, direction: Direction, place: &str, old: &Value, new: &Value) {
-        for (key, larger_allows_more) in BOUNDS {
-            let (before, after) = (old.get(key).and_then(Value::as_f64), new.get(key).and_then(Value::as_f64));
-            let what = format!("{key} was {}, is {}", shown(old.get(key)), shown(new.get(key)));
-            match (before, after) {
-                (before, after) if before == after => {}
-                (None, _) => self.narrowed(direction, place, what),
-                (_, None) => self.widened(direction, place, what),
-                (Some(before), Some(after)) if (after > before) == larger_allows_more => {
-                    self.widened(direction, place, what);
-                }
-                _ => self.narrowed(direction, place, what),
-            }
-        }
-    }
-
-    fn properties(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        for (name, before) in entries(&old["properties"]) {
-            let place = format!("{place} {name}");
-            match new["properties"].get(name) {
-                Some(after) => self.schema(direction, &place, before, after),
-                None => self.breaking(&place, "is gone"),
-            }
-        }
-        let required = |schema: &Value, name: &str| elements(&schema["required"]).iter().any(|own| own == name);
-        for (name, _) in entries(&new["properties"]) {
-            let place = format!("{place} {name}");
-            let known = old["properties"].get(name).is_some();
-            match (direction, required(old, name), required(new, name)) {
-                (Direction::Taken, false, true) => self.breaking(&place, "is required now"),
-                (Direction::Answered, true, false) => self.breaking(&place, "may be missing now"),
-                _ if !known => self.compatible(&place, "is new"),
-                (_, before, after) if before != after => self.compatible(&place, "is required or not, as it was not"),
-                _ => {}
-            }
-        }
-        match (&old["additionalProperties"], &new["additionalProperties"]) {
-            (Value::Bool(false), Value::Bool(false)) => {}
-            (_, Value::Bool(false)) if direction == Direction::Taken => {
-                self.breaking(place, "takes no further properties now");
-            }
-            (before @ Value::Object(_), after @ Value::Object(_)) => {
-                self.schema(direction, &format!("{place}{{}}"), before, after);
-            }
-            _ => {}
-        }
-    }
-
-    fn alternatives(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        let (before, after) = self.unmatched(old, new);
-        for (old, new) in before.iter().zip(&after) {
-            self.schema(direction, place, old, new);
-        }
-        // Without any alternative, anything was allowed.
-        for _ in before.iter().skip(after.len()) {
-            self.narrowed(direction, place, "has lost an alternative".to_owned());
-        }
-        for _ in after.iter().skip(before.len()) {
-            self.widened(direction, place, "has a new alternative".to_owned());
-        }
-    }
-
-    fn conjunction(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        let (before, after) = self.unmatched(old, new);
-        for (old, new) in before.iter().zip(&after) {
-            self.schema(direction, place, old, new);
-        }
-        for _ in before.iter().skip(after.len()) {
-            self.widened(direction, place, "has one condition less".to_owned());
-        }
-        for _ in after.iter().skip(before.len()) {
-            self.narrowed(direction, place, "has one condition more".to_owned());
-        }
-    }
-
-    /// The members of two lists of schemas that are not the same in both.
-    fn unmatched(&self, old: &'a Value, new: &'a Value) -> (Vec<&'a Value>, Vec<&'a Value>) {
-        let (old, new) = (elements(old), elements(new));
-        // A reference is the same only if what it refers to is.
-        let plain = |value: &&Value| value.get("$ref").is_none();
-        let before = old.iter().filter(|one| !(plain(one) && new.contains(one))).collect();
-        let after = new.iter().filter(|one| !(plain(one) && old.contains(one))).collect();
-        (before, after)
-    }
 }
 
-/// The types that a schema names; none for any.
-fn types(schema: &Value) -> Vec<&str> {
-    match &schema["type"] {
-        Value::String(one) => vec![one],
-        many => elements(many).iter().filter_map(Value::as_str).collect(),
-    }
+fn reference(schema: &Value) -> Option<&str> {
+    schema.get("$ref").and_then(Value::as_str)
 }
 
-fn values(schema: &Value) -> Option<Vec<&Value>> {
-    match (schema.get("const"), schema.get("enum")) {
-        (Some(one), _) => Some(vec![one]),
-        (None, Some(many)) => Some(elements(many).iter().collect()),
-        (None, None) => None,
-    }
+/// Whether it tells people something, and asks nothing of values.
+fn is_annotation(key: &str) -> bool {
+    const ANNOTATIONS: [&str; 9] =
+        ["title", "description", "example", "examples", "default", "deprecated", "externalDocs", "$comment", "$defs"];
+    ANNOTATIONS.contains(&key) || key.starts_with("x-")
 }
 
-fn shown(value: Option<&Value>) -> String {
-    value.map_or_else(|| "none".to_owned(), ToString::to_string)
+fn is_compared(key: &str) -> bool {
+    key == "$ref" || values::is_known(key) || members::is_known(key)
+}
+
+/// Whether something besides a reference is asked of values.
+fn has_conditions(schema: &Value) -> bool {
+    entries(schema).any(|(key, _)| key != "$ref" && !is_annotation(key))
+}
+
+/// The alternatives of a schema that has nothing else.
+fn alternatives(schema: &Value) -> Option<&[Value]> {
+    let mut keys = entries(schema).filter(|(key, _)| !is_annotation(key));
+    match (keys.next(), keys.next()) {
+        (Some((key, all)), None) if matches!(key.as_str(), "oneOf" | "anyOf") => {
+            Some(elements(all)).filter(|all| !all.is_empty())
+        }
+        _ => None,
+    }
 }
