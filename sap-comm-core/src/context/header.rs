@@ -14,6 +14,8 @@ pub const TIMEOUT_MS: &str = "x-timeout-ms";
 pub const ATTEMPT: &str = "x-attempt";
 /// The verified principal, as base64url of its JSON. Believed only from an authenticated peer.
 pub const PRINCIPAL: &str = "x-principal";
+/// The value of [`PRINCIPAL`] by which a peer says that it asks for somebody who is not known, and not for itself.
+pub const NOBODY: &str = "-";
 /// A service's API key.
 pub const API_KEY: &str = "x-api-key";
 

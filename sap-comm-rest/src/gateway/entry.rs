@@ -19,6 +19,8 @@ use crate::{options::check_duration, server::DeprecationConfig};
 pub(super) struct Entry {
     pub(super) pattern: Arc<str>,
     pub(super) segments: Vec<Segment>,
+    /// Whether it takes nothing below its path.
+    pub(super) exact: bool,
     /// All hosts when empty.
     pub(super) hosts: Vec<HostPattern>,
     /// All methods when empty.
@@ -142,6 +144,7 @@ impl Entry {
         let takes_secrets = access == Access::Authenticated || target == Target::Local || !only_reads;
         Ok(Self {
             segments,
+            exact: config.exact,
             hosts,
             methods,
             target,
@@ -174,6 +177,11 @@ impl Entry {
             true => 0,
             false => 1,
         }
+    }
+
+    /// Whether it takes a path of which so much is left behind its own.
+    pub(super) fn takes_rest(&self, rest: &str) -> bool {
+        !self.exact || matches!(rest, "" | "/")
     }
 
     pub(super) fn takes_host(&self, host: &[u8]) -> bool {

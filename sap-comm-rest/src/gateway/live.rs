@@ -47,6 +47,8 @@ pub(super) struct Live {
     connector: Connector,
     pub(super) proxies: TrustedProxies,
     pub(super) scheme: Scheme,
+    /// Whether services may know the gateway by a certificate.
+    pub(super) shows_certificate: bool,
     pub(super) body_stall: Duration,
     pub(super) cors: Option<CorsLayer>,
     /// Whether what no route takes goes to a router that authenticates for itself.
@@ -122,6 +124,8 @@ impl Live {
         let entries: Vec<_> = entries.into_iter().map(Arc::new).collect();
         let table = Table::new(entries.clone())?;
         let (scheme, body_stall) = (config.scheme, config.body_stall);
+        let own_certificate = config.upstream.tls.cert.is_some();
+        let shows_certificate = parts.upstream_tls.as_ref().map_or(own_certificate, ClientTls::shows_certificate);
         let cors = config.cors.as_ref().map(CorsConfig::layer);
         let own_router = parts.fallback.is_some();
         Ok(Self {
@@ -136,6 +140,7 @@ impl Live {
             connector,
             proxies,
             scheme,
+            shows_certificate,
             body_stall,
             cors,
         })

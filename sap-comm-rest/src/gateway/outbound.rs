@@ -20,27 +20,27 @@ pub(super) fn read_context(headers: &HeaderMap) -> Context {
     })
 }
 
-/// Tells a service of the context. The principal goes along with the gateway's key only, since a service believes it only
-/// from a peer that it knows; so do the deadline and the attempt, which each attempt tells anew.
-pub(super) fn tell_context(
-    context: &Context,
-    request_id: &HeaderValue,
-    api_key: Option<&HeaderValue>,
-    mut tell: impl FnMut(&str, &[u8]),
-) {
+/// Tells a service of the context.
+pub(super) fn tell_context(context: &Context, request_id: &HeaderValue, mut tell: impl FnMut(&str, &[u8])) {
     tell(header::REQUEST_ID, request_id.as_bytes());
     tell(header::CORRELATION_ID, context.correlation_id().as_bytes());
     tell(header::TRACEPARENT, &context.trace().traceparent_bytes());
     if let Some(state) = context.trace().tracestate() {
         tell(header::TRACESTATE, state.as_bytes());
     }
-    let Some(key) = api_key else { return };
+}
+
+/// Tells a service that knows the gateway whom it asks for, which it believes only from a peer that it knows. Where that is nobody it
+/// says so, or the service would take the gateway itself for the user.
+pub(super) fn tell_principal(context: &Context, mut tell: impl FnMut(&str, &[u8])) {
+    if context.principal().is_none() {
+        return tell(header::PRINCIPAL, header::NOBODY.as_bytes());
+    }
     context.inject(|name, value| {
         if name == header::PRINCIPAL {
             tell(name, value.as_bytes());
         }
     });
-    tell(header::API_KEY, key.as_bytes());
 }
 
 /// An id as the owner of a header's value.

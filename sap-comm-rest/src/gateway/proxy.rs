@@ -13,7 +13,7 @@ use super::{
     forward::{Answer, Outgoing, Share, Trace, forward},
     headers::strip_hop_by_hop,
     live::Live,
-    outbound::tell_context,
+    outbound::{tell_context, tell_principal},
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
@@ -65,7 +65,14 @@ impl Inner {
         }
         let mut own = HeaderLines::new();
         client.tell(|name, value| own.push(name, value));
-        tell_context(&context, &record.request_id, api_key, |name, value| own.push(name, value));
+        tell_context(&context, &record.request_id, |name, value| own.push(name, value));
+        // A client's own key goes before the gateway's certificate.
+        if api_key.is_some() || (live.shows_certificate && !headers.contains_key(names::API_KEY)) {
+            tell_principal(&context, |name, value| own.push(name, value));
+        }
+        if let Some(key) = api_key {
+            own.push(names::API_KEY, key.as_bytes());
+        }
         let outgoing = Outgoing {
             method: parts.method,
             target,

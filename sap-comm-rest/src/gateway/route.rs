@@ -8,8 +8,8 @@ use crate::server::DeprecationConfig;
 /// One entry of a gateway: which requests it takes, who may make them and where they go.
 ///
 /// A path matches on whole segments: `/api/v1/users` takes `/api/v1/users` and everything below it, and not
-/// `/api/v1/users2`. A segment `{name}` takes any one segment. The route with the most segments wins, and only its
-/// methods are served.
+/// `/api/v1/users2`; an [exact](Route::exact) one takes nothing below. A segment `{name}` takes any one segment. The route
+/// with the most segments wins, and only its methods are served.
 ///
 /// ```
 /// use sap_comm_rest::gateway::{Quota, Route};
@@ -34,6 +34,9 @@ pub struct Route(RouteConfig);
 pub struct RouteConfig {
     /// The path: segments of letters, digits and `-._~`, or `{name}`.
     pub path: String,
+    /// Takes this path alone, and nothing below it; a slash at its end makes no difference.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
     /// The hosts, without a port, or `*.example.com` for every name below; all when empty.
     #[serde(default)]
     pub hosts: Vec<String>,
@@ -103,6 +106,7 @@ impl Route {
     pub fn new(path: impl Into<String>) -> Self {
         Self(RouteConfig {
             path: path.into(),
+            exact: false,
             hosts: Vec::new(),
             methods: Vec::new(),
             target: None,
@@ -118,6 +122,12 @@ impl Route {
             security_headers: None,
             deprecated: None,
         })
+    }
+
+    /// Takes this path alone, and nothing below it; a slash at its end makes no difference.
+    pub fn exact(mut self) -> Self {
+        self.0.exact = true;
+        self
     }
 
     /// Takes only requests for these hosts, named without a port, or as `*.example.com` for every name below. Among routes

@@ -22,7 +22,7 @@ use super::{
     access::authorize,
     client::{Client, Peer},
     entry::{Entry, Limit},
-    headers::strip_forged,
+    headers::{strip_delegated, strip_forged},
     live::{Live, Parts, Place},
     log::Log,
     outbound::tell_context,
@@ -149,7 +149,6 @@ impl Inner {
         let client = Client::read(&parts.headers, peer, host.as_ref(), &live.proxies, scheme);
         let address = client.address;
         record.client = address;
-        strip_forged(&mut parts.headers);
         let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
             Found::Route(entry, matched) => (entry, matched),
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
@@ -157,6 +156,7 @@ impl Inner {
                 let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
                 check_exposed(live, &client)?;
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
+                strip_forged(&mut parts.headers);
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
                 return self.serve_locally(router, context, request).await;
             }
@@ -167,6 +167,7 @@ impl Inner {
             check_exposed(live, &client)?;
         }
         if entry.access == Access::Authenticated {
+            strip_delegated(&mut parts.headers);
             let principal = self.authenticate(live, entry, &parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
@@ -175,6 +176,7 @@ impl Inner {
         } else {
             count(live, &entry.limit, Caller::Address(address), record).await?;
         }
+        strip_forged(&mut parts.headers);
         match (&entry.target, &self.parts.fallback) {
             (Target::Service(service), _) => {
                 let target = target(entry, &uri, &path, matched)?;
@@ -277,7 +279,7 @@ fn local_request(
     if let Some(peer) = client.peer {
         parts.extensions.insert(ConnectInfo(peer));
     }
-    tell_context(context, request_id, None, insert);
+    tell_context(context, request_id, insert);
     Ok(Request::from_parts(parts, body.into_axum()))
 }
 

@@ -74,9 +74,10 @@ impl Table {
         let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
         self.root.walk(host, path, 0, 0, &mut best);
         let Some(Best { node, end, .. }) = best else { return Found::Nothing };
-        match node.entries.iter().find(|entry| entry.takes_host(host) && entry.takes(method)) {
+        let rest = path.get(end..).unwrap_or_default();
+        match node.entries(host, rest).find(|entry| entry.takes(method)) {
             Some(entry) => Found::Route(entry, end),
-            None => Found::OtherMethods(node.allowed_methods(host)),
+            None => Found::OtherMethods(node.allowed_methods(host, rest)),
         }
     }
 }
@@ -100,12 +101,11 @@ impl Node {
 
     /// Looks below this node, which took `path[..end]`, for the deepest one with routes.
     fn walk<'a>(&'a self, host: &[u8], path: &str, end: usize, depth: usize, best: &mut Option<Best<'a>>) {
-        if self.entries.iter().any(|entry| entry.takes_host(host))
-            && best.as_ref().is_none_or(|best| best.depth < depth)
-        {
+        let rest = path.get(end..).unwrap_or_default();
+        if best.as_ref().is_none_or(|best| best.depth < depth) && self.entries(host, rest).next().is_some() {
             *best = Some(Best { node: self, depth, end });
         }
-        let Some(rest) = path.get(end..).and_then(|rest| rest.strip_prefix('/')) else { return };
+        let Some(rest) = rest.strip_prefix('/') else { return };
         let segment = rest.split('/').next().unwrap_or_default();
         if segment.is_empty() {
             return;
@@ -119,10 +119,14 @@ impl Node {
         }
     }
 
+    /// Those for a host and what is left of a path.
+    fn entries<'a>(&'a self, host: &[u8], rest: &str) -> impl Iterator<Item = &'a Arc<Entry>> {
+        self.entries.iter().filter(move |entry| entry.takes_rest(rest) && entry.takes_host(host))
+    }
+
     /// `Allow`, for methods that no entry takes.
-    fn allowed_methods(&self, host: &[u8]) -> Option<HeaderValue> {
-        let entries = self.entries.iter().filter(|entry| entry.takes_host(host));
-        let mut names: Vec<_> = entries.flat_map(|entry| &entry.methods).map(Method::as_str).collect();
+    fn allowed_methods(&self, host: &[u8], rest: &str) -> Option<HeaderValue> {
+        let mut names: Vec<_> = self.entries(host, rest).flat_map(|entry| &entry.methods).map(Method::as_str).collect();
         if names.contains(&"GET") {
             names.push("HEAD");
         }
@@ -193,6 +197,38 @@ mod tests {
         ] {
             assert_eq!(find(&table, &Method::GET, path).as_deref(), found, "{path}");
         }
+    }
+
+    #[test]
+    fn an_exact_route_takes_nothing_below_its_path() {
+        let route = |path: &str, exact: bool, method: Method| {
+            let route = Route::new(path).methods([method]).local().public();
+            let route = if exact { route.exact() } else { route };
+            Arc::new(Entry::compile(route.into(), &Defaults::for_tests()).unwrap())
+        };
+        let table = Table::new(vec![
+            route("/", true, Method::GET),
+            route("/items/{id}", true, Method::GET),
+            route("/items/{id}", false, Method::POST),
+            route("/items/{id}/parts/{part}", true, Method::GET),
+            route("/files", false, Method::GET),
+            route("/files/{id}", true, Method::GET),
+        ])
+        .unwrap();
+        for (path, found) in [
+            ("/", Some("/ /")),
+            ("/items", None),
+            ("/items/1", Some("/items/{id} ")),
+            ("/items/1/", Some("/items/{id} /")),
+            ("/items/1/audit", Some("allow POST")),
+            ("/items/1/parts/2", Some("/items/{id}/parts/{part} ")),
+            ("/items/1/parts/2/x", Some("allow POST")),
+            ("/files/1/x", Some("/files /1/x")),
+        ] {
+            assert_eq!(find(&table, &Method::GET, path).as_deref(), found, "{path}");
+        }
+        assert_eq!(find(&table, &Method::POST, "/items/1/audit").as_deref(), Some("/items/{id} /audit"));
+        assert_eq!(find(&table, &Method::DELETE, "/items/1").as_deref(), Some("allow GET, HEAD, POST"));
     }
 
     #[test]

@@ -89,9 +89,9 @@ impl Definition {
         self.path
     }
 
-    /// The entry of a gateway that leads to this operation of `service`.
+    /// The entry of a gateway that leads to this operation of `service`, and to nothing below it.
     pub fn route(&self, service: &str) -> Route {
-        let mut route = Route::new(self.path).methods([self.verb.as_str()]).to(service);
+        let mut route = Route::new(self.path).exact().methods([self.verb.as_str()]).to(service);
         route = match self.access {
             Access::Public => route.public(),
             Access::Authenticated => {

@@ -116,6 +116,13 @@ impl Default for ClientTls {
     }
 }
 
+impl ClientTls {
+    /// Whether it has a certificate of its own.
+    pub(crate) fn shows_certificate(&self) -> bool {
+        self.0.config.cert.is_some()
+    }
+}
+
 /// Where the certificates are.
 #[derive(Debug)]
 struct Files(ClientTlsConfig);

@@ -119,6 +119,22 @@ async fn only_a_delegate_speaks_for_a_user() {
 }
 
 #[tokio::test]
+async fn a_peer_that_asks_for_nobody_is_not_taken_for_the_user() {
+    let world = world().await;
+    for key in [&world.delegate, &world.worker] {
+        let nobody = [("x-api-key", key.as_str()), ("x-principal", "-")];
+        for path in ["/who", "/scoped"] {
+            let answer = world.get(path, &nobody).await;
+            assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"), "{path}");
+        }
+        assert_eq!(world.get("/maybe", &nobody).await.body, "false");
+        let bearer = world.bearer("usr_1");
+        let answer = world.get("/who", &[&nobody[..], &[("authorization", bearer.as_str())]].concat()).await;
+        assert_eq!(answer.json()["id"], "usr_1");
+    }
+}
+
+#[tokio::test]
 async fn a_scope_may_be_the_peers() {
     let world = world().await;
     assert_eq!(world.get("/scoped", &[("x-api-key", &world.worker)]).await.status, 200);

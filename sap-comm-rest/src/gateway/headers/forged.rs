@@ -1,4 +1,4 @@
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sap_comm_core::header;
 
 use super::remove_if;
@@ -33,6 +33,14 @@ const CONTEXT: [&str; 4] = [header::REQUEST_ID, header::CORRELATION_ID, header::
 /// to one variable could not tell them apart.
 pub(in crate::gateway) fn strip_forged(headers: &mut HeaderMap) {
     remove_if(headers, |name| is_forged(name) || CONTEXT.contains(&name));
+}
+
+/// Takes out whom a client would speak for: who may inside may not from outside. That it speaks for nobody stays.
+pub(in crate::gateway) fn strip_delegated(headers: &mut HeaderMap) {
+    let nobody = |value: &HeaderValue| value.as_bytes() == header::NOBODY.as_bytes();
+    if headers.get(header::PRINCIPAL).is_some_and(|value| !nobody(value)) {
+        headers.remove(header::PRINCIPAL);
+    }
 }
 
 fn is_forged(name: &str) -> bool {

@@ -6,7 +6,7 @@ mod hop;
 
 use http::{HeaderMap, HeaderName};
 
-pub(super) use forged::strip_forged;
+pub(super) use forged::{strip_delegated, strip_forged};
 pub(super) use framing::{check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
 

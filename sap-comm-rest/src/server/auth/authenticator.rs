@@ -4,6 +4,7 @@ use http::HeaderMap;
 use sap_comm_core::{
     ApiError, Context, ErrorCode, Principal,
     auth::{ApiKeySet, AuthError, JwtVerifier},
+    header::{NOBODY, PRINCIPAL},
 };
 
 use super::{AuthenticatorBuilder, credentials::Credentials, refresh::Refresh};
@@ -24,6 +25,14 @@ pub(super) struct Parts {
     pub(super) refresh: Option<Refresh>,
     pub(super) api_keys: Option<ApiKeySet>,
     pub(super) certificates: HashMap<CertificateName, Arc<Principal>>,
+}
+
+/// What a request's credentials say.
+#[derive(Debug)]
+pub(super) struct Proved {
+    /// `None` for a request without a credential, and for one of a peer that asks for nobody.
+    pub(super) identity: Option<Identity>,
+    pub(super) from_peer: bool,
 }
 
 /// Who a request comes from.
@@ -78,7 +87,8 @@ impl Authenticator {
         certificate.names().find_map(|name| self.0.certificates.get(&name).cloned())
     }
 
-    /// Who a request with these headers comes from; `None` when it shows no credential.
+    /// Who a request with these headers comes from; `None` when it shows no credential, or comes from a peer that asks for
+    /// somebody who is not known, as a gateway says by [`NOBODY`].
     ///
     /// # Errors
     /// 400 for several credentials of a kind, 401 for one that is refused, 503 as [`Authenticator::verify_token`].
@@ -110,6 +120,24 @@ impl Authenticator {
         tls: Option<&TlsConnection>,
         headers: &HeaderMap,
     ) -> Result<Option<Identity>, ApiError> {
+        Ok(self.prove(bound, tls, headers).await?.identity)
+    }
+
+    /// Like [`Authenticator::identify_over`], and tells of a peer that asks for nobody.
+    pub(super) async fn prove_over(
+        &self,
+        tls: Option<&TlsConnection>,
+        headers: &HeaderMap,
+    ) -> Result<Proved, ApiError> {
+        self.prove(&Unbounded, tls, headers).await
+    }
+
+    async fn prove(
+        &self,
+        bound: &impl SignatureBound,
+        tls: Option<&TlsConnection>,
+        headers: &HeaderMap,
+    ) -> Result<Proved, ApiError> {
         let Credentials { token, api_key } = Credentials::read(headers)?;
         // A credential of a kind that is not taken here is for somebody behind us.
         let api_key = api_key.filter(|_| self.0.api_keys.is_some());
@@ -124,8 +152,9 @@ impl Authenticator {
             Some(token) => Some(self.verify_within(bound, token).await?),
             None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
         };
-        let principal = user.or_else(|| peer.clone());
-        Ok(principal.map(|principal| Identity { principal, peer }))
+        let principal = user.or_else(|| peer.clone().filter(|_| !asks_for_nobody(headers)));
+        let from_peer = peer.is_some();
+        Ok(Proved { identity: principal.map(|principal| Identity { principal, peer }), from_peer })
     }
 
     async fn verify_within(&self, bound: &impl SignatureBound, token: &str) -> Result<Arc<Principal>, ApiError> {
@@ -183,6 +212,11 @@ fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Arc<Principal>> {
         return None;
     }
     trusted(headers).principal().cloned()
+}
+
+/// Whether a peer says that it does not ask for itself: any may, since that takes rights away alone.
+fn asks_for_nobody(headers: &HeaderMap) -> bool {
+    headers.get_all(PRINCIPAL).iter().any(|value| value.as_bytes() == NOBODY.as_bytes())
 }
 
 /// The context of a peer's request. Only for a peer whose key was verified.

@@ -14,7 +14,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Span, field::display};
 
-use super::{Authenticator, authenticator::trusted};
+use super::{
+    Authenticator,
+    authenticator::{Proved, trusted},
+};
 use crate::{server::deadline::within, tls::TlsConnection};
 
 /// Lets only requests through that show a valid credential, and puts their principal into the context.
@@ -32,8 +35,9 @@ use crate::{server::deadline::within, tls::TlsConnection};
 /// }
 /// ```
 ///
-/// A peer with a valid API key or a certificate that stands for a service is trusted further: its deadline and attempt count are taken over. Handlers find who
-/// asks as [`CurrentUser`](super::CurrentUser), and who sent it as an extension of type [`Identity`](super::Identity).
+/// A peer with a valid API key or a certificate that stands for a service is trusted further: its deadline and attempt count are
+/// taken over. One that asks for somebody who is not known, as a gateway does on a public route, shows no credential of that
+/// somebody's. Handlers find who asks as [`CurrentUser`](super::CurrentUser), and who sent it as an extension of type [`Identity`](super::Identity).
 pub fn authenticate(authenticator: impl Into<Authenticator>) -> Authenticate {
     Authenticate { authenticator: authenticator.into(), required: true }
 }
@@ -57,14 +61,18 @@ impl Authenticate {
     async fn admit(&self, request: &mut Request) -> Result<Context, ApiError> {
         let context = Context::current();
         let tls = request.extensions().get::<TlsConnection>();
-        let Some(identity) = self.authenticator.identify_over(tls, request.headers()).await? else {
-            return if self.required { Err(AuthError::Missing.into()) } else { Ok(context) };
+        let Proved { identity, from_peer } = self.authenticator.prove_over(tls, request.headers()).await?;
+        let context = match identity {
+            Some(identity) => {
+                Span::current().record(telemetry::USER_ID, display(&identity.principal.id));
+                let context = context.with_shared_principal(Arc::clone(&identity.principal));
+                request.extensions_mut().insert(identity);
+                context
+            }
+            None if self.required => return Err(AuthError::Missing.into()),
+            None => context,
         };
-        Span::current().record(telemetry::USER_ID, display(&identity.principal.id));
-        let context = context.with_shared_principal(Arc::clone(&identity.principal));
-        let trusts = identity.peer.is_some();
-        request.extensions_mut().insert(identity);
-        if !trusts {
+        if !from_peer {
             return Ok(context);
         }
         let sent = trusted(request.headers());

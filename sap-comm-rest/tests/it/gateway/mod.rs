@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod anonymous;
 mod attacks;
 mod breaker;
 mod configuration;

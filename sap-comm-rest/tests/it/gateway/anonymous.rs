@@ -1,0 +1,134 @@
+//! A caller that a gateway does not know stays unknown to the services behind it, whatever key the gateway shows.
+
+use axum::{Extension, routing::get};
+use sap_comm_core::{
+    ApiError, Secret,
+    auth::{ApiKey, ApiKeySet},
+};
+use sap_comm_rest::{
+    gateway::{GatewayBuilder, Route},
+    operation::{Contract, Operation, ResourceId},
+    server::{
+        ContractRouter, Json, Path,
+        auth::{Authenticator, CurrentUser, Identity, authenticate},
+    },
+    tls::{ClientTls, ClientTlsConfig},
+};
+use sap_comm_testkit::tls::TestCa;
+
+use super::support::{Running, bearer, echo, send, serve, to, to_service, upstream, verifier};
+use crate::support::Files;
+
+type ById = (Path<ResourceId>,);
+const READ: Operation<ById, Json<String>> = Operation::get("/contents/{id}").public();
+const AUDIT: Operation<ById, Json<String>> = Operation::get("/contents/{id}/audit").internal();
+const SEAL: Operation<ById, Json<String>> =
+    Operation::post("/contents/{id}/seal").scopes(&["contents:seal"]).internal();
+const CONTENTS: Contract = Contract::new("test", &[READ.definition(), AUDIT.definition(), SEAL.definition()]);
+
+/// A service, and the keys that it takes.
+struct World {
+    service: Running,
+    gateway: String,
+    worker: String,
+}
+
+async fn world() -> World {
+    let (gateway, worker) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+    let keys = ApiKeySet::new([
+        gateway.record("api-gateway", ["delegate", "contents:seal"]),
+        worker.record("worker", ["contents:seal"]),
+    ]);
+    let authenticator = Authenticator::builder().jwt(verifier()).api_keys(keys).build().unwrap();
+    let read = async |Path(id): Path<ResourceId>| Ok::<_, ApiError>(Json(id.into()));
+    let known = async |user: CurrentUser, _: Path<ResourceId>| Ok::<_, ApiError>(Json(user.id.clone()));
+    let contract = ContractRouter::new(&CONTENTS)
+        .authenticate(authenticator.clone())
+        .serve(READ, read)
+        .serve(AUDIT, known)
+        .serve(SEAL, known)
+        .build(())
+        .unwrap();
+    let maybe = get(async |user: Option<Extension<Identity>>| {
+        user.map_or("nobody".to_owned(), |user| user.principal.id.clone())
+    });
+    let service = upstream(contract.route("/maybe", maybe.layer(authenticate(authenticator).optional()))).await;
+    let key = |key: &ApiKey| key.expose().expose().clone();
+    World { service, gateway: key(&gateway), worker: key(&worker) }
+}
+
+impl World {
+    async fn behind(&self, build: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Running {
+        let gateway = build(to_service(&self.service).api_key(Secret::new(self.gateway.clone())));
+        serve(gateway.build().unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn a_public_operation_opens_nothing_below_it() {
+    let world = world().await;
+    let edge = world.behind(|gateway| gateway.routes(CONTENTS.routes())).await;
+    for (method, path, status) in [
+        ("GET", "/contents/1", 200),
+        ("GET", "/contents/1/", 404),
+        ("GET", "/contents/1/audit", 404),
+        ("GET", "/contents/1/audit/", 404),
+        ("POST", "/contents/1/seal", 404),
+    ] {
+        let answer = send(&edge, method, path, &[], "").await;
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_known_at_the_gateway_is_not_taken_for_the_gateway_behind_it() {
+    let world = world().await;
+    let edge = world.behind(|gateway| gateway.route(Route::new("/").to("test").public())).await;
+    let nobody = [("GET", "/contents/1/audit"), ("POST", "/contents/1/seal")];
+    for (method, path) in nobody {
+        let answer = send(&edge, method, path, &[("x-principal", "eyJpZCI6InJvb3QifQ")], "").await;
+        let code = answer.json()["error"]["code"].clone();
+        assert_eq!((answer.status, code), (401, "UNAUTHENTICATED".into()), "{method} {path}");
+        // A service that calls for itself is known by its key.
+        let own = [("x-api-key", world.worker.as_str())];
+        let answer = send(&world.service, method, path, &own, "").await;
+        assert_eq!((answer.status, answer.json()), (200, "worker".into()), "{method} {path}");
+    }
+    assert_eq!(send(&edge, "GET", "/maybe", &[], "").await.body, b"nobody");
+    let token = bearer(&[]);
+    let answer = send(&edge, "GET", "/contents/1/audit", &[("authorization", &token)], "").await;
+    assert_eq!((answer.status, answer.json()), (200, "usr_1".into()));
+}
+
+#[tokio::test]
+async fn a_gateway_behind_another_does_not_take_it_for_the_user_either() {
+    let world = world().await;
+    let key = ApiKey::generate().unwrap();
+    let keys = ApiKeySet::new([key.record("outer-gateway", ["delegate"])]);
+    let authenticator = Authenticator::builder().jwt(verifier()).api_keys(keys).build().unwrap();
+    let route = Route::new("/").to("test").authenticated();
+    let inner = world.behind(|gateway| gateway.authenticator(authenticator).route(route)).await;
+    let outer = to_service(&inner).api_key(key.expose().clone()).route(Route::new("/").to("test").public());
+    let outer = serve(outer.build().unwrap()).await;
+    assert_eq!(send(&outer, "GET", "/contents/1/audit", &[], "").await.status, 401);
+    let token = bearer(&[]);
+    let answer = send(&outer, "GET", "/contents/1/audit", &[("authorization", &token)], "").await;
+    assert_eq!((answer.status, answer.json()), (200, "usr_1".into()));
+}
+
+#[tokio::test]
+async fn nobody_is_named_where_the_gateway_is_known_by_its_certificate() {
+    let (files, ca) = (Files::new(), TestCa::new().unwrap());
+    let (cert, key) = files.identity("gateway", &ca.client("api-gateway").unwrap());
+    let options = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
+    let service = upstream(echo()).await;
+    for (options, unknown) in [(options.clone(), None), (options.identity(cert, key), Some("-"))] {
+        let gateway = to(&service).upstream_tls(ClientTls::load(options).unwrap());
+        let gateway = serve(gateway.build().unwrap()).await;
+        let answer = send(&gateway, "GET", "/api", &[("x-principal", "e30")], "").await;
+        assert_eq!(answer.sent("x-principal").as_deref(), unknown);
+        // The client's own key says who it is.
+        let answer = send(&gateway, "GET", "/api", &[("x-api-key", "sap_a_b")], "").await;
+        assert_eq!((answer.sent("x-principal"), answer.sent("x-api-key").as_deref()), (None, Some("sap_a_b")));
+    }
+}
