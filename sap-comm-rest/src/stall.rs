@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A timer that runs while progress is waited for.
 #[derive(Debug, Default)]
@@ -20,6 +20,11 @@ impl Stall {
     /// Whether progress is waited for.
     pub(crate) fn is_waiting(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Since when progress is waited for, given the limit that it is waited for with.
+    pub(crate) fn since(&self, limit: Duration) -> Option<Instant> {
+        self.0.as_ref().and_then(|sleep| sleep.deadline().checked_sub(limit))
     }
 
     /// Whether there has been no progress for `limit`.

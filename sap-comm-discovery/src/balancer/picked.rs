@@ -17,6 +17,8 @@ use super::{candidate::Candidate, published::Shared};
 pub enum Outcome {
     /// The endpoint answered, this long after the pick.
     Success(Duration),
+    /// The endpoint began to answer, this long after the pick; nobody waited for the end.
+    Begun(Duration),
     /// The endpoint could not be reached, timed out, or answered that it cannot serve.
     Failure,
 }
@@ -71,6 +73,7 @@ impl Picked {
                 record.latency.observe(latency, now, config.latency_decay());
                 record.outlier.success(now);
             }
+            Outcome::Begun(latency) => record.latency.observe(latency, now, config.latency_decay()),
             Outcome::Failure => {
                 record.failures.fetch_add(1, Ordering::Relaxed);
                 let penalty = config.failure_penalty().max(ended.saturating_duration_since(self.since));

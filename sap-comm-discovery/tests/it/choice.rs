@@ -152,3 +152,17 @@ async fn a_call_that_was_given_up_counts_with_the_time_it_took() {
     assert_eq!(known.in_flight, 0);
     assert!((known.latency_ms - 3_000.0).abs() < 1.0, "{known:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_answer_began_counts_with_the_time_until_then_and_no_outcome() {
+    let script = Script::new();
+    let balancer = script.balancer(BalancerConfig::default()).await;
+    script.endpoints(&["http://a:1"]).await;
+    let picked = balancer.pick().unwrap();
+    advance(Duration::from_secs(3)).await;
+    picked.report(Outcome::Begun(Duration::from_millis(5)));
+    drop(picked);
+    let known = balancer.snapshot().endpoints.remove(0);
+    assert_eq!((known.in_flight, known.successes, known.failures), (0, 0, 0));
+    assert!((known.latency_ms - 5.0).abs() < 1.0, "{known:?}");
+}

@@ -106,7 +106,7 @@ impl Client {
             let chain = lines.join(", ");
             // From the right: every hop that a trusted one vouches for.
             for hop in chain.rsplit(',') {
-                let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+                let Some(address) = address(hop.trim()) else { break };
                 self.address = Some(address.to_canonical());
                 if !proxies.contain(address) {
                     break;
@@ -147,6 +147,12 @@ impl Client {
     }
 }
 
+/// An address, which some proxies write with its port, or in brackets.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    hop.parse().ok().or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip())).or_else(bracketed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +187,20 @@ mod tests {
                 "6.6.6.6, 1.1.1.1, 10.0.0.2, 10.0.0.1",
             ),
             ("10.0.0.1", &["6.6.6.6, junk"], &["10.0.0.1"], "10.0.0.1", "6.6.6.6, junk, 10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1:5000"], &["10.0.0.0/8"], "1.1.1.1", "1.1.1.1:5000, 10.0.0.1"),
+            (
+                "10.0.0.1",
+                &["1.1.1.1:5000, [2001:db8::1]:443, 10.0.0.2:80"],
+                &["10.0.0.0/8"],
+                "2001:db8::1",
+                "1.1.1.1:5000, [2001:db8::1]:443, 10.0.0.2:80, 10.0.0.1",
+            ),
+            ("10.0.0.1", &["[2001:db8::1]"], &["10.0.0.0/8"], "2001:db8::1", "[2001:db8::1], 10.0.0.1"),
+            ("10.0.0.1", &["[::ffff:1.1.1.1]:5"], &["10.0.0.0/8"], "1.1.1.1", "[::ffff:1.1.1.1]:5, 10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1:"], &["10.0.0.0/8"], "10.0.0.1", "1.1.1.1:, 10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1:70000"], &["10.0.0.0/8"], "10.0.0.1", "1.1.1.1:70000, 10.0.0.1"),
+            ("10.0.0.1", &["[1.1.1.1]"], &["10.0.0.0/8"], "10.0.0.1", "[1.1.1.1], 10.0.0.1"),
+            ("10.0.0.1", &["2001:db8::1]"], &["10.0.0.0/8"], "10.0.0.1", "2001:db8::1], 10.0.0.1"),
             ("10.0.0.1", &[], &["0.0.0.0/0"], "10.0.0.1", "10.0.0.1"),
             ("fd00::1", &["2001:db8::1"], &["fd00::/8"], "2001:db8::1", "2001:db8::1, fd00::1"),
         ] {

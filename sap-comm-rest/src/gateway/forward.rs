@@ -117,9 +117,10 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
 
 type Attempt = Result<(Response<()>, Lease), Failure>;
 
+/// How an attempt ended, unless that shows later: with the end of the answer.
 fn report(picked: &Picked, outgoing: &Outgoing, ended: &Attempt) {
     match ended {
-        Ok((response, _)) if !response.status().is_server_error() => picked.report(Outcome::Success(picked.elapsed())),
+        Ok((response, _)) if !response.status().is_server_error() => {}
         Ok(_) if is_sent(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
         Err(failure) if failure.blames_upstream(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
         _ => {}

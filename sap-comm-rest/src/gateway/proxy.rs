@@ -2,10 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
+use sap_comm_discovery::Outcome;
 
 use super::{
     Refusal, RequestBody, ResponseBody, answer,
-    body::{Download, Upload},
+    body::{Begun, Download, Upload},
     client::Client,
     entry::Entry,
     exchange::HeaderLines,
@@ -20,6 +21,8 @@ use super::{
     upstream::InUse,
 };
 use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, set_harmless_security_headers};
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 impl Inner {
     /// Sends a request to its service, and the answer back.
@@ -102,10 +105,31 @@ impl Inner {
             }
         };
         let sent = is_sent(outgoing.upload.as_ref());
-        match response.status().is_server_error() {
-            true if sent => permit.failure(),
-            true => permit.ignore(),
-            false => permit.success(),
+        let has_come = lease.has_come();
+        let unsettled = match response.status().is_server_error() {
+            true if sent => {
+                permit.failure();
+                None
+            }
+            true => {
+                permit.ignore();
+                None
+            }
+            false => {
+                let latency = picked.elapsed();
+                // While the client still sends, the end says nothing; of what only tells of events, silence does not either.
+                if has_come || !sent || is_without_end(&response) {
+                    permit.success();
+                    picked.report(Outcome::Success(latency));
+                    None
+                } else if live.config.breaker.slow_call_duration.is_some() {
+                    // How long the rest takes is the client's doing too, and makes no call slow.
+                    permit.success();
+                    Some((None, latency))
+                } else {
+                    Some((Some(permit), latency))
+                }
+            }
         };
         if response.status().is_client_error() || response.status().is_server_error() {
             // The service's own words, which no layer around the gateway is to put into others.
@@ -119,7 +143,8 @@ impl Inner {
             if entry.security_headers {
                 set_harmless_security_headers(response.headers_mut());
             }
-            let in_use = InUse { _picked: picked, lease, _slot: slot };
+            let begun = (!has_come).then(|| Begun::new(unsettled, record.request_id.clone(), Arc::clone(upstream)));
+            let in_use = InUse { picked, lease, begun, _slot: slot };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
         }
@@ -129,6 +154,13 @@ impl Inner {
         self.tunnels.join(upgrade, picked, lease);
         Ok(response.map(|()| axum::body::Body::empty().into()))
     }
+}
+
+/// Whether an answer tells of events, which may never end, and may be silent for long.
+fn is_without_end(response: &Response<()>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || kind.get(..EVENT_STREAM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// What the upstream is asked for: the path as it was decided about, and the client's query.

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     UpstreamConfig,
+    body::Begun,
     pool::{Lease, Pool},
 };
 use crate::connector::Connector;
@@ -26,8 +27,10 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 pub(super) struct InUse {
     /// Counts the request at its endpoint.
-    pub(super) _picked: Picked,
+    pub(super) picked: Picked,
     pub(super) lease: Lease,
+    /// Of an answer that has not come as a whole.
+    pub(super) begun: Option<Begun>,
     pub(super) _slot: OwnedSemaphorePermit,
 }
 
@@ -115,6 +118,9 @@ impl Upstream {
 impl InUse {
     /// Nobody reads on.
     pub(super) fn finish(self) {
+        if let Some(begun) = self.begun {
+            begun.left(&self.picked);
+        }
         self.lease.give_back();
     }
 }

@@ -19,6 +19,8 @@ pub(in crate::gateway) struct Download {
     in_use: Option<InUse>,
 }
 
+const SILENT: &str = "the upstream fell silent in the middle of its answer";
+
 impl Download {
     pub(in crate::gateway) fn new(idle_timeout: Duration, in_use: InUse) -> Self {
         Self { idle_timeout, stall: Stall::default(), in_use: Some(in_use) }
@@ -29,17 +31,38 @@ impl Download {
         match in_use.lease.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
                 self.stall.progressed();
+                if let Some(begun) = &mut in_use.begun {
+                    // Its end may not be asked for.
+                    match in_use.lease.is_over() {
+                        true => begun.succeeded(&in_use.picked),
+                        false => begun.moved(data.len(), &in_use.picked),
+                    }
+                }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(%error, "the upstream broke off in the middle of its answer");
+                if let Some(begun) = &mut in_use.begun {
+                    begun.failed(&in_use.picked, &error);
+                }
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                if let Some(begun) = &mut in_use.begun {
+                    begun.succeeded(&in_use.picked);
+                }
+                Poll::Ready(None)
+            }
             Poll::Pending => {
-                ready!(self.stall.poll_over(self.idle_timeout, cx));
-                tracing::warn!("the upstream fell silent in the middle of its answer");
-                Poll::Ready(Some(Err("the upstream fell silent in the middle of its answer".into())))
+                let over = self.stall.poll_over(self.idle_timeout, cx);
+                if let Some(begun) = &mut in_use.begun {
+                    match self.stall.since(self.idle_timeout) {
+                        _ if over.is_ready() => begun.failed(&in_use.picked, SILENT),
+                        Some(since) => begun.waits(since, &in_use.picked),
+                        None => {}
+                    }
+                }
+                ready!(over);
+                Poll::Ready(Some(Err(SILENT.into())))
             }
         }
     }

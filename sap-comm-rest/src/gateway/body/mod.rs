@@ -1,5 +1,6 @@
 //! Bodies pass through frame by frame; neither side is ever buffered whole.
 
+mod begun;
 mod download;
 mod upload;
 
@@ -13,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use sap_comm_core::BoxError;
 
+pub(super) use begun::Begun;
 pub(super) use download::Download;
 pub(super) use upload::{Upload, UploadBody, UploadFault};
 

@@ -49,8 +49,8 @@ enum Io {
 
 const LEAST_READ: usize = 8 * 1024;
 const MOST_READ: usize = 64 * 1024;
-/// Interim answers before the answer.
-const MAX_INTERIM: usize = 16;
+/// All heads of interim answers before the answer: a flood of them, and not those by which a service says that it still works.
+const MAX_INTERIM: usize = 64 * 1024;
 
 /// Lets other tasks go first that are ready, without a look at the sockets. Requests that are there already are read before any of
 /// them is written: whoever serves them is woken once for all, and so is this thread for the answers.
@@ -82,7 +82,8 @@ impl Connection {
     }
 
     /// Sends a request, and returns the head of its answer as soon as it has come; `None` if that is not within `limit`, counted
-    /// from the last `progress` of the body.
+    /// from the last `progress` of the body. An interim answer is none, and lengthens nothing: the endpoint was told how long its
+    /// caller waits.
     pub(in crate::gateway) async fn send(
         &mut self,
         head: &OutgoingHead<'_>,
@@ -147,7 +148,7 @@ impl Connection {
         interim: &mut usize,
     ) -> Poll<Result<Response<()>, ExchangeError>> {
         loop {
-            let AnswerHead { response, body, keeps_alive } = loop {
+            let AnswerHead { response, length, body, keeps_alive } = loop {
                 if let Some(answer) = self.take_head(head)? {
                     break answer;
                 }
@@ -165,9 +166,9 @@ impl Connection {
                 self.read = LEAST_READ;
                 return Poll::Ready(Ok(response));
             }
-            *interim += 1;
+            *interim += length;
             if *interim > MAX_INTERIM {
-                return Poll::Ready(Err(ExchangeError::Garbage("there are only interim answers")));
+                return Poll::Ready(Err(ExchangeError::Garbage("the interim answers are over 64 KiB")));
             }
         }
     }
@@ -205,6 +206,11 @@ impl Connection {
     /// Whether the answer has been read to its end.
     pub(in crate::gateway) fn is_over(&self) -> bool {
         self.remaining.is_over()
+    }
+
+    /// Whether all of the answer has come, as far as that is known without reading it.
+    pub(in crate::gateway) fn has_come(&self) -> bool {
+        self.remaining.is_within(self.received.len())
     }
 
     pub(in crate::gateway) fn size_hint(&self) -> SizeHint {

@@ -13,6 +13,8 @@ use crate::chunks::Chunks;
 #[derive(Debug)]
 pub(super) struct AnswerHead {
     pub(super) response: Response<()>,
+    /// Of the head, in bytes.
+    pub(super) length: usize,
     pub(super) body: Remaining,
     /// Whether the connection may serve another request.
     pub(super) keeps_alive: bool,
@@ -68,7 +70,7 @@ pub(super) fn take(received: &mut BytesMut, method: &Method, room: usize) -> Res
         _ if matches!(body, Remaining::UntilClose) => false,
         (_, asked) => minor == 1 || asked,
     };
-    Ok(Some(AnswerHead { response, body, keeps_alive }))
+    Ok(Some(AnswerHead { response, length, body, keeps_alive }))
 }
 
 /// RFC 9112, section 6.3. What could be read in two ways is refused.

@@ -21,6 +21,15 @@ impl Remaining {
         matches!(self, Self::Over)
     }
 
+    /// Whether it is known to be no longer than that.
+    pub(super) fn is_within(&self, bytes: usize) -> bool {
+        match self {
+            Self::Over => true,
+            Self::Known(left) => *left <= bytes as u64,
+            Self::Chunked(_) | Self::UntilClose => false,
+        }
+    }
+
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Known(left) => SizeHint::with_exact(*left),

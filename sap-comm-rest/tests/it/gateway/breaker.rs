@@ -2,9 +2,12 @@ use std::time::Duration;
 
 use axum::{Router, http::StatusCode};
 use sap_comm_resilience::{CircuitBreakerConfig, State};
-use sap_comm_rest::gateway::{Gateway, Route};
+use sap_comm_rest::gateway::{Gateway, Route, UpstreamConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Wire, echo, get, resolver, serve, to, upstream, upstream_at};
+use super::support::{
+    Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, to, upstream, upstream_at, within,
+};
 
 fn sensitive() -> CircuitBreakerConfig {
     let mut config = CircuitBreakerConfig::default();
@@ -37,7 +40,7 @@ async fn the_breaker_opens_when_the_service_goes_and_closes_when_it_is_back() {
     let _service = upstream_at(address, echo()).await;
     // Each request is one look at the breaker, until a probe finds the service.
     let recovered = async { while get(&edge, "/api").await.status != 200 {} };
-    super::support::within(recovered).await;
+    within(recovered).await;
     assert_eq!(gateway.breakers()[0].state, State::Closed);
 }
 
@@ -88,4 +91,103 @@ async fn a_client_that_is_still_sending_cannot_open_the_breaker_for_others() {
     }
     assert_eq!(gateway.breakers()[0].state, State::Closed);
     assert_eq!(get(&edge, "/api").await.status, 200);
+}
+
+/// Asks, reads all that comes, and says it.
+async fn read_all(edge: &Running) -> Vec<u8> {
+    let mut wire = Wire::open(edge).await;
+    wire.write("GET /api HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let mut all = Vec::new();
+    // A broken answer may end with a reset.
+    let _ = within(wire.0.read_to_end(&mut all)).await;
+    all
+}
+
+/// How many calls succeeded and failed, as the breaker has it and as the endpoint.
+fn counted(gateway: &Gateway) -> [(u64, u64); 2] {
+    let upstream = gateway.snapshot().upstreams.remove(0);
+    let (breaker, endpoint) = (upstream.breaker, &upstream.endpoints.endpoints[0]);
+    [(breaker.succeeded, breaker.failed), (endpoint.successes, endpoint.failures)]
+}
+
+#[tokio::test]
+async fn answers_that_break_off_open_the_breaker() {
+    for (name, answer) in [
+        ("a length", &b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"[..]),
+        ("chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        ("no chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhalf\r\n"),
+    ] {
+        let service = canned(answer).await;
+        let gateway = to(&service).breaker(sensitive()).build().unwrap();
+        let edge = serve(gateway.clone()).await;
+        for _ in 0..3 {
+            read_all(&edge).await;
+        }
+        assert_eq!((gateway.breakers()[0].state, counted(&gateway)[1]), (State::Open, (0, 3)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_fall_silent_open_the_breaker() {
+    let service = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut config = UpstreamConfig::default();
+    config.idle_timeout = Duration::from_millis(50);
+    let gateway = to(&service).upstream(config).breaker(sensitive()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    for _ in 0..3 {
+        assert!(read_all(&edge).await.ends_with(b"half"));
+    }
+    assert_eq!((gateway.breakers()[0].state, counted(&gateway)[1]), (State::Open, (0, 3)));
+}
+
+#[tokio::test]
+async fn answers_that_come_to_their_end_are_successes() {
+    let large = "x".repeat(3 << 20);
+    let router = Router::new().fallback(move || std::future::ready(large.clone()));
+    for service in [
+        upstream(router).await,
+        canned(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await,
+        canned(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await,
+        canned(b"HTTP/1.1 200 OK\r\n\r\nuntil the end").await,
+        canned(b"HTTP/1.1 204 No Content\r\n\r\n").await,
+    ] {
+        let gateway = to(&service).breaker(sensitive()).build().unwrap();
+        let edge = serve(gateway.clone()).await;
+        for _ in 0..3 {
+            read_all(&edge).await;
+        }
+        assert_eq!(counted(&gateway), [(3, 0); 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_events_holds_no_probe_and_a_client_that_leaves_blames_nobody() {
+    for (kind, counts) in [("text/event-stream; charset=utf-8", (1, 0)), ("application/json", (0, 0))] {
+        let service = raw_upstream(move |mut stream, _| async move {
+            read_head(&mut stream).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let gateway = to(&service).breaker(sensitive()).build().unwrap();
+        let edge = serve(gateway.clone()).await;
+        let mut wire = Wire::open(&edge).await;
+        wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        within(read_head(&mut wire.0)).await;
+        assert_eq!(counted(&gateway), [counts; 2], "{kind}");
+        drop(wire);
+        let left = async {
+            while gateway.snapshot().upstreams[0].in_flight > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(left).await;
+        assert_eq!(counted(&gateway), [counts; 2], "{kind}");
+    }
 }

@@ -32,6 +32,22 @@ async fn a_flood_of_announcements_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_service_may_say_often_that_it_still_works() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        for _ in 0..100 {
+            stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await.unwrap();
+    })
+    .await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let answer = get(&gateway, "/api").await;
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"done"[..]));
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_gone_is_passed_over() {
     let gone = upstream(echo()).await;
     let there = upstream(echo()).await;
