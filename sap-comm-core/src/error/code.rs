@@ -99,6 +99,8 @@ codes! {
     GATEWAY_TIMEOUT = 504;
     /// The deadline of the whole call has passed.
     DEADLINE_EXCEEDED = 504;
+    /// The request came back to the gateway that it went through.
+    LOOP_DETECTED = 508;
 }
 
 impl ErrorCode {
@@ -202,6 +204,6 @@ mod tests {
         assert_eq!(ErrorCode::from_status(StatusCode::CONFLICT), ErrorCode::CONFLICT);
         assert_eq!(ErrorCode::from_status(StatusCode::NOT_IMPLEMENTED), ErrorCode::NOT_IMPLEMENTED);
         assert_eq!(ErrorCode::from_status(StatusCode::IM_A_TEAPOT), ErrorCode::BAD_REQUEST);
-        assert_eq!(ErrorCode::from_status(StatusCode::LOOP_DETECTED), ErrorCode::INTERNAL_ERROR);
+        assert_eq!(ErrorCode::from_status(StatusCode::INSUFFICIENT_STORAGE), ErrorCode::INTERNAL_ERROR);
     }
 }

@@ -7,12 +7,12 @@ use sap_comm_discovery::Outcome;
 use super::{
     Refusal, RequestBody, ResponseBody, answer,
     body::{Begun, Download, Upload},
-    client::Client,
+    client::{Client, X_FORWARDED_PREFIX},
     entry::Entry,
     exchange::HeaderLines,
     failure::{Failure, is_sent},
     forward::{Answer, Outgoing, Share, Trace, forward},
-    headers::strip_hop_by_hop,
+    headers::{Rewritten, strip_hop_by_hop},
     live::Live,
     outbound::{tell_context, tell_principal},
     record::Record,
@@ -32,6 +32,7 @@ impl Inner {
         live: &Live,
         service: &str,
         entry: &Entry,
+        matched: &str,
         context: &Context,
         client: &Client,
         mut parts: Parts,
@@ -68,6 +69,11 @@ impl Inner {
         }
         let mut own = HeaderLines::new();
         client.tell(|name, value| own.push(name, value));
+        self.via.tell(version, &mut headers, &mut own);
+        let rewritten = entry.rewrite.as_deref().map(|inside| Rewritten::new(matched, inside));
+        if let Some(prefix) = rewritten.and_then(|rewritten| rewritten.prefix()) {
+            own.push(X_FORWARDED_PREFIX.as_str(), prefix.as_bytes());
+        }
         tell_context(&context, &record.request_id, |name, value| own.push(name, value));
         // A client's own key goes before the gateway's certificate.
         if api_key.is_some() || (live.shows_certificate && !headers.contains_key(names::API_KEY)) {
@@ -105,6 +111,15 @@ impl Inner {
             }
         };
         let sent = is_sent(outgoing.upload.as_ref());
+        if let Some(rewritten) = rewritten {
+            let (endpoint, host) = (picked.endpoint(), lease.host());
+            let asked = outgoing.headers.get(header::HOST).filter(|_| entry.preserve_host).unwrap_or(&host);
+            rewritten.map_back(response.headers_mut(), |authority| {
+                [endpoint.authority().as_bytes(), host.as_bytes(), asked.as_bytes()]
+                    .iter()
+                    .any(|own| own.eq_ignore_ascii_case(authority.as_bytes()))
+            });
+        }
         let has_come = lease.has_come();
         let unsettled = match response.status().is_server_error() {
             true if sent => {

@@ -22,7 +22,7 @@ use super::{
     access::authorize,
     client::{Client, Peer},
     entry::{Entry, Limit},
-    headers::{strip_delegated, strip_forged},
+    headers::{Via, strip_delegated, strip_forged},
     live::{Live, Parts, Place},
     log::Log,
     outbound::tell_context,
@@ -43,6 +43,7 @@ pub(super) struct Inner {
     pub(super) parts: Parts,
     pub(super) tunnels: Tunnels,
     pub(super) log: Log,
+    pub(super) via: Via,
     /// The routes that stay, whatever the file says.
     own_routes: Vec<RouteConfig>,
     following: OnceLock<Following>,
@@ -71,6 +72,7 @@ impl Inner {
             service: live.config.service.as_str().into(),
             tunnels: Tunnels::new(live.config.max_tunnels.unwrap_or(MAX_TUNNELS), live.config.tunnel_idle),
             log: Log::new(live.config.log),
+            via: Via::new(),
             live: ArcSwap::from_pointee(live),
             parts,
             own_routes,
@@ -145,6 +147,7 @@ impl Inner {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
         let Screened { path, host } = screen(&parts, &uri)?;
+        self.via.check_loop(&parts.headers)?;
         let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
         let client = Client::read(&parts.headers, peer, host.as_ref(), &live.proxies, scheme);
         let address = client.address;
@@ -184,7 +187,8 @@ impl Inner {
                     // HTTP/2 has it in the target.
                     parts.headers.entry(header::HOST).or_insert(host);
                 }
-                self.proxy(live, service, entry, &context, &client, parts, target, body, record).await
+                let matched = path.get(..matched).unwrap_or_default();
+                self.proxy(live, service, entry, matched, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;

@@ -46,6 +46,16 @@ impl HeaderLines {
             line(&mut self.0, name, value);
         }
     }
+
+    /// Several values of a list in one line.
+    pub(in crate::gateway) fn push_list<'a>(&mut self, name: &str, values: impl Iterator<Item = &'a [u8]>) {
+        self.0.extend_from_slice(name.as_bytes());
+        for (index, value) in values.enumerate() {
+            self.0.extend_from_slice(if index == 0 { b": " } else { b", " });
+            self.0.extend_from_slice(value);
+        }
+        self.0.extend_from_slice(b"\r\n");
+    }
 }
 
 impl OutgoingHead<'_> {

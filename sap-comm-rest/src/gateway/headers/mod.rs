@@ -3,12 +3,16 @@
 mod forged;
 mod framing;
 mod hop;
+mod rewritten;
+mod via;
 
 use http::{HeaderMap, HeaderName};
 
 pub(super) use forged::{strip_delegated, strip_forged};
 pub(super) use framing::{check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
+pub(super) use rewritten::Rewritten;
+pub(super) use via::Via;
 
 /// Takes out the headers whose name fits. One walk finds them: most messages have none.
 fn remove_if(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {

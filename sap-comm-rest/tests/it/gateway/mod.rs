@@ -30,4 +30,5 @@ mod streaming;
 mod support;
 mod timeouts;
 mod upgrade;
+mod via;
 mod witness;

@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use axum::{
+    Router,
+    http::{self, HeaderMap, HeaderValue, Uri},
+};
 use sap_comm_rest::{
     gateway::{Gateway, Route},
     server::Deprecation,
@@ -54,6 +58,53 @@ async fn a_rewrite_changes_the_path_and_keeps_the_query() {
     let route = Route::new("/api/v1/users").to("test").public().rewrite("/people");
     let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
     assert_eq!(get(&gateway, "/api/v1/users/7/?a=%2Fb&c").await.json()["target"], "/people/7/?a=%2Fb&c");
+}
+
+#[tokio::test]
+async fn what_a_service_says_of_its_paths_leads_clients_back_through_the_rewrite() {
+    // Says in its answer what the query asks for, of itself.
+    let router = Router::new().fallback(async |headers: HeaderMap, uri: Uri| {
+        let host = headers["host"].to_str().unwrap().to_owned();
+        let prefix = headers.get("x-forwarded-prefix").map_or("none", |value| value.to_str().unwrap());
+        let at = uri.query().unwrap_or_default();
+        let links = [format!("<{at}>; rel=next, </people?page=1>; rel=\"first\""), format!("<http://{host}/people>")];
+        let [one, other] = links.map(|link| HeaderValue::try_from(link).unwrap());
+        let mut answer = http::Response::new(axum::body::Body::from(prefix.to_owned()));
+        answer.headers_mut().insert("location", format!("http://{host}{at}").try_into().unwrap());
+        answer.headers_mut().insert("content-location", at.try_into().unwrap());
+        answer.headers_mut().append("link", one);
+        answer.headers_mut().append("link", other);
+        answer
+    });
+    let service = upstream(router).await;
+    let route = |path: &str| Route::new(path).to("test").public();
+    let gateway = to_service(&service)
+        .route(route("/api/v1/users").rewrite("/people"))
+        .route(route("/t/{tenant}/people").rewrite("/people").preserve_host())
+        .route(route("/people"));
+    let gateway = serve(gateway.build().unwrap()).await;
+    let own = format!("http://{}/people/7", service.address);
+    for (path, prefix, location, content_location, links) in [
+        ("/api/v1/users", "none", "/api/v1/users/7", "/api/v1/users/7", ["/api/v1/users/7", "/api/v1/users"]),
+        ("/t/acme/people", "/t/acme", "/t/acme/people/7", "/t/acme/people/7", ["/t/acme/people/7", "/t/acme/people"]),
+        ("/people", "none", own.as_str(), "/people/7", ["/people/7", "/people"]),
+    ] {
+        let forged = [("X-Forwarded-Prefix", "/evil")];
+        let answer = send(&gateway, "GET", &format!("{path}?/people/7"), &forged, "").await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, prefix.as_bytes()), "{path}");
+        assert_eq!(answer.header("location"), Some(location), "{path}");
+        assert_eq!(answer.header("content-location"), Some(content_location), "{path}");
+        let [next, first] = links;
+        assert_eq!(
+            answer.header("link"),
+            Some(&*format!("<{next}>; rel=next, <{first}?page=1>; rel=\"first\"")),
+            "{path}"
+        );
+        let second = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link")).nth(1).unwrap();
+        let absolute =
+            if path == "/people" { format!("<http://{}/people>", service.address) } else { format!("<{first}>") };
+        assert_eq!(second.1, absolute, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,185 @@
+use http::{HeaderMap, HeaderValue, header};
+
+/// The beginning of a request's path, which its service knows by another name.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) struct Rewritten<'a> {
+    /// As the client has it; empty on a route that takes every path.
+    outside: &'a str,
+    /// As the service has it; empty for `/`.
+    inside: &'a str,
+}
+
+impl<'a> Rewritten<'a> {
+    pub(in crate::gateway) fn new(outside: &'a str, inside: &'a str) -> Self {
+        Self { outside, inside: if inside == "/" { "" } else { inside } }
+    }
+
+    /// What a service has to put before a path of its own to get the client's, where that is all the difference.
+    pub(in crate::gateway) fn prefix(&self) -> Option<&'a str> {
+        self.outside.strip_suffix(self.inside).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// Puts the client's paths into an answer, in place of the service's: in relative references, and in absolute ones to where
+    /// the service was asked.
+    pub(in crate::gateway) fn map_back(&self, headers: &mut HeaderMap, is_service: impl Fn(&str) -> bool) {
+        for (name, value) in headers.iter_mut() {
+            let text = value.to_str().ok();
+            let mapped = match *name {
+                header::LOCATION | header::CONTENT_LOCATION => text.and_then(|text| self.reference(text, &is_service)),
+                header::LINK => text.and_then(|text| self.links(text, &is_service)),
+                _ => None,
+            };
+            if let Some(mapped) = mapped.and_then(|text| HeaderValue::try_from(text).ok()) {
+                *value = mapped;
+            }
+        }
+    }
+
+    fn reference(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
+        let path = path(text, is_service)?;
+        // A service that was told the prefix may have put it there itself.
+        if self.prefix().is_some() && below(path, self.outside).is_some() {
+            return (path.len() < text.len()).then(|| path.to_owned());
+        }
+        let rest = below(path, self.inside)?;
+        let slash = if self.outside.is_empty() && !rest.starts_with('/') { "/" } else { "" };
+        Some(format!("{}{slash}{rest}", self.outside))
+    }
+
+    /// The targets of `Link` (RFC 8288), which stand in angle brackets, and not what looks like them within quotes.
+    fn links(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
+        let (mut mapped, mut rest, mut changed) = (String::with_capacity(text.len() + 64), text, false);
+        while let Some(at) = rest.find(['<', '"']) {
+            let (before, from) = rest.split_at(at);
+            let Some(end) = (if from.starts_with('<') { from.find('>') } else { end_of_quotes(from) }) else { break };
+            let (token, behind) = from.split_at(end + 1);
+            mapped.push_str(before);
+            let target = token.strip_prefix('<').and_then(|token| token.strip_suffix('>'));
+            match target.and_then(|target| self.reference(target, is_service)) {
+                Some(target) => {
+                    changed = true;
+                    mapped.extend(["<", &target, ">"]);
+                }
+                None => mapped.push_str(token),
+            }
+            rest = behind;
+        }
+        mapped.push_str(rest);
+        changed.then_some(mapped)
+    }
+}
+
+/// The path of a reference and what follows it, if it leads to the service; of one that begins with neither a slash nor a scheme, what
+/// it means depends on the request, and is right already.
+fn path<'a>(text: &'a str, is_service: &impl Fn(&str) -> bool) -> Option<&'a str> {
+    let absolute = match text.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => Some(rest),
+        _ => text.strip_prefix("//"),
+    };
+    let Some(absolute) = absolute else { return text.starts_with('/').then_some(text) };
+    let (authority, path) = absolute.split_at(absolute.find(['/', '?', '#']).unwrap_or(absolute.len()));
+    is_service(authority).then_some(path)
+}
+
+/// What is left of a path behind whole segments of it.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
+fn end_of_quotes(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes()
+        .skip(1)
+        .position(|byte| match byte {
+            b'"' if !escaped => true,
+            byte => {
+                escaped = byte == b'\\' && !escaped;
+                false
+            }
+        })
+        .map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_service(authority: &str) -> bool {
+        authority == "10.0.0.7:8080"
+    }
+
+    #[test]
+    fn references_to_the_service_become_the_clients() {
+        let users = Rewritten::new("/api/v1/people", "/users");
+        let root = Rewritten::new("/api/v1", "/");
+        let tail = Rewritten::new("/api/v1/users", "/users");
+        let all = Rewritten::new("", "/site");
+        for (rewritten, text, mapped) in [
+            (users, "/users/7?a=b#c", Some("/api/v1/people/7?a=b#c")),
+            (users, "/users", Some("/api/v1/people")),
+            (users, "/users?page=2", Some("/api/v1/people?page=2")),
+            (users, "/users2/7", None),
+            (users, "/login?next=http://10.0.0.7:8080/users", None),
+            (users, "http://10.0.0.7:8080/users/7", Some("/api/v1/people/7")),
+            (users, "HTTPS://10.0.0.7:8080/users", Some("/api/v1/people")),
+            (users, "//10.0.0.7:8080/users/7", Some("/api/v1/people/7")),
+            (users, "http://10.0.0.7:8080/elsewhere", None),
+            (users, "http://other.example/users/7", None),
+            (users, "//other.example/users/7", None),
+            (users, "http://10.0.0.7:8080@other.example/users/7", None),
+            (users, "7", None),
+            (users, "?page=2", None),
+            (users, "", None),
+            (root, "/", Some("/api/v1/")),
+            (root, "/users/7", Some("/api/v1/users/7")),
+            (root, "http://10.0.0.7:8080", Some("/api/v1")),
+            (root, "http://10.0.0.7:8080?a", Some("/api/v1?a")),
+            (root, "//other.example/", None),
+            (root, "/api/v1/users/7", None),
+            (root, "http://10.0.0.7:8080/api/v1/users/7", Some("/api/v1/users/7")),
+            (tail, "/users/7", Some("/api/v1/users/7")),
+            (tail, "/api/v1/users/7", None),
+            (all, "/site/7", Some("/7")),
+            (all, "/site", Some("/")),
+            (all, "/site?a", Some("/?a")),
+            (all, "/7", None),
+        ] {
+            assert_eq!(rewritten.reference(text, &is_service).as_deref(), mapped, "{rewritten:?} {text}");
+        }
+    }
+
+    #[test]
+    fn all_targets_of_links_are_mapped_and_nothing_else_is() {
+        let users = Rewritten::new("/people", "/users");
+        for (text, mapped) in [
+            (
+                r#"</users?page=2>; rel="next", <http://10.0.0.7:8080/users>; rel=first, </x>; rel=up"#,
+                Some(r#"</people?page=2>; rel="next", </people>; rel=first, </x>; rel=up"#),
+            ),
+            (
+                r#"</users/1>; title="a \"</users/2>\", <b>", </users/3>"#,
+                Some(r#"</people/1>; title="a \"</users/2>\", <b>", </people/3>"#),
+            ),
+            (r#"</x>; title="</users>""#, None),
+            ("</users", None),
+            (r#"</users>; title="</users>"#, Some(r#"</people>; title="</users>"#)),
+        ] {
+            assert_eq!(users.links(text, &is_service).as_deref(), mapped, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_told_only_where_it_is_all_the_difference() {
+        for (outside, inside, prefix) in [
+            ("/api/v1", "/", Some("/api/v1")),
+            ("/api/v1/users", "/users", Some("/api/v1")),
+            ("/t/acme/api", "/api", Some("/t/acme")),
+            ("/people", "/users", None),
+            ("/users", "/users", None),
+            ("", "/site", None),
+            ("", "/", None),
+        ] {
+            assert_eq!(Rewritten::new(outside, inside).prefix(), prefix, "{outside} {inside}");
+        }
+    }
+}
