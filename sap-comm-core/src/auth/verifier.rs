@@ -144,7 +144,7 @@ impl Rules {
             .map_err(|error| reason(error.kind()))?
             .claims;
         if claims.sub.is_empty() {
-            return Err(AuthError::Invalid("the subject is empty"));
+            return Err(NO_SUBJECT);
         }
         Ok(claims)
     }
@@ -190,13 +190,28 @@ fn is_token_type(typ: &str) -> bool {
     name.eq_ignore_ascii_case("JWT") || name.eq_ignore_ascii_case("at+jwt")
 }
 
+/// Of a token whose signature was checked.
+const WRONG_SIGNATURE: AuthError = AuthError::Invalid("wrong signature");
+const WRONG_ISSUER: AuthError = AuthError::Invalid("wrong issuer");
+const WRONG_AUDIENCE: AuthError = AuthError::Invalid("wrong audience");
+const NO_CLAIM: AuthError = AuthError::Invalid("a required claim is missing");
+const NO_SUBJECT: AuthError = AuthError::Invalid("the subject is empty");
+
+impl AuthError {
+    /// Whether a token was refused by its signature, or by what is looked at behind it: to refuse it cost the check of a signature.
+    #[must_use]
+    pub fn cost_a_signature(&self) -> bool {
+        [WRONG_SIGNATURE, WRONG_ISSUER, WRONG_AUDIENCE, NO_CLAIM, NO_SUBJECT].contains(self)
+    }
+}
+
 fn reason(kind: &ErrorKind) -> AuthError {
     match kind {
-        ErrorKind::InvalidSignature => AuthError::Invalid("wrong signature"),
+        ErrorKind::InvalidSignature => WRONG_SIGNATURE,
         ErrorKind::InvalidAlgorithm => AuthError::Invalid("the algorithm is not the key's"),
-        ErrorKind::InvalidIssuer => AuthError::Invalid("wrong issuer"),
-        ErrorKind::InvalidAudience => AuthError::Invalid("wrong audience"),
-        ErrorKind::MissingRequiredClaim(_) => AuthError::Invalid("a required claim is missing"),
+        ErrorKind::InvalidIssuer => WRONG_ISSUER,
+        ErrorKind::InvalidAudience => WRONG_AUDIENCE,
+        ErrorKind::MissingRequiredClaim(_) => NO_CLAIM,
         _ => AuthError::Invalid("malformed"),
     }
 }

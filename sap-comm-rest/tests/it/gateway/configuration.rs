@@ -67,7 +67,7 @@ async fn a_gateway_is_configured_from_text() {
     let config: GatewayConfig = serde_json::from_value(json!({
         "routes": [
             {"path": "/api/v1/users", "target": {"service": "test"}, "access": "public", "timeout": "5s", "rewrite": "/users"},
-            {"path": "/api/v1/users/{id}", "methods": ["DELETE"], "target": {"service": "test"}, "access": "authenticated", "roles": ["admin"],
+            {"path": "/api/v1/users/{id}", "exact": true, "methods": ["DELETE"], "target": {"service": "test"}, "access": "authenticated", "roles": ["admin"],
              "rate_limit": {"requests": 10, "per": "1m"}},
         ],
         "rate_limit": {"quota": {"requests": 50, "per": "1s"}},
@@ -82,6 +82,7 @@ async fn a_gateway_is_configured_from_text() {
     let gateway = serve(gateway.build().unwrap()).await;
     assert_eq!(get(&gateway, "/api/v1/users").await.json()["target"], "/users");
     assert_eq!(get(&gateway, "/api/v1/users/7").await.status, 405);
+    assert_eq!(get(&gateway, "/api/v1/users/7/parts").await.json()["target"], "/users/7/parts");
 }
 
 #[test]
