@@ -51,7 +51,9 @@ impl Begun {
     /// The answer is over.
     pub(in crate::gateway) fn succeeded(&mut self, picked: &Picked) {
         if let Some((permit, latency)) = self.unsettled.take() {
-            permit.map(OwnedPermit::success);
+            if let Some(permit) = permit {
+                permit.success();
+            }
             picked.report(Outcome::Success(latency));
         }
     }
@@ -65,7 +67,9 @@ impl Begun {
             "the upstream did not finish its answer"
         );
         if let Some((permit, _)) = self.unsettled.take() {
-            permit.map(OwnedPermit::failure);
+            if let Some(permit) = permit {
+                permit.failure();
+            }
             picked.report(Outcome::Failure);
         }
     }
@@ -73,7 +77,9 @@ impl Begun {
     /// Nobody reads on, which says nothing of the upstream.
     pub(in crate::gateway) fn left(self, picked: &Picked) {
         if let Some((permit, latency)) = self.unsettled {
-            permit.map(OwnedPermit::ignore);
+            if let Some(permit) = permit {
+                permit.ignore();
+            }
             picked.report(Outcome::Begun(latency));
         }
     }
