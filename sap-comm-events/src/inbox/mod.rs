@@ -3,6 +3,7 @@
 //! [`Inbox::once`] notes the event's id within the transaction of its effect: both are there, or neither is.
 
 mod cleanup;
+mod noted;
 mod statements;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use sap_comm_core::{Timestamp, config::ConfigError};
 
 pub use cleanup::CleanupHandle;
 
-use self::statements::Statements;
+use self::{noted::noted, statements::Statements};
 use crate::{
     sql::{Session, SqlConnection, SqlError, SqlPool},
     topology::check_name,
@@ -48,7 +49,7 @@ impl Inbox {
     /// When the database refuses; then the event should be tried again.
     pub async fn once<C: SqlConnection + ?Sized>(&self, connection: &mut C, event_id: &str) -> Result<bool, SqlError> {
         let statements = Statements::of(Session::dialect(connection)?);
-        let values = vec![(&*self.group).into(), event_id.into(), Timestamp::now().as_millis().into()];
+        let values = vec![(&*self.group).into(), (&*noted(event_id)).into(), Timestamp::now().as_millis().into()];
         let noted = connection.run(&statements.note, values).await;
         noted.map(|rows| rows > 0).map_err(SqlError::doing("note an event in the inbox"))
     }

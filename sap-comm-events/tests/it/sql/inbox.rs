@@ -22,6 +22,20 @@ on_both_databases! {
         assert!(!audit.once(&mut transaction, "evt_1").await.unwrap());
     }
 
+    async fn an_event_may_have_any_id(stage: &Stage) {
+        let pool = stage.pool().await;
+        let inbox = Inbox::new(pool.clone(), "audit");
+        inbox.migrate().await.unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        // Text that nothing compresses into an entry of an index.
+        let long: String = (0..2_000).map(|number| format!("{:08x}", number * 2_654_435_761_u64)).collect();
+        let longer = format!("{long}.");
+        for id in ["a\0b", "a\0c", &long, &longer, "", "é"] {
+            assert!(inbox.once(&mut connection, id).await.unwrap(), "{}", id.len());
+            assert!(!inbox.once(&mut connection, id).await.unwrap(), "{}", id.len());
+        }
+    }
+
     async fn a_rollback_forgets_the_event(stage: &Stage) {
         let pool = stage.pool().await;
         let inbox = Inbox::new(pool.clone(), "audit");
