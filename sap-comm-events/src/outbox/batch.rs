@@ -286,7 +286,7 @@ mod tests {
         let config = RelayConfig::new().lease(Duration::from_millis(300));
         let store = outbox.store.clone();
         let desk = Desk { store, broker, config, owner: "a".to_owned(), unmarked: Mutex::default() };
-        let Claim::Got(entries) = desk.store.claim("a", desk.config.lease, 10).await.unwrap() else {
+        let Claim::Got(entries) = desk.store.claim("a", desk.config.lease, desk.config.most()).await.unwrap() else {
             panic!("another relay claims");
         };
         assert_eq!(entries.len(), 3);

@@ -3,11 +3,14 @@ use std::time::Duration;
 use sap_comm_core::config::{ConfigError, duration};
 use serde::{Deserialize, Serialize};
 
+use super::store::Most;
+
 /// Options of a relay; checked when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelayConfig {
     pub(super) batch: u32,
+    pub(super) batch_bytes: usize,
     pub(super) key_window: usize,
     #[serde(with = "duration")]
     pub(super) poll_interval: Duration,
@@ -40,6 +43,7 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             batch: 100,
+            batch_bytes: 16 << 20,
             key_window: 1,
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(15),
@@ -68,6 +72,13 @@ impl RelayConfig {
     #[must_use]
     pub fn batch(mut self, events: u32) -> Self {
         self.batch = events;
+        self
+    }
+
+    /// How many bytes the events have that are claimed at once; one that is larger is claimed alone. 16 MiB.
+    #[must_use]
+    pub fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes;
         self
     }
 
@@ -142,6 +153,9 @@ impl RelayConfig {
         if !(1..=10_000).contains(&self.batch) {
             return Err(ConfigError::new("batch", format_args!("{} must lie within 1 and 10000", self.batch)));
         }
+        if self.batch_bytes == 0 {
+            return Err(ConfigError::new("batch_bytes", "0 must be greater than zero"));
+        }
         if !(1..=10_000).contains(&self.key_window) {
             return Err(ConfigError::new(
                 "key_window",
@@ -162,6 +176,11 @@ impl RelayConfig {
             }
         }
         Ok(())
+    }
+
+    /// How much one claim takes.
+    pub(super) fn most(&self) -> Most {
+        Most { events: self.batch, bytes: i64::try_from(self.batch_bytes).unwrap_or(i64::MAX) }
     }
 
     /// The pause after `failures` in a row, from 1.
@@ -185,6 +204,7 @@ mod tests {
     fn a_wrong_option_is_named() {
         for (json, name) in [
             (r#"{"batch": 0}"#, "batch: 0"),
+            (r#"{"batch_bytes": 0}"#, "batch_bytes: 0"),
             (r#"{"key_window": 0}"#, "key_window: 0"),
             (r#"{"lease": "1ms"}"#, "lease: 1ms"),
             (r#"{"max_backoff": "10ms"}"#, "max_backoff: 10ms"),

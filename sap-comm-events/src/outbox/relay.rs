@@ -128,7 +128,7 @@ impl Relay {
             return Ok((Next::WhenThereIsWork, false));
         }
         let asked_at = Instant::now();
-        let entries = match store.claim(owner, config.lease, config.batch).await? {
+        let entries = match store.claim(owner, config.lease, config.most()).await? {
             Claim::Got(entries) if entries.is_empty() => return Ok((Next::WhenThereIsWork, false)),
             Claim::Got(entries) => entries,
             Claim::Busy => return Ok((Next::Soon(BUSY.mul_f64(fastrand::f64())), false)),

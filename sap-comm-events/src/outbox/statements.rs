@@ -54,18 +54,24 @@ const LOOK: &str = "SELECT CAST(CASE WHEN EXISTS (
     ) THEN 1 ELSE 0 END AS BIGINT)";
 
 /// The oldest rows that are free. A row with a key is not while an earlier one of its key is claimed or postponed, so
-/// that what is claimed of a key is always its beginning. Claims must not run at once, or each would take the other's
+/// that what is claimed of a key is always its beginning: of the rows found, the first that hold no more than `$4` bytes together,
+/// and the very first whatever it holds. Claims must not run at once, or each would take the other's
 /// rows for free.
 const CLAIM: &str = "UPDATE sap_outbox SET lease_owner = $1, lease_until = {now} + $2
     WHERE number IN (
-        SELECT free.number FROM sap_outbox AS free
-        WHERE free.sent_at IS NULL AND free.due_at <= {now} AND free.lease_until <= {now}
-        AND (free.ordering_key IS NULL OR NOT EXISTS (
-            SELECT 1 FROM sap_outbox AS ahead
-            WHERE ahead.ordering_key = free.ordering_key AND ahead.sent_at IS NULL AND ahead.number < free.number
-            AND (ahead.due_at > {now} OR ahead.lease_until > {now})
-        ))
-        ORDER BY free.number LIMIT $3
+        SELECT number FROM (
+            SELECT number, SUM(bytes) OVER (ORDER BY number) AS total, ROW_NUMBER() OVER (ORDER BY number) AS place
+            FROM (
+                SELECT free.number, {bytes} AS bytes FROM sap_outbox AS free
+                WHERE free.sent_at IS NULL AND free.due_at <= {now} AND free.lease_until <= {now}
+                AND (free.ordering_key IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM sap_outbox AS ahead
+                    WHERE ahead.ordering_key = free.ordering_key AND ahead.sent_at IS NULL AND ahead.number < free.number
+                    AND (ahead.due_at > {now} OR ahead.lease_until > {now})
+                ))
+                ORDER BY free.number LIMIT $3
+            ) AS oldest
+        ) AS counted WHERE total <= $4 OR place = 1
     )
     RETURNING number, exchange, kind, ordering_key, event, context, attempts";
 

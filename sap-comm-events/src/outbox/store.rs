@@ -15,6 +15,14 @@ pub(super) struct Store {
     pool: SqlPool,
 }
 
+/// How much one claim takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) events: u32,
+    /// One event may be larger.
+    pub(super) bytes: i64,
+}
+
 /// What a claim got.
 #[derive(Debug)]
 pub(super) enum Claim {
@@ -65,7 +73,7 @@ impl Store {
         Ok(self.number(&statements.look, Vec::new(), "look into the outbox").await? != 0)
     }
 
-    pub(super) async fn claim(&self, owner: &str, lease: Duration, limit: u32) -> Result<Claim, SqlError> {
+    pub(super) async fn claim(&self, owner: &str, lease: Duration, most: Most) -> Result<Claim, SqlError> {
         let (dialect, statements) = self.statements()?;
         let claim = async {
             let mut transaction = self.pool.begin(dialect).await?;
@@ -75,7 +83,7 @@ impl Store {
             {
                 return Ok(Claim::Busy);
             }
-            let values = vec![owner.into(), millis(lease).into(), i64::from(limit).into()];
+            let values = vec![owner.into(), millis(lease).into(), i64::from(most.events).into(), most.bytes.into()];
             let rows = session.fetch(&statements.claim, values, &ENTRY).await?;
             transaction.commit().await?;
             let mut entries: Vec<_> = rows.into_iter().filter_map(entry).collect();

@@ -157,6 +157,33 @@ on_both_databases! {
         assert_eq!((sink.number().await, sink.number().await), (1, 2), "at once, not when a lease ends");
     }
 
+    async fn a_claim_takes_no_more_bytes_than_it_may_and_one_event_at_least(stage: &Stage) {
+        let (pool, outbox) = stage.outbox().await;
+        let stuck = sap_comm_events::Broker::memory(BrokerConfig::new("note-service").queue_capacity(1)).unwrap();
+        // A queue that nobody consumes yet, and that takes one event.
+        drop(Sink::new(&stuck).await);
+        for (number, bytes) in (0..).zip([5_000, 1_000, 1_000, 1_000]) {
+            let mut transaction = stage.begin(&pool).await;
+            outbox.write(&mut transaction, NOTES, &note(&"é".repeat(bytes / 2), number)).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+        let relay = outbox.relay(stuck.clone(), brisk().batch_bytes(3_000)).unwrap();
+        // The first alone, though it is larger; then as many as fit.
+        eventually("two in hand", || async {
+            let claimed = "SELECT COUNT(*) FROM sap_outbox WHERE lease_owner IS NOT NULL AND sent_at IS NULL";
+            outbox.pending().await.unwrap() == 3 && count(&pool, claimed).await == 2
+        })
+        .await;
+        let mut sink = Sink::new(&stuck).await;
+        let mut arrived = Vec::new();
+        for _ in 0..4 {
+            arrived.push(sink.number().await);
+        }
+        arrived.sort_unstable();
+        assert_eq!(arrived, [0, 1, 2, 3]);
+        relay.stop().await.unwrap();
+    }
+
     async fn sent_events_are_removed_when_their_time_is_over(stage: &Stage) {
         let (pool, outbox) = stage.outbox().await;
         let broker = broker();
