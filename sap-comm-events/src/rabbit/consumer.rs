@@ -92,8 +92,7 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
         Err(Absence::Closed) => return Err(SubscribeError::Closed),
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {limit:?}"))),
     };
-    let channel = live.channel().await.map_err(unavailable)?;
-    Ok(super::declare::declare(&live, &channel, topology).await?)
+    Ok(super::declare::declare(&live, topology).await?)
 }
 
 impl RabbitSource {

@@ -1,14 +1,16 @@
 //! Declaring exchanges and queues.
 
+use std::collections::HashSet;
+
 use super::{
     link::Live,
-    refusal::{ACCESS_REFUSED, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
+    refusal::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, Refusal},
     version::{Feature, QUORUM_QUEUES, SINGLE_ACTIVE, STREAMS, Version},
 };
 use crate::{
     SubscribeError, TopologyError,
     amqp::{Channel, Error, ExchangeOptions, QueueOptions, Value},
-    topology::{Argument, ExchangeKind, ExchangeSpec, QueueSpec, Topology},
+    topology::{Argument, Binding, ExchangeKind, ExchangeSpec, QueueSpec, Topology},
 };
 
 /// Why something could not be declared.
@@ -54,7 +56,7 @@ impl DeclareError {
 }
 
 /// Declares everything in `topology`, which may all exist already.
-pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology) -> Result<(), DeclareError> {
+pub(super) async fn declare(live: &Live, topology: &Topology) -> Result<(), DeclareError> {
     let feature = match topology {
         Topology { stream: Some(_), .. } => Some(STREAMS),
         Topology { quorum: true, .. } => Some(QUORUM_QUEUES),
@@ -68,30 +70,112 @@ pub(super) async fn declare(live: &Live, channel: &Channel, topology: &Topology)
             return Err(DeclareError::Unsupported { feature, version });
         }
     }
-    // Each has a time of its own: there may be hundreds.
-    let answered = |answer: Result<_, String>| answer.map_err(DeclareError::Connection)?;
+    let mut declaring = Declaring::start(live).await?;
     for (name, kind) in &topology.exchanges {
-        answered(live.answer(exchange(channel, name, *kind)).await)?;
+        declaring.exchange(&ExchangeSpec::new(name, *kind)).await?;
     }
+    let mut of_others = HashSet::new();
     for declared in &topology.queues {
-        answered(live.answer(queue(live, channel, &QueueSpec::of(declared, topology))).await)?;
+        if declaring.queue(&QueueSpec::of(declared, topology)).await? == Whose::Others {
+            of_others.insert(declared.name.as_str());
+        }
     }
     for binding in &topology.bindings {
-        let (name, from, key) = (binding.queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
-        let bound = live.answer(channel.bind_queue(name, from, key, &[])).await.map_err(DeclareError::Connection)?;
-        bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {name:?}")))?;
+        declaring.binding(binding, of_others.contains(binding.queue.as_str())).await?;
     }
     Ok(())
 }
 
-/// Declares an exchange on a channel of its own, since a refusal ends the channel.
+/// Declares an exchange.
 pub(super) async fn declare_exchange(live: &Live, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
-    let channel = live.channel().await.map_err(DeclareError::Connection)?;
-    live.answer(exchange(&channel, name, kind)).await.map_err(DeclareError::Connection)?
+    Declaring::start(live).await?.exchange(&ExchangeSpec::new(name, kind)).await.map(drop)
 }
 
-pub(super) async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
-    declare_as(channel, &ExchangeSpec::new(name, kind)).await
+/// Who sees to it that something exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    /// Our user may not declare it, and it is there.
+    Others,
+}
+
+/// Declares one after the other, each with a time of its own, since there may be hundreds. On a channel of its own, since a refusal
+/// ends that.
+///
+/// A user that may only write to an exchange, or read a queue, may not declare it: then it is enough that it exists, which a
+/// passive declaration tells anybody.
+struct Declaring<'a> {
+    live: &'a Live,
+    channel: Channel,
+}
+
+impl<'a> Declaring<'a> {
+    async fn start(live: &'a Live) -> Result<Self, DeclareError> {
+        let channel = live.channel().await.map_err(DeclareError::Connection)?;
+        Ok(Self { live, channel })
+    }
+
+    async fn exchange(&mut self, spec: &ExchangeSpec) -> Result<Whose, DeclareError> {
+        let declared = self.live.answer(declare_as(&self.channel, spec)).await.map_err(DeclareError::Connection)?;
+        let Some(reason) = self.forbidden(declared).await? else { return Ok(Whose::Ours) };
+        let passive = ExchangeOptions { passive: true, ..ExchangeOptions::default() };
+        let looked = self.live.answer(self.channel.declare_exchange(&spec.name, &spec.kind, passive, &[])).await;
+        exists(looked.map_err(DeclareError::Connection)?, &reason, || spec.object())
+    }
+
+    async fn queue(&mut self, spec: &QueueSpec) -> Result<Whose, DeclareError> {
+        let declared =
+            self.live.answer(queue(self.live, &self.channel, spec)).await.map_err(DeclareError::Connection)?;
+        let Some(reason) = self.forbidden(declared).await? else { return Ok(Whose::Ours) };
+        let passive = QueueOptions { passive: true, ..QueueOptions::default() };
+        let looked = self.live.answer(self.channel.declare_queue(&spec.name, passive, &[])).await;
+        exists(looked.map_err(DeclareError::Connection)?.map(drop), &reason, || spec.object())
+    }
+
+    /// Binds a queue; whoever declared it `for_us` has bound it, or nobody can tell.
+    async fn binding(&mut self, binding: &Binding, for_us: bool) -> Result<(), DeclareError> {
+        let Binding { queue, exchange, key } = binding;
+        let bound = self.live.answer(self.channel.bind_queue(queue, exchange, key, &[])).await;
+        let bound = bound.map_err(DeclareError::Connection)?;
+        let bound = bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {queue:?}")));
+        match self.forbidden(bound).await? {
+            None => Ok(()),
+            Some(reason) if for_us => {
+                tracing::warn!(
+                    queue,
+                    exchange,
+                    key,
+                    reason,
+                    "the queue may not be bound; it gets what it is bound for already"
+                );
+                Ok(())
+            }
+            Some(reason) => Err(DeclareError::Forbidden(reason)),
+        }
+    }
+
+    /// Why it may not be declared, if that is so: then the next is asked for on another channel.
+    async fn forbidden(&mut self, declared: Result<(), DeclareError>) -> Result<Option<String>, DeclareError> {
+        match declared {
+            Ok(()) => Ok(None),
+            Err(DeclareError::Forbidden(reason)) => {
+                self.channel = self.live.channel().await.map_err(DeclareError::Connection)?;
+                Ok(Some(reason))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether what we may not declare exists. `reason` says why not, and then what is missing.
+fn exists(looked: Result<(), Error>, reason: &str, object: impl Fn() -> String) -> Result<Whose, DeclareError> {
+    let Err(error) = looked else { return Ok(Whose::Others) };
+    match Refusal::of(&error) {
+        Some(refusal) if refusal.code == NOT_FOUND => {
+            Err(DeclareError::Forbidden(format!("{reason}; and {} does not exist", object())))
+        }
+        _ => Err(DeclareError::of(&error, object)),
+    }
 }
 
 /// Declares an exchange.
@@ -103,7 +187,8 @@ pub(super) async fn declare_as(channel: &Channel, spec: &ExchangeSpec) -> Result
 
 /// Declares a queue, as far as the broker is able to.
 pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> Result<(), DeclareError> {
-    let is_old = live.version().is_ok_and(|version| version < QUORUM_QUEUES.since);
+    let version = live.version().ok();
+    let is_old = version.is_some_and(|version| version < QUORUM_QUEUES.since);
     let classic = if is_old { spec.without_sure_delay() } else { None };
     let spec = classic.as_ref().unwrap_or(spec);
     let arguments = spec.arguments.iter().map(|(name, value)| {
@@ -114,7 +199,10 @@ pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> R
         };
         (name.as_str(), value)
     });
-    let arguments: Vec<_> = arguments.collect();
+    let mut arguments: Vec<_> = arguments.collect();
+    if spec.durable && !spec.arguments.contains_key(QUEUE_TYPE) {
+        arguments.extend(said_classic(version));
+    }
     let options = QueueOptions {
         durable: spec.durable,
         exclusive: spec.exclusive,
@@ -123,4 +211,29 @@ pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> R
     };
     let declared = channel.declare_queue(&spec.name, options, &arguments).await;
     declared.map(drop).map_err(|error| DeclareError::of(&error, || spec.object()))
+}
+
+const QUEUE_TYPE: &str = "x-queue-type";
+
+/// What makes a durable queue a classic one: a vhost may have another type for those that do not say. For brokers that know of that
+/// the two are the same where the vhost has none; older ones would take them for different.
+pub(super) fn said_classic(version: Option<Version>) -> Option<(&'static str, Value<'static>)> {
+    let knows = version.is_some_and(|version| version >= QUORUM_QUEUES.since);
+    knows.then(|| (QUEUE_TYPE, Value::text("classic")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classic_queue_says_so_where_that_matters() {
+        let said = |version| said_classic(Version::parse(version));
+        for version in ["3.10.0", "3.13.7", "4.0.2", "4.2.0"] {
+            assert_eq!(said(version), Some(("x-queue-type", Value::text("classic"))), "{version}");
+        }
+        for version in ["3.7.28", "3.9.29", "unknown"] {
+            assert_eq!(said(version), None, "{version}");
+        }
+    }
 }

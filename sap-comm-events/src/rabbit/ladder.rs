@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    declare::{DeclareError, exchange},
+    declare::{DeclareError, declare_exchange, said_classic},
     link::Live,
     rungs::{self, DUE, TO},
 };
@@ -19,26 +19,27 @@ pub(super) async fn declare_ladder(
     to: &str,
     kind: ExchangeKind,
 ) -> Result<(), DeclareError> {
+    declare_exchange(live, to, kind).await?;
     let channel = live.channel().await.map_err(DeclareError::Connection)?;
     let declaring = async {
-        exchange(&channel, to, kind).await?;
         headers_exchange(&channel, DUE, &[]).await?;
         let bound = channel.bind_exchange(to, DUE, "", &wants(TO, to)).await;
         bound.map_err(|error| DeclareError::of(&error, || format!("binding of exchange {to:?}")))
     };
     live.answer(declaring).await.map_err(DeclareError::Connection)??;
     for number in rungs {
-        live.answer(rung(&channel, number)).await.map_err(DeclareError::Connection)??;
+        live.answer(rung(live, &channel, number)).await.map_err(DeclareError::Connection)??;
     }
     Ok(())
 }
 
-async fn rung(channel: &Channel, rung: u32) -> Result<(), DeclareError> {
+async fn rung(live: &Live, channel: &Channel, rung: u32) -> Result<(), DeclareError> {
     let (name, below) = (rungs::name(rung), rungs::below(rung));
     headers_exchange(channel, &name, &[("alternate-exchange", Value::text(&below))]).await?;
     let held = i64::try_from(rungs::held(rung).as_millis()).unwrap_or(i64::MAX);
     // Without a routing key of its own: messages keep theirs.
-    let arguments = [("x-message-ttl", Value::Int(held)), ("x-dead-letter-exchange", Value::text(&below))];
+    let mut arguments = vec![("x-message-ttl", Value::Int(held)), ("x-dead-letter-exchange", Value::text(&below))];
+    arguments.extend(said_classic(live.version().ok()));
     let failed = |error: Error| DeclareError::of(&error, || format!("queue {name:?}"));
     let options = QueueOptions { durable: true, ..QueueOptions::default() };
     channel.declare_queue(&name, options, &arguments).await.map_err(failed)?;

@@ -57,9 +57,9 @@ const WIDE: u32 = 1 << 16;
 impl Open {
     /// Declares the topology and starts consuming.
     pub(super) async fn start(live: Arc<Live>, topology: &Topology, limits: Limits) -> Result<Self, DeclareError> {
+        declare(&live, topology).await?;
         let (sink, events) = mpsc::unbounded_channel();
         let channel = live.channel_heard_by(Arc::new(sink)).await.map_err(DeclareError::Connection)?;
-        declare(&live, &channel, topology).await?;
         let failed = |error: amqp::Error| DeclareError::of_consuming(&error);
         let counts = topology.quorum && topology.stream.is_none();
         // Whoever ends its only active consumer lets another take over, so that one is not begun twice.

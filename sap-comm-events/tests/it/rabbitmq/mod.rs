@@ -11,6 +11,7 @@ mod endurance;
 mod faults;
 mod foreign;
 mod old;
+mod permissions;
 mod reports;
 mod requests;
 mod retries;
