@@ -23,17 +23,32 @@ pub(super) fn refuse(reason: impl fmt::Display) -> DecodeError {
     DecodeError::Envelope { reason: format!("CloudEvents: {reason}") }
 }
 
-/// The attributes of an event in the order of the specification; `add` gets each name and its text.
+/// Sees that an event has what a CloudEvent must have, which is never empty.
+pub(crate) fn check<T>(event: &Event<T>) -> Result<(), DecodeError> {
+    let parts = [("id", &event.id), ("source", &event.source), ("type", &event.event_type)];
+    match parts.into_iter().find(|(_, text)| text.is_empty()) {
+        Some((name, _)) => {
+            Err(DecodeError::Encode { reason: format!("CloudEvents: attribute {name:?} would be empty") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The attributes of an event in the order of the specification; `add` gets each name and its text. What may be absent is so where
+/// it is empty.
 pub(super) fn of_event<T>(event: &Event<T>, mut add: impl FnMut(&str, &str)) {
     add("specversion", SPEC_VERSION);
     add("id", &event.id);
     add("source", &event.source);
     add("type", &event.event_type);
     add("time", &event.timestamp.to_string());
-    add(CORRELATION_ID, &event.correlation_id);
-    add(DATA_VERSION, &event.metadata.version);
-    if let Some(user_id) = &event.metadata.user_id {
-        add(USER_ID, user_id);
+    let user_id = event.metadata.user_id.as_deref().unwrap_or_default();
+    for (name, text) in
+        [(CORRELATION_ID, &*event.correlation_id), (DATA_VERSION, &*event.metadata.version), (USER_ID, user_id)]
+    {
+        if !text.is_empty() {
+            add(name, text);
+        }
     }
 }
 
@@ -89,6 +104,14 @@ impl Attributes {
         }
     }
 
+    /// An extension; one that is empty says nothing.
+    fn extension(&mut self, name: &str) -> Result<Option<Name>, DecodeError> {
+        match self.0.get(name) {
+            Some(value) if value.get() == "\"\"" => Ok(self.0.remove(name).and(None)),
+            _ => Ok(self.take_text(name)?.map(Name::from)),
+        }
+    }
+
     fn required(&mut self, name: &str) -> Result<String, DecodeError> {
         self.take_text(name)?.ok_or_else(|| refuse(format_args!("attribute {name:?} is missing")))
     }
@@ -105,9 +128,9 @@ impl Attributes {
             Some(time) => time.parse().map_err(|error| refuse(format_args!("attribute \"time\": {error}")))?,
             None => Timestamp::now(),
         };
-        let correlation_id = self.take_text(CORRELATION_ID)?.map_or_else(|| id.clone(), Name::from);
-        let version = self.take_text(DATA_VERSION)?.map_or_else(|| "1.0".into(), Name::from);
-        let user_id = self.take_text(USER_ID)?.map(Name::from);
+        let correlation_id = self.extension(CORRELATION_ID)?.unwrap_or_else(|| id.clone());
+        let version = self.extension(DATA_VERSION)?.unwrap_or_else(|| "1.0".into());
+        let user_id = self.extension(USER_ID)?;
         // Distinct, since no name of an attribute has a hyphen.
         let named = |name: String| if ENVELOPE.contains(&name.as_str()) { format!("ce-{name}") } else { name };
         let extensions = self.0.into_iter().map(|(name, value)| (named(name), value)).collect();

@@ -31,6 +31,7 @@ mod binary;
 mod structured;
 
 use attributes::Attributes;
+pub(crate) use attributes::check;
 #[cfg(feature = "rabbitmq")]
 pub(crate) use binary::is_binary;
 pub(crate) use binary::{from_message, headers};

@@ -5,14 +5,15 @@ use serde_json::value::RawValue;
 
 use super::{
     Attributes,
-    attributes::{extensions, of_event, refuse},
+    attributes::{check, extensions, of_event, refuse},
 };
 
 /// The event as the JSON of a CloudEvent.
 ///
 /// # Errors
-/// [`DecodeError::Encode`] when the payload's own `Serialize` fails.
+/// [`DecodeError::Encode`] when the payload's own `Serialize` fails, or the id, the source or the type is empty.
 pub fn to_json<T: Serialize>(event: &Event<T>) -> Result<Vec<u8>, DecodeError> {
+    check(event)?;
     serde_json::to_vec(&Structured(event)).map_err(|error| DecodeError::Encode { reason: error.to_string() })
 }
 
@@ -86,6 +87,23 @@ mod tests {
         assert_eq!((back.timestamp, &back.correlation_id), (event.timestamp, &event.correlation_id));
         assert_eq!((back.data.get(), &back.metadata), (event.data.get(), &event.metadata));
         assert_eq!(back.extensions.get("tenant"), Some("\"acme\""));
+    }
+
+    #[test]
+    fn what_is_empty_is_left_out_or_refused() {
+        let mut event = RawEvent::from_json(ENVELOPE.as_bytes()).unwrap();
+        event.correlation_id = "".into();
+        event.metadata.version = "".into();
+        event.metadata.user_id = Some("".into());
+        let back = from_json(&to_json(&event).unwrap()).unwrap();
+        assert_eq!((back.correlation_id.as_str(), back.metadata.version.as_str()), ("evt_1", "1.0"));
+        assert_eq!(back.metadata.user_id, None);
+        let theirs = br#"{"specversion":"1.0","id":"1","source":"/a","type":"b","correlationid":"","dataversion":"","userid":""}"#;
+        let theirs = from_json(theirs).unwrap();
+        assert_eq!((theirs.correlation_id.as_str(), theirs.metadata.user_id), ("1", None));
+        event.source = "".into();
+        let error = to_json(&event).unwrap_err();
+        assert!(matches!(&error, DecodeError::Encode { reason } if reason.contains("\"source\"")), "{error}");
     }
 
     #[test]

@@ -45,7 +45,10 @@ impl EventFormat {
         match self {
             Self::Envelope => exact(|buffer| event.write_json(buffer)),
             Self::CloudEventsStructured => cloud_events::to_json(event).map(Into::into),
-            Self::CloudEventsBinary => data(event),
+            Self::CloudEventsBinary => {
+                cloud_events::check(event)?;
+                data(event)
+            }
         }
     }
 }
