@@ -19,8 +19,9 @@ pub const ERROR_EVENTS: &str = "error.events";
 #[event(type = "event.processing.failed", kind = "system")]
 #[serde(rename_all = "camelCase")]
 pub struct EventProcessingFailed {
-    /// The event that failed, as it came. What is not JSON is a string; what is not text is a string in base64; what is
-    /// over 64 KiB, or would make this event too large, is cut to a string of its beginning.
+    /// The event that failed, as it came; of a CloudEvent in the binary mode the envelope, since its message is the payload alone.
+    /// What is not JSON is a string; what is not text is a string in base64; what is over 64 KiB, or would make this event too
+    /// large, is cut to a string of its beginning.
     pub original_event: Box<RawValue>,
     /// What went wrong.
     pub error: FailureCause,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 pub use error::RequestError;
 pub(crate) use replies::Replies;
 
-use crate::{Broker, PublishOptions, message::Message};
+use crate::{Broker, PublishOptions, backend::FAR, message::Message};
 
 /// A command that is answered, and with what.
 ///
@@ -104,8 +104,8 @@ impl Broker {
         const { assert!(matches!(C::KIND, EventKind::Command), "a request is a command: add kind = \"command\"") };
         let context = Context::current().with_timeout(timeout);
         let started = Instant::now();
-        let limit = context.remaining().unwrap_or(timeout);
-        let by = context.deadline().unwrap_or(started);
+        let limit = context.remaining().unwrap_or(FAR);
+        let by = context.deadline().unwrap_or_else(|| started + FAR);
         let replies = match timeout_at(by, self.replies().open(self)).await {
             Ok(replies) => replies?,
             Err(_) => return Err(RequestError::NotSent { waited: started.elapsed() }),

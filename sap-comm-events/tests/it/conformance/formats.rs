@@ -40,3 +40,21 @@ pub(crate) async fn a_format_is_chosen_for_one_event<F: Future<Output = Broker>>
         assert_eq!(soon(numbers.recv()).await, Some(number));
     }
 }
+
+pub(crate) async fn a_failure_is_reported_with_all_of_its_event<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    for format in FORMATS {
+        let broker = broker(config().event_format(format)).await;
+        let (_watcher, mut failures) = failures(&broker).await;
+        let router = EventRouter::new().on(|_: Event<UserCreated>| async { Err(HandlerError::permanent("broken")) });
+        let handle = broker.subscribe("user.events", router).await.unwrap();
+        let event = Event::new("auth-service", UserCreated::numbered(7));
+        broker.publish_event("user.events", &event).await.unwrap();
+        let report = soon(failures.recv()).await.unwrap();
+        let original: serde_json::Value = serde_json::from_str(report.data.original_event.get()).unwrap();
+        assert_eq!((&original["id"], &original["source"]), (&event.id.as_str().into(), &"auth-service".into()));
+        assert_eq!(original["data"], serde_json::to_value(&event.data).unwrap(), "{format:?}");
+        handle.stop().await;
+    }
+}

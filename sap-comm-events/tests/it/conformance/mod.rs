@@ -144,6 +144,7 @@ macro_rules! conformance {
                 context::the_context_crosses_the_broker,
                 formats::an_event_arrives_whole_in_every_format,
                 formats::a_format_is_chosen_for_one_event,
+                formats::a_failure_is_reported_with_all_of_its_event,
                 ending::a_stopped_consumer_finishes_what_it_has_and_the_rest_waits,
                 ending::a_consumer_that_stops_takes_nothing_more_while_its_handlers_finish,
                 routing::a_new_consumer_gets_what_waited,
@@ -196,6 +197,7 @@ macro_rules! conformance {
                 requests::a_handler_that_says_nothing_answers_nothing,
                 requests::a_published_command_is_settled_by_a_handler_that_answers,
                 requests::waiting_requests_are_bounded_and_end_with_the_broker,
+                requests::a_request_may_wait_for_ever,
             );
     };
     (@each $broker:path: $($group:ident::$test:ident,)*) => {
