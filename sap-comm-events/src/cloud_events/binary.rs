@@ -1,4 +1,5 @@
-use sap_comm_core::{DecodeError, Event, RawEvent};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sap_comm_core::{DecodeError, Event, RawEvent, Timestamp};
 use serde_json::value::RawValue;
 
 use super::{
@@ -12,6 +13,13 @@ const PREFIXES: [&str; 2] = ["cloudEvents_", "cloudEvents:"];
 
 fn attribute(header: &str) -> Option<&str> {
     PREFIXES.iter().find_map(|prefix| header.strip_prefix(prefix))
+}
+
+/// The text of a point in time; none beyond the year 9999, which has no such text.
+fn time(seconds: u64) -> Option<String> {
+    const END: u64 = 253_402_300_800;
+    let millis = i64::try_from(seconds.checked_mul(1_000).filter(|_| seconds < END)?).ok()?;
+    Some(Timestamp::from_millis(millis).to_string())
 }
 
 /// Writes the attributes of an event into headers; the body is its `data` alone.
@@ -41,8 +49,15 @@ pub(crate) fn from_message(body: &[u8], headers: &Headers) -> Result<RawEvent, D
             HeaderValue::Int(number) => number.to_string(),
             HeaderValue::Bool(value) => value.to_string(),
             HeaderValue::Float(number) => number.to_string(),
-            // No attribute has such a type.
-            HeaderValue::Other(_) => continue,
+            HeaderValue::Timestamp(seconds) => time(*seconds).ok_or_else(|| {
+                refuse(format_args!("header {header:?}: no year has four digits {seconds} seconds after 1970"))
+            })?,
+            HeaderValue::Other(value) => match value.split_first() {
+                Some((b'V', _)) => continue,
+                // The letter is followed by the length.
+                Some((b'x' | b'S', rest)) => BASE64_STANDARD.encode(rest.get(4..).unwrap_or_default()),
+                _ => return Err(refuse(format_args!("header {header:?} is a table, a list or a decimal"))),
+            },
         };
         let value = serde_json::value::to_raw_value(&text).map_err(refuse)?;
         attributes.insert(name.to_owned(), value).map_err(refuse)?;
@@ -87,6 +102,26 @@ mod tests {
         assert_eq!(from_message(b"", &headers).unwrap().event_type, "b");
         headers.set("cloudEvents_id", "2".to_owned());
         assert!(from_message(b"", &headers).unwrap_err().to_string().contains("\"id\" is given twice"));
+    }
+
+    #[test]
+    fn attributes_may_have_types_of_amqp() {
+        let mut written = Headers::default();
+        headers(&event(), &mut written);
+        written.set("cloudEvents_time", HeaderValue::Timestamp(1_747_679_400));
+        written.set("cloudEvents_digest", HeaderValue::Other(b"x\0\0\0\x02\xff\xfe".to_vec()));
+        written.set("cloudEvents_void", HeaderValue::Other(b"V".to_vec()));
+        let event = from_message(b"1", &written).unwrap();
+        assert_eq!(event.timestamp.to_string(), "2025-05-19T18:30:00.000Z");
+        assert_eq!((event.extensions.get("digest"), event.extensions.get("void")), (Some("\"//4=\""), None));
+        for (value, named) in [
+            (HeaderValue::Other(b"F\0\0\0\0".to_vec()), "\"cloudEvents_time\" is a table"),
+            (HeaderValue::Timestamp(u64::MAX), "\"cloudEvents_time\": no year"),
+        ] {
+            written.set("cloudEvents_time", value);
+            let error = from_message(b"1", &written).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
     }
 
     #[test]

@@ -34,15 +34,15 @@ impl Handling {
     }
 
     /// Answers `null` to a request whose handler says nothing.
-    pub(super) async fn answer_done(&self, request: &Message) {
-        if let Some(queue) = asks(request) {
-            self.answer_to(queue, request, Ok(RawValue::NULL.to_owned())).await;
+    pub(super) async fn answer_done(&self, request: &Delivery) {
+        if let Some(queue) = self.asks(request) {
+            self.answer_to(queue, &request.message, Ok(RawValue::NULL.to_owned())).await;
         }
     }
 
     /// Tells a requester that its command is a dead letter.
-    pub(super) async fn answer_failure(&self, request: &Message, cause: FailureCause) {
-        if let Some(queue) = asks(request) {
+    pub(super) async fn answer_failure(&self, request: &Delivery, cause: FailureCause) {
+        if let Some(queue) = self.asks(request) {
             // What a handler's unknown errors say is not meant for others.
             let error = match ErrorCode::from_wire(cause.code) {
                 code if code == ErrorCode::UNKNOWN_ERROR => {
@@ -50,8 +50,14 @@ impl Handling {
                 }
                 code => ApiError::new(code, cause.message),
             };
-            self.answer_to(queue, request, Err(error)).await;
+            self.answer_to(queue, &request.message, Err(error)).await;
         }
+    }
+
+    /// The queue that a request is answered to. Events may carry one too, for whatever reason; nobody waits for theirs.
+    pub(super) fn asks<'a>(&self, delivery: &'a Delivery) -> Option<&'a str> {
+        let reply_to = delivery.message.reply_to.as_deref();
+        reply_to.filter(|_| self.settings.topology.takes_commands(&delivery.queue))
     }
 
     /// Sends an answer while somebody waits for it; one that cannot be sent is logged, since the command is done.
@@ -112,9 +118,4 @@ impl Handling {
         });
         message
     }
-}
-
-/// The queue that a request is answered to. Events may carry one too, for whatever reason; nobody waits for theirs.
-pub(super) fn asks(message: &Message) -> Option<&str> {
-    message.reply_to.as_deref().filter(|_| message.headers.text(header::KIND) == Some("command"))
 }

@@ -5,10 +5,11 @@
 //! | `work` | a delivery on its way to a handler |
 //! | `dispatch` | runs several handlers at once, by key and in batches; `lanes` and `gathering` hold what waits |
 //! | `process`, `batch` | from deliveries to verdicts |
-//! | `settle`, `answer`, `report` | from verdicts to settled deliveries |
+//! | `settle`, `copy`, `answer`, `report` | from verdicts to settled deliveries |
 
 mod answer;
 mod batch;
+mod copy;
 mod dispatch;
 mod failure;
 mod gathering;

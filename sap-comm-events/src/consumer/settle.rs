@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     FailureCause, Handling,
-    answer::asks,
     process::{Verdict, redelivered_too_often, redeliveries},
 };
 use crate::{
@@ -41,7 +40,7 @@ impl Handling {
         #[cfg(feature = "test-util")]
         let handled = matches!(verdict, Verdict::Ack | Verdict::Answer(Ok(_)));
         let confirmed = match verdict {
-            Verdict::Ack if asks(&delivery.message).is_none() => Ok(()),
+            Verdict::Ack if self.asks(&delivery).is_none() => Ok(()),
             verdict => Box::pin(self.follow(&delivery, verdict)).await,
         };
         #[cfg(feature = "test-util")]
@@ -68,7 +67,7 @@ impl Handling {
     async fn follow(&self, delivery: &Delivery, verdict: Verdict) -> Result<(), GoesBack> {
         match verdict {
             Verdict::Ack => {
-                self.answer_done(&delivery.message).await;
+                self.answer_done(delivery).await;
                 Ok(())
             }
             Verdict::Answer(reply) => self.answered(delivery, reply).await,
@@ -104,7 +103,7 @@ impl Handling {
             return self.bury(delivery, cause).await;
         };
         tracing::warn!(error = cause.message, code = cause.code, ?delay, "handling failed; another attempt follows");
-        let mut copy = (*delivery.message).clone();
+        let mut copy = self.copy_of(delivery);
         copy.headers.set(header::ATTEMPT, copy.attempt() + 1);
         describe(&mut copy, cause);
         self.hand_over(delivery, retry_queue(&delivery.queue, delay), copy).await
@@ -121,7 +120,7 @@ impl Handling {
             return Ok(());
         }
         let answer = cause.clone();
-        let mut copy = (*delivery.message).clone();
+        let mut copy = self.copy_of(delivery);
         copy.headers.set(header::ATTEMPT, copy.attempt());
         copy.headers.set(header::FAILED_AT, Timestamp::now().to_string());
         copy.headers.set(header::QUEUE, delivery.queue.to_string());
@@ -129,7 +128,7 @@ impl Handling {
         self.hand_over(delivery, dead_queue(&delivery.queue), copy).await?;
         #[cfg(feature = "test-util")]
         self.record_death(delivery, &cause);
-        self.answer_failure(&delivery.message, answer).await;
+        self.answer_failure(delivery, answer).await;
         self.report(&delivery.message, cause).await;
         Ok(())
     }
@@ -150,7 +149,7 @@ impl Handling {
         if count > limit {
             return self.bury(delivery, redelivered_too_often(limit)).await;
         }
-        let mut copy = (*delivery.message).clone();
+        let mut copy = self.copy_of(delivery);
         copy.headers.set(header::REDELIVERIES, count);
         self.hand_over(delivery, delivery.queue.to_string(), copy).await
     }

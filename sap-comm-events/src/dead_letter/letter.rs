@@ -9,11 +9,11 @@ use crate::message::{Message, header};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The event id; empty if its publisher named none.
+    /// The event id; empty if neither its message nor its event says one.
     pub id: Name,
     /// The event type.
     pub event_type: Name,
-    /// The service that published it; empty if it named none.
+    /// The service that published it; empty if neither says one.
     pub source: Name,
     /// The bytes of the message: an event's JSON, or what was not one.
     pub event: Bytes,

@@ -21,7 +21,7 @@ use self::pass::Act;
 use crate::{
     Broker,
     message::header,
-    topology::{Target, check_name, dead_queue},
+    topology::{Target, check_name, dead_queue, is_command_queue},
 };
 
 /// The dead letters of one queue.
@@ -116,10 +116,15 @@ impl DeadLetters {
         round: impl Into<Round>,
     ) -> Result<Progress, DeadLetterError> {
         check_name("exchange", exchange)?;
-        let exchange = exchange.to_owned();
+        let (exchange, queue) = (exchange.to_owned(), self.queue.clone());
         let target = move |message: &crate::message::Message| {
-            let kind = message.headers.text(header::KIND).and_then(|kind| kind.parse().ok());
-            Target::of(&exchange, kind.unwrap_or(EventKind::Domain))
+            let kind = if is_command_queue(&queue, &exchange, &message.event_type) {
+                EventKind::Command
+            } else {
+                let said = message.headers.text(header::KIND).and_then(|kind| kind.parse().ok());
+                said.unwrap_or(EventKind::Domain)
+            };
+            Target::of(&exchange, kind)
         };
         self.run(round.into(), Act::SendBack(Box::new(target))).await
     }

@@ -4,6 +4,8 @@
 pub const KIND: &str = "kind";
 /// What an event is to be kept in order with, if its publisher said so.
 pub const ORDERING_KEY: &str = "x-sap-ordering-key";
+/// The routing key that an event was published with, where it is not its type; a dead letter goes back to its exchange with it.
+pub const ROUTING_KEY: &str = "x-sap-routing-key";
 /// Which delivery attempt the message is, from 1; set on every delayed retry.
 pub const ATTEMPT: &str = "x-sap-attempt";
 /// Until when a request is awaited, RFC 3339; afterwards it is not handled any more.

@@ -20,12 +20,15 @@ type Header = (Cow<'static, str>, HeaderValue);
 pub(crate) enum HeaderValue {
     Text(String),
     Int(i64),
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
     Bool(bool),
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
     Float(f64),
+    /// Seconds since the Unix epoch.
+    #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
+    Timestamp(u64),
     /// Of a type that means nothing to this crate, as it stands on the wire.
-    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only others send it"))]
+    #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
     Other(Vec<u8>),
 }
 
@@ -92,8 +95,16 @@ impl Headers {
     pub(crate) fn drop_foreign(&mut self) -> bool {
         use sap_comm_core::header::{CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE};
 
-        const OF_THE_EVENT: [&str; 7] =
-            [header::KIND, header::ORDERING_KEY, CORRELATION_ID, PRINCIPAL, REQUEST_ID, TRACEPARENT, TRACESTATE];
+        const OF_THE_EVENT: [&str; 8] = [
+            header::KIND,
+            header::ORDERING_KEY,
+            header::ROUTING_KEY,
+            CORRELATION_ID,
+            PRINCIPAL,
+            REQUEST_ID,
+            TRACEPARENT,
+            TRACESTATE,
+        ];
         /// All of them together fit into the smallest frame that RabbitMQ agrees on by default.
         const LONGEST: usize = 4 * 1024;
         let before = self.own.len();
@@ -103,7 +114,7 @@ impl Headers {
             let length = match value {
                 HeaderValue::Text(text) => text.len(),
                 HeaderValue::Other(bytes) => bytes.len(),
-                HeaderValue::Int(_) | HeaderValue::Bool(_) | HeaderValue::Float(_) => 0,
+                HeaderValue::Int(_) | HeaderValue::Bool(_) | HeaderValue::Float(_) | HeaderValue::Timestamp(_) => 0,
             };
             length > LONGEST || !(ours || (attributes && name.starts_with("cloudEvents")))
         };
@@ -121,12 +132,22 @@ impl Headers {
         }
     }
 
+    /// What tells one from another: a text, or a number or truth value as text.
+    pub(crate) fn key(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.get(name)? {
+            HeaderValue::Text(text) => Some(text.into()),
+            HeaderValue::Int(number) => Some(number.to_string().into()),
+            HeaderValue::Bool(value) => Some(value.to_string().into()),
+            HeaderValue::Float(_) | HeaderValue::Timestamp(_) | HeaderValue::Other(_) => None,
+        }
+    }
+
     /// A small count, written as a number or as text.
     pub(crate) fn number(&self, name: &str) -> Option<u32> {
         match self.get(name)? {
             HeaderValue::Int(number) => u32::try_from(*number).ok(),
             HeaderValue::Text(text) => text.parse().ok(),
-            HeaderValue::Bool(_) | HeaderValue::Float(_) | HeaderValue::Other(_) => None,
+            HeaderValue::Bool(_) | HeaderValue::Float(_) | HeaderValue::Timestamp(_) | HeaderValue::Other(_) => None,
         }
     }
 
@@ -186,6 +207,21 @@ mod tests {
         assert_eq!((headers.number("a"), headers.iter().count()), (Some(2), 1));
         headers.remove("a");
         assert_eq!(headers.number("a"), None);
+    }
+
+    #[test]
+    fn a_key_may_be_a_number() {
+        let mut headers = Headers::default();
+        for (name, value) in [
+            ("text", HeaderValue::Text("a".to_owned())),
+            ("number", HeaderValue::Int(7)),
+            ("flag", HeaderValue::Bool(true)),
+            ("float", HeaderValue::Float(7.5)),
+        ] {
+            headers.set(name, value);
+        }
+        let keys = ["text", "number", "flag", "float", "none"].map(|name| headers.key(name));
+        assert_eq!(keys.each_ref().map(Option::as_deref), [Some("a"), Some("7"), Some("true"), None, None]);
     }
 
     #[cfg(feature = "rabbitmq")]

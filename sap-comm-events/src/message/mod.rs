@@ -90,6 +90,12 @@ impl Message {
         self.headers.text(header::DEADLINE)?.parse().ok()
     }
 
+    /// What exchanges compare: the event type, unless it was published with another key.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn routing_key(&self) -> &str {
+        self.headers.text(header::ROUTING_KEY).unwrap_or(&self.event_type)
+    }
+
     /// Which delivery attempt this is, from 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.headers.number(header::ATTEMPT).unwrap_or(1).max(1)

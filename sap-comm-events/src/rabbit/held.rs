@@ -1,10 +1,24 @@
 //! Which messages this process holds, so that its own redeliveries are told from those after another's death.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use sap_comm_core::Name;
 
-use crate::backend::Redelivered;
+use crate::{amqp::Content, backend::Redelivered, message::Message};
+
+/// What a delivery is known by when it comes again: its id, or what it says where it has none.
+pub(super) fn known_by(message: &Message, content: &Content) -> Name {
+    if !message.id.is_empty() {
+        return message.id.clone();
+    }
+    let mut hasher = DefaultHasher::new();
+    (content.routing_key(), content.body()).hash(&mut hasher);
+    // No id of anybody's.
+    format!("\0{:x}", hasher.finish()).into()
+}
 
 /// The ids in hand, those of the channel before included, at most two prefetches of them, and those given back of late.
 #[derive(Debug, Default)]
@@ -50,11 +64,8 @@ impl Held {
     pub(super) fn take(&mut self, id: &str, arrival: Arrival) -> Redelivered {
         let Arrival { queue, redelivered, count, suspects, most } = arrival;
         let redelivered = count.map_or(redelivered, |count| count > 0);
-        let own = !id.is_empty()
-            && (self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id)));
-        if !id.is_empty() {
-            self.current.insert(id.into());
-        }
+        let own = self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id));
+        self.current.insert(id.into());
         if own {
             return self.outlived.get(id).map_or(Redelivered::No, |times| Redelivered::Times(*times));
         }
@@ -111,6 +122,18 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_id_is_known_by_what_it_says() {
+        let known = |id: &str, key: &str, body: &[u8]| {
+            let message = Message { id: id.into(), ..Message::default() };
+            known_by(&message, &Content::of(key, b"\0\0", body))
+        };
+        assert_eq!(known("a", "k", b"1"), "a");
+        assert_eq!(known("", "k", b"1"), known("", "k", b"1"));
+        assert_ne!(known("", "k", b"1"), known("", "k", b"2"));
+        assert_ne!(known("", "k", b"1"), known("", "l", b"1"));
+    }
 
     fn arrival(redelivered: bool, count: Option<u32>, suspects: usize) -> Arrival {
         Arrival { queue: 0, redelivered, count, suspects, most: 2 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     acks,
     declare::{DeclareError, declare},
-    held::{Arrival, Held},
+    held::{Arrival, Held, known_by},
     link::Live,
     properties, stream,
 };
@@ -221,8 +221,9 @@ impl Open {
             suspects: self.suspects,
             most: self.limits.redeliveries.min(self.limits.suspicious().saturating_add(1)),
         };
-        let redelivered = self.held.lock().take(&message.id, arrival);
-        let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, message.id.clone());
+        let known = known_by(&message, &delivery.content);
+        let redelivered = self.held.lock().take(&known, arrival);
+        let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, known);
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);
             settlement = Box::new(stream::Read { reading: Arc::clone(reading), offset, settlement: Some(settlement) });

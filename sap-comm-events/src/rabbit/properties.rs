@@ -4,7 +4,7 @@ use sap_comm_core::{Name, header};
 
 use crate::{
     amqp::{self, PropertiesWriter, Value},
-    message::{Content, HeaderValue, Headers, Message},
+    message::{Content, HeaderValue, Headers, Message, header::ROUTING_KEY},
 };
 
 /// The properties that a message is published with. What is too long for AMQP's short strings is left out.
@@ -19,6 +19,7 @@ pub(super) fn write(message: &Message, properties: &mut PropertiesWriter<'_, '_>
             HeaderValue::Int(number) => set(name, Value::Int(*number)),
             HeaderValue::Bool(value) => set(name, Value::Bool(*value)),
             HeaderValue::Float(number) => set(name, Value::Float(*number)),
+            HeaderValue::Timestamp(seconds) => set(name, Value::Timestamp(*seconds)),
             HeaderValue::Other(bytes) => set(name, Value::Other(bytes)),
         });
     });
@@ -55,14 +56,19 @@ pub(super) fn read(content: &amqp::Content) -> Arrived {
             _ => headers.push((name.to_owned(), value_of(value))),
         }
     }
-    let headers = Headers::of_wire(headers);
+    let mut headers = Headers::of_wire(headers);
+    let (typed, key) = (said(properties.event_type), content.routing_key());
+    // Straight into a queue it comes under the name of that.
+    if typed.is_some_and(|event_type| event_type != key) && !content.exchange().is_empty() {
+        headers.set(ROUTING_KEY, key.clone().into_owned());
+    }
     let text = |property: Option<&str>| said(property).map(Name::from);
     let content_of = Content::of(said(properties.content_type), said(properties.content_encoding), &headers);
     let message = Message {
         body: content.body().into(),
         id: text(properties.message_id).unwrap_or_default(),
         // A retry comes back under its queue's name, so the property goes first.
-        event_type: text(properties.event_type).unwrap_or_else(|| Name::from(&*content.routing_key())),
+        event_type: Name::from(typed.unwrap_or(&key)),
         correlation_id: text(properties.correlation_id),
         reply_to: said(properties.reply_to).map(str::to_owned),
         source: text(properties.app_id),
@@ -97,7 +103,8 @@ fn value_of(value: Value<'_>) -> HeaderValue {
         Value::Bool(value) => HeaderValue::Bool(value),
         Value::Int(number) => HeaderValue::Int(number),
         Value::Float(number) => HeaderValue::Float(number),
-        Value::Timestamp(_) | Value::Other(_) => HeaderValue::Other(value.to_bytes()),
+        Value::Timestamp(seconds) => HeaderValue::Timestamp(seconds),
+        Value::Other(_) => HeaderValue::Other(value.to_bytes()),
     }
 }
 
@@ -187,7 +194,7 @@ mod tests {
             ("bool", HeaderValue::Bool(true)),
             ("bytes", other(b"S\0\0\0\x01\xff")),
             ("table", other(b"F\0\0\0\0")),
-            ("time", other(b"T\0\0\0\0\0\0\0\x07")),
+            ("time", HeaderValue::Timestamp(7)),
             ("void", other(b"V")),
         ];
         let copy = arrived(&properties_bytes(|to| write(&message, to))).message;
@@ -195,6 +202,20 @@ mod tests {
             assert!(headers.iter().eq(kept.iter().map(|(name, value)| (*name, value))), "{headers:?}");
         }
         assert_eq!((message.event_type.as_str(), message.id.as_str()), ("user.created", ""));
+    }
+
+    #[test]
+    fn a_routing_key_that_is_not_the_type_is_kept() {
+        let typed = properties_bytes(|to| to.event_type(Some("user.created")));
+        let of = |key, properties: &[u8]| read(&amqp::Content::of(key, properties, b"{}")).message;
+        assert_eq!(of("user.created", &typed).headers.iter().count(), 0);
+        // Straight into a queue.
+        let direct = of("user.events.audit", &typed);
+        assert_eq!((direct.event_type.as_str(), direct.routing_key()), ("user.created", "user.created"));
+        let mut kept = direct;
+        kept.headers.set(ROUTING_KEY, "eu.created".to_owned());
+        let copy = of("user.events.audit", &properties_bytes(|to| write(&kept, to)));
+        assert_eq!((copy.event_type.as_str(), copy.routing_key()), ("user.created", "eu.created"));
     }
 
     #[test]

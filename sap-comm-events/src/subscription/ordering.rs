@@ -59,7 +59,7 @@ impl OrderingKey {
         Self(Part::Published)
     }
 
-    /// The text of a message header.
+    /// The text of a message header, or its number.
     #[must_use]
     pub fn header(name: impl Into<Cow<'static, str>>) -> Self {
         Self(Part::Header(name.into()))
@@ -92,8 +92,8 @@ impl OrderingKey {
     /// The key of a message; `read` gives its event, if it is one.
     pub(crate) fn of<'a>(&self, message: &Message, read: impl FnOnce() -> Option<&'a RawEvent>) -> Option<Arc<str>> {
         match &self.0 {
-            Part::Published => message.headers.text(ORDERING_KEY).map(Arc::from),
-            Part::Header(name) => message.headers.text(name).map(Arc::from),
+            Part::Published => message.headers.key(ORDERING_KEY).map(Arc::from),
+            Part::Header(name) => message.headers.key(name).map(Arc::from),
             Part::EventType => Some(message.event_type.as_str().into()),
             Part::CorrelationId => {
                 message.headers.text(CORRELATION_ID).or(message.correlation_id.as_deref()).map(Arc::from)

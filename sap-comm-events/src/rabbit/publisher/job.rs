@@ -58,7 +58,7 @@ impl Job {
 
     /// Whose order it keeps: that of the jobs with its key and where it goes. Two may share a number by chance.
     pub(super) fn lane(&self) -> Option<u64> {
-        let key = self.message.headers.text(header::ORDERING_KEY)?;
+        let key = self.message.headers.key(header::ORDERING_KEY)?;
         let mut hasher = DefaultHasher::new();
         (self.target.name(), key).hash(&mut hasher);
         Some(hasher.finish())
@@ -76,7 +76,7 @@ impl Job {
     /// The exchange and routing key to publish with.
     pub(super) fn route(&self) -> (&str, &str) {
         match &self.target {
-            Target::Exchange { name, .. } => (name, &self.message.event_type),
+            Target::Exchange { name, .. } => (name, self.message.routing_key()),
             Target::Queue(name) => ("", name),
             Target::Later { enters, .. } => (enters, &self.message.event_type),
         }

@@ -83,7 +83,7 @@ impl Publisher {
     /// The channel for a message: with an ordering key always the same one, so that it keeps its place.
     fn channel(&self, message: &Message) -> Option<&Channel> {
         let count = self.channels.len();
-        let number = match message.headers.text(header::ORDERING_KEY) {
+        let number = match message.headers.key(header::ORDERING_KEY) {
             _ if count == 1 => 0,
             Some(key) => (self.hasher.hash_one(key) % count as u64) as usize,
             None => self.turn.fetch_add(1, Ordering::Relaxed) % count,

@@ -1,6 +1,7 @@
 //! What only a real broker can show: refusals, faults, foreign clients.
 
 mod addresses;
+mod bare;
 mod bounds;
 mod channels;
 mod cluster;
