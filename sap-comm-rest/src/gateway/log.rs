@@ -57,9 +57,8 @@ pub(super) struct Log {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are lines")]
 enum Order {
-    Line(Entry),
+    Line(Box<Entry>),
     /// Answered once everything before is written.
     Flush(oneshot::Sender<()>),
 }
@@ -87,7 +86,7 @@ impl Log {
             || (self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) as f64) < self.sample * 2.0_f64.powi(64)
     }
 
-    pub(super) fn put(&self, entry: Entry) {
+    pub(super) fn put(&self, entry: Box<Entry>) {
         if self.orders.try_send(Order::Line(entry)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -143,53 +143,58 @@ impl Gateway {
         request: Request<RequestBody>,
     ) -> BoxFuture<'static, Response<ResponseBody>> {
         let live = self.0.live.load_full();
-        match live.cors.clone() {
-            None => Box::pin(self.handle_by(live, peer, request)),
-            Some(layer) => Box::pin(async move {
-                let handle = |request| self.clone().handle_by(live, peer, request);
-                cors::answer(&self.0, &layer, request, handle).await
-            }),
+        if live.cors.is_none() {
+            return Box::pin(self.handle_by(live, peer, request));
         }
+        Box::pin(async move {
+            let handle = |request| self.clone().handle_by(Arc::clone(&live), peer, request);
+            match &live.cors {
+                Some(layer) => cors::answer(&self.0, layer, request, handle).await,
+                None => handle(request).await,
+            }
+        })
     }
 
-    async fn handle_by(
+    fn handle_by(
         self,
         live: Arc<Live>,
-        peer: Option<Peer>,
+        mut peer: Option<Peer>,
         request: Request<RequestBody>,
-    ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
-        let headers = &parts.headers;
-        // Within a larger service the context stands already.
-        let context = Context::try_current().unwrap_or_else(|| outbound::read_context(headers));
-        // The line of the log says the same: the span is for whoever looks closer. A router of our own has one beside it.
-        let span = tracing::debug_span!(
-            "gateway",
-            { telemetry::SERVICE_NAME } = &*self.0.service,
-            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
-            { telemetry::SPAN_ID } = %context.trace().display_span_id(),
-            { telemetry::REQUEST_ID } = context.request_id(),
-            { telemetry::CORRELATION_ID } = context.correlation_id(),
-        );
-        let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
-        let mut record = Record::begin(&self.0, &parts, &context);
-        let decided = {
-            // In its place from the beginning: it is large, and would be moved.
-            let serving = pin!(self.0.serve(&live, context.clone(), parts, body, peer, &mut record));
-            if span.is_disabled() { serving.await } else { serving.instrument(span).await }
-        };
-        match decided {
-            Ok(mut response) => {
-                answer::finish(&mut response, &record);
-                record.end(response.status(), None);
-                response
-            }
-            Err(refusal) => {
-                let error = refusal.error.clone();
-                let mut response = answer::answer(refusal, &context, problem, version).map(ResponseBody::from);
-                answer::finish(&mut response, &record);
-                record.end(response.status(), Some(&error));
-                response
+    ) -> impl Future<Output = Response<ResponseBody>> + Send {
+        let (mut parts, body) = request.into_parts();
+        async move {
+            let headers = &parts.headers;
+            // Within a larger service the context stands already.
+            let context = Context::try_current().unwrap_or_else(|| outbound::read_context(headers));
+            // The line of the log says the same: the span is for whoever looks closer. A router of our own has one beside it.
+            let span = tracing::debug_span!(
+                "gateway",
+                { telemetry::SERVICE_NAME } = &*self.0.service,
+                { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
+                { telemetry::SPAN_ID } = %context.trace().display_span_id(),
+                { telemetry::REQUEST_ID } = context.request_id(),
+                { telemetry::CORRELATION_ID } = context.correlation_id(),
+            );
+            let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
+            let mut record = Record::begin(&self.0, &parts, &context);
+            let decided = {
+                // In its place from the beginning: it is large, and would be moved.
+                let serving = pin!(self.0.serve(&live, context.clone(), &mut parts, body, &mut peer, &mut record));
+                if span.is_disabled() { serving.await } else { serving.instrument(span).await }
+            };
+            match decided {
+                Ok(mut response) => {
+                    answer::finish(&mut response, &record);
+                    record.end(response.status(), None);
+                    response
+                }
+                Err(refusal) => {
+                    let error = refusal.error.clone();
+                    let mut response = answer::answer(refusal, &context, problem, version).map(ResponseBody::from);
+                    answer::finish(&mut response, &record);
+                    record.end(response.status(), Some(&error));
+                    response
+                }
             }
         }
     }

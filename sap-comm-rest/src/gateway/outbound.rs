@@ -3,19 +3,26 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{Context, Name, header};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
-const CORRELATION_ID: HeaderName = HeaderName::from_static(header::CORRELATION_ID);
-const TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
+
+/// What clients tell of a context.
+static OF_CONTEXT: [HeaderName; 4] = [
+    REQUEST_ID,
+    HeaderName::from_static(header::CORRELATION_ID),
+    HeaderName::from_static(header::TRACEPARENT),
+    HeaderName::from_static(header::TRACESTATE),
+];
 
 /// The context that a client tells of, or one of its own.
 pub(super) fn read_context(headers: &HeaderMap) -> Context {
+    // To look at every header once costs less than to look for each of these.
+    let mut told = OF_CONTEXT.each_ref().map(|name| (name, None));
+    for (name, value) in headers {
+        if let Some((_, first)) = told.iter_mut().find(|(known, _)| *known == name) {
+            first.get_or_insert(value);
+        }
+    }
     Context::extract(|name| {
-        // Names that are parsed already are found sooner.
-        let value = match name {
-            header::REQUEST_ID => headers.get(&REQUEST_ID),
-            header::CORRELATION_ID => headers.get(&CORRELATION_ID),
-            header::TRACEPARENT => headers.get(&TRACEPARENT),
-            other => headers.get(other),
-        };
+        let (_, value) = told.iter().find(|(known, _)| *known == name)?;
         value.and_then(|value| value.to_str().ok())
     })
 }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
@@ -35,7 +35,7 @@ impl Inner {
         matched: &str,
         context: &Context,
         client: &Client,
-        mut parts: Parts,
+        parts: &mut Parts,
         target: PathAndQuery,
         body: RequestBody,
         record: &mut Record<'_>,
@@ -56,11 +56,11 @@ impl Inner {
                 .caused_by(rejected)
         })?;
         let version = parts.version;
-        let upgrade = self.tunnels.begin(&mut parts)?;
-        let mut headers = parts.headers;
-        strip_hop_by_hop(&mut headers);
+        let upgrade = self.tunnels.begin(parts)?;
+        let headers = &mut parts.headers;
+        strip_hop_by_hop(headers);
         if upgrade.is_some() {
-            upgrade::ask(&mut headers);
+            upgrade::ask(headers);
         }
         let api_key = self.parts.api_key.as_ref();
         let context = context.child();
@@ -69,7 +69,7 @@ impl Inner {
         }
         let mut own = HeaderLines::new();
         client.tell(|name, value| own.push(name, value));
-        self.via.tell(version, &mut headers, &mut own);
+        self.via.tell(version, headers, &mut own);
         let rewritten = entry.rewrite.as_deref().map(|inside| Rewritten::new(matched, inside));
         if let Some(prefix) = rewritten.and_then(|rewritten| rewritten.prefix()) {
             own.push(X_FORWARDED_PREFIX.as_str(), prefix.as_bytes());
@@ -83,9 +83,9 @@ impl Inner {
             own.push(names::API_KEY, key.as_bytes());
         }
         let outgoing = Outgoing {
-            method: parts.method,
+            method: mem::take(&mut parts.method),
             target,
-            headers,
+            headers: mem::take(headers),
             own,
             // Nobody else believes a deadline.
             share: api_key.map(|_| Share { attempt: context.attempt(), deadline: context.deadline() }),

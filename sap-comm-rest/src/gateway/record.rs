@@ -16,7 +16,7 @@ use super::{outbound::request_id, rate_limit::Allowance, service::Inner, upstrea
 pub(super) struct Record<'a> {
     gateway: &'a Inner,
     /// With its beginning; `None` once it was written.
-    entry: Option<(Instant, Entry)>,
+    entry: Option<(Instant, Box<Entry>)>,
     known: Known,
     pub(super) request_id: HeaderValue,
     pub(super) allowance: Option<Allowance>,
@@ -62,7 +62,7 @@ impl<'a> Record<'a> {
         };
         Self {
             gateway,
-            entry: tracing::enabled!(tracing::Level::INFO).then(|| (Instant::now(), entry())),
+            entry: tracing::enabled!(tracing::Level::INFO).then(|| (Instant::now(), Box::new(entry()))),
             known: Known::default(),
             request_id: request_id(&parts.headers, context),
             allowance: None,

@@ -136,20 +136,23 @@ impl Inner {
 
     /// Decides about a request, in an order that gives nothing away: what is ambiguous is refused before it is routed,
     /// who asks is known before it is counted, and everything is decided before an upstream is asked.
+    ///
+    /// It takes what it needs of the head and of the peer where they are: a future has room for what it is given, and once more for
+    /// what it makes of it.
     pub(super) async fn serve(
         &self,
         live: &Live,
         mut context: Context,
-        mut parts: Head,
+        parts: &mut Head,
         body: RequestBody,
-        peer: Option<Peer>,
+        peer: &mut Option<Peer>,
         record: &mut Record<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
-        let Screened { path, host } = screen(&parts, &uri)?;
+        let Screened { path, host } = screen(parts, &uri)?;
         self.via.check_loop(&parts.headers)?;
         let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
-        let client = Client::read(&parts.headers, peer, host.as_ref(), &live.proxies, scheme);
+        let client = Client::read(&parts.headers, peer.take(), host.as_ref(), &live.proxies, scheme);
         let address = client.address;
         record.client = address;
         let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
@@ -171,7 +174,7 @@ impl Inner {
         }
         if entry.access == Access::Authenticated {
             strip_delegated(&mut parts.headers);
-            let principal = self.authenticate(live, entry, &parts, address, record).await?;
+            let principal = self.authenticate(live, entry, parts, address, record).await?;
             context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
             count(live, &entry.limit, Caller::Principal(&principal), record).await?;
@@ -264,13 +267,14 @@ impl SignatureBound for FailuresOf<'_> {
 
 /// What the router in this process is asked: the request's own headers stay, for upgrades too.
 fn local_request(
-    mut parts: Head,
+    parts: &mut Head,
     path: &str,
     body: RequestBody,
     context: &Context,
     client: &Client,
     request_id: &HeaderValue,
 ) -> Result<Request<axum::body::Body>, Refusal> {
+    let mut parts = std::mem::replace(parts, Request::new(()).into_parts().0);
     if path != parts.uri.path() {
         parts.uri = with_path(&parts.uri, path)?;
     }
