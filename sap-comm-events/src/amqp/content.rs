@@ -22,9 +22,15 @@ pub(super) struct Ends {
 impl Content {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn of(routing_key: &str, properties: &[u8], body: &[u8]) -> Self {
-        let routing_key_end = routing_key.len();
-        let ends = Ends { exchange: 0, routing_key: routing_key_end, properties: routing_key_end + properties.len() };
-        Self { bytes: [routing_key.as_bytes(), properties, body].concat().into(), ends }
+        Self::through("", routing_key, properties, body)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn through(exchange: &str, routing_key: &str, properties: &[u8], body: &[u8]) -> Self {
+        let routing_key_end = exchange.len() + routing_key.len();
+        let properties_end = routing_key_end + properties.len();
+        let ends = Ends { exchange: exchange.len(), routing_key: routing_key_end, properties: properties_end };
+        Self { bytes: [exchange.as_bytes(), routing_key.as_bytes(), properties, body].concat().into(), ends }
     }
 
     pub(crate) fn exchange(&self) -> Cow<'_, str> {

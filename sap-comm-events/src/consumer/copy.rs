@@ -1,22 +1,14 @@
 //! The copy of an event that takes its place: a retry, a dead letter, a requeue.
 
-use sap_comm_core::EventKind;
-
 use super::Handling;
-use crate::{
-    backend::Delivery,
-    message::{Message, header},
-};
+use crate::{backend::Delivery, message::Message};
 
 impl Handling {
-    /// The message of a delivery, to be written to a queue. What its publisher did not say beside the event is said now, by where it
-    /// came from and by the event: so it is found by that, and is sent back as what it was.
+    /// The message of a delivery, to be written to a queue. Whether it is a command is told by where it came from; what else its
+    /// publisher did not say beside the event is said now, by the event: so it is found by that, and is sent back as what it was.
     pub(super) fn copy_of(&self, delivery: &Delivery) -> Message {
         let mut copy = (*delivery.message).clone();
-        let kind = EventKind::Command.as_str();
-        if self.settings.topology.takes_commands(&delivery.queue) && copy.headers.text(header::KIND) != Some(kind) {
-            copy.headers.set(header::KIND, kind.to_owned());
-        }
+        copy.set_command(self.settings.topology.takes_commands(&delivery.queue));
         // Straight into its queue comes an event under the name of that.
         let is_untyped = copy.event_type.is_empty() || *copy.event_type == *delivery.queue;
         let says_all = !copy.id.is_empty() && copy.source.is_some() && !is_untyped;

@@ -20,8 +20,8 @@ pub use self::{
 use self::pass::Act;
 use crate::{
     Broker,
-    message::header,
-    topology::{Target, check_name, dead_queue, is_command_queue},
+    message::{Message, header},
+    topology::{Target, check_name, command_of, dead_queue},
 };
 
 /// The dead letters of one queue.
@@ -106,7 +106,8 @@ impl DeadLetters {
     }
 
     /// Like [`DeadLetters::redrive`], and publishes them to `exchange` again: every group that wants their types gets
-    /// them, those included that have handled them before.
+    /// them, those included that have handled them before. They are commands if the queue is that of a command of `exchange`,
+    /// `{exchange}.commands.{type}`, and events otherwise, whatever they say of themselves.
     ///
     /// # Errors
     /// As [`DeadLetters::redrive`].
@@ -117,14 +118,20 @@ impl DeadLetters {
     ) -> Result<Progress, DeadLetterError> {
         check_name("exchange", exchange)?;
         let (exchange, queue) = (exchange.to_owned(), self.queue.clone());
-        let target = move |message: &crate::message::Message| {
-            let kind = if is_command_queue(&queue, &exchange, &message.event_type) {
-                EventKind::Command
+        let target = move |message: &mut Message| {
+            let command = command_of(&queue, &exchange);
+            message.set_command(command.is_some());
+            let Some(command) = command else { return Target::of(&exchange, EventKind::Domain) };
+            if message.event_type.is_empty() || *message.event_type == *queue {
+                message.event_type = command.into();
+            }
+            // Whatever it calls itself: the queue is bound for that.
+            if *message.event_type == *command {
+                message.headers.remove(header::ROUTING_KEY);
             } else {
-                let said = message.headers.text(header::KIND).and_then(|kind| kind.parse().ok());
-                said.unwrap_or(EventKind::Domain)
-            };
-            Target::of(&exchange, kind)
+                message.headers.set(header::ROUTING_KEY, command.to_owned());
+            }
+            Target::of(&exchange, EventKind::Command)
         };
         self.run(round.into(), Act::SendBack(Box::new(target))).await
     }

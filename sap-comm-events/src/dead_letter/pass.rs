@@ -29,7 +29,7 @@ const BEAT: Duration = Duration::from_millis(500);
 pub(super) enum Act {
     Look,
     /// Sent to the target that is chosen for it, and removed once that is confirmed.
-    SendBack(Box<dyn Fn(&Message) -> Target + Send + Sync>),
+    SendBack(Box<dyn Fn(&mut Message) -> Target + Send + Sync>),
     Remove,
 }
 
@@ -156,7 +156,7 @@ impl Pass<'_> {
                 for name in header::OF_FAILURE {
                     copy.headers.remove(name);
                 }
-                let (target, backend) = (target(&copy), Arc::clone(self.broker.backend()));
+                let (target, backend) = (target(&mut copy), Arc::clone(self.broker.backend()));
                 self.flights.push(Box::pin(async move {
                     (number, message, backend.publish(target, copy, Instant::now() + DEADLINE).await)
                 }));

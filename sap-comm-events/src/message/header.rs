@@ -4,7 +4,8 @@
 pub const KIND: &str = "kind";
 /// What an event is to be kept in order with, if its publisher said so.
 pub const ORDERING_KEY: &str = "x-sap-ordering-key";
-/// The routing key that an event was published with, where it is not its type; a dead letter goes back to its exchange with it.
+/// The routing key that an event was published with, where it is not its type; a dead letter goes back to its exchange with it. Taken
+/// from the wire where the event came through an exchange; believed where it was written straight into its queue.
 pub const ROUTING_KEY: &str = "x-sap-routing-key";
 /// Which delivery attempt the message is, from 1; set on every delayed retry.
 pub const ATTEMPT: &str = "x-sap-attempt";

@@ -14,6 +14,8 @@ pub(crate) use format::{Content, data};
 pub(crate) use headers::{HeaderValue, Headers};
 
 use crate::cloud_events;
+#[cfg(feature = "rabbitmq")]
+use crate::topology::MAX_EVENT_TYPE;
 
 /// An event's bytes, and what a broker keeps beside them.
 #[derive(Debug, Clone, Default)]
@@ -90,10 +92,21 @@ impl Message {
         self.headers.text(header::DEADLINE)?.parse().ok()
     }
 
-    /// What exchanges compare: the event type, unless it was published with another key.
+    /// What exchanges compare: the event type, unless it was published with another key. One that is too long is nobody's.
     #[cfg(feature = "rabbitmq")]
     pub(crate) fn routing_key(&self) -> &str {
-        self.headers.text(header::ROUTING_KEY).unwrap_or(&self.event_type)
+        let own = self.headers.text(header::ROUTING_KEY).filter(|key| key.len() <= MAX_EVENT_TYPE);
+        own.unwrap_or(&self.event_type)
+    }
+
+    /// Sees that the message says whether it is a command. Where it came from tells that: whoever may publish events, and no commands,
+    /// makes none by a header.
+    pub(crate) fn set_command(&mut self, is_command: bool) {
+        let says_so = self.headers.text(header::KIND) == Some(EventKind::Command.as_str());
+        if is_command != says_so {
+            let kind = if is_command { EventKind::Command } else { EventKind::Domain };
+            self.headers.set(header::KIND, kind.as_str().to_owned());
+        }
     }
 
     /// Which delivery attempt this is, from 1.
@@ -105,6 +118,23 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_says_what_it_is_where_it_said_something_else() {
+        for (said, is_command, says) in [
+            (Some("command"), false, Some("domain")),
+            (Some("command"), true, Some("command")),
+            (Some("system"), false, Some("system")),
+            (Some("domain"), true, Some("command")),
+            (None, true, Some("command")),
+            (None, false, None),
+        ] {
+            let mut message = Message::default();
+            said.into_iter().for_each(|kind| message.headers.set(header::KIND, kind.to_owned()));
+            message.set_command(is_command);
+            assert_eq!(message.headers.text(header::KIND), says, "{said:?}");
+        }
+    }
 
     #[test]
     fn a_hostile_attempt_count_is_harmless() {

@@ -44,6 +44,8 @@ pub(super) struct Arrived {
 /// Reads what was delivered, from us or from anybody.
 pub(super) fn read(content: &amqp::Content) -> Arrived {
     let properties = content.properties();
+    // Straight into a queue it comes under the name of that; through an exchange, under its own key, whatever else it says.
+    let through_exchange = !content.exchange().is_empty();
     let mut headers = Vec::new();
     let (mut delivery_count, mut offset) = (None, None);
     for (name, value) in properties.headers.iter() {
@@ -52,14 +54,14 @@ pub(super) fn read(content: &amqp::Content) -> Arrived {
             (super::stream::OFFSET, Value::Int(number)) => offset = u64::try_from(number).ok(),
             // Further routing keys: a copy is for one queue, and RabbitMQ closes the channel for one of another type.
             ("CC" | "BCC", _) => {}
+            (ROUTING_KEY, _) if through_exchange => {}
             _ if OF_THE_BROKER.iter().any(|prefix| name.starts_with(prefix)) => {}
             _ => headers.push((name.to_owned(), value_of(value))),
         }
     }
     let mut headers = Headers::of_wire(headers);
     let (typed, key) = (said(properties.event_type), content.routing_key());
-    // Straight into a queue it comes under the name of that.
-    if typed.is_some_and(|event_type| event_type != key) && !content.exchange().is_empty() {
+    if through_exchange && typed.is_some_and(|event_type| event_type != key) {
         headers.set(ROUTING_KEY, key.clone().into_owned());
     }
     let text = |property: Option<&str>| said(property).map(Name::from);
@@ -216,6 +218,24 @@ mod tests {
         kept.headers.set(ROUTING_KEY, "eu.created".to_owned());
         let copy = of("user.events.audit", &properties_bytes(|to| write(&kept, to)));
         assert_eq!((copy.event_type.as_str(), copy.routing_key()), ("user.created", "eu.created"));
+    }
+
+    #[test]
+    fn through_an_exchange_the_key_on_the_wire_is_the_truth() {
+        let of = |event_type, said: &str, exchange, key| {
+            let mut sent = Message { event_type, ..Message::default() };
+            sent.headers.set(ROUTING_KEY, said.to_owned());
+            read(&amqp::Content::through(exchange, key, &properties_bytes(|to| write(&sent, to)), b"{}")).message
+        };
+        let said = |message: &Message| message.headers.text(ROUTING_KEY).map(str::to_owned);
+        let other = of("user.created".into(), "lie", "user.events", "eu.created");
+        assert_eq!((said(&other).as_deref(), other.routing_key()), (Some("eu.created"), "eu.created"));
+        for event_type in ["user.created", ""] {
+            let same = of(event_type.into(), "lie", "user.events", "user.created");
+            assert_eq!((said(&same), same.routing_key()), (None, "user.created"), "{event_type:?}");
+        }
+        let direct = of("user.created".into(), &"x".repeat(256), "", "user.events.audit");
+        assert_eq!(direct.routing_key(), "user.created");
     }
 
     #[test]

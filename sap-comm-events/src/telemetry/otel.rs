@@ -18,7 +18,7 @@ use crate::{
     PublishError,
     backend::Backend,
     message::Message,
-    topology::{COMMANDS, Target, is_command_queue},
+    topology::{COMMANDS, Target, command_of},
 };
 
 /// The instrumentation's scope.
@@ -211,7 +211,7 @@ impl<'a> Source<'a> {
     fn of(received: &Received<'a>) -> Self {
         let (exchange, queue) = (received.exchange, &*received.delivery.queue);
         let routing_key = received.delivery.message.event_type.as_str();
-        let kind = if is_command_queue(queue, exchange, routing_key) { COMMANDS } else { "" };
+        let kind = if command_of(queue, exchange).is_some() { COMMANDS } else { "" };
         Self { exchange, kind, routing_key, queue }
     }
 

@@ -158,10 +158,9 @@ pub(crate) fn command_queue(exchange: &str, event_type: &str) -> String {
     format!("{exchange}.commands.{event_type}")
 }
 
-/// Whether `queue` is [`command_queue`].
-pub(crate) fn is_command_queue(queue: &str, exchange: &str, event_type: &str) -> bool {
-    let of_exchange = queue.strip_prefix(exchange).and_then(|rest| rest.strip_prefix(COMMANDS));
-    of_exchange.and_then(|rest| rest.strip_prefix('.')) == Some(event_type)
+/// The type of the commands that `queue` is for, if it is the [`command_queue`] of one that is published to `exchange`.
+pub(crate) fn command_of<'a>(queue: &'a str, exchange: &str) -> Option<&'a str> {
+    queue.strip_prefix(exchange)?.strip_prefix(COMMANDS)?.strip_prefix('.')
 }
 
 /// The queue that holds a failed message for `delay`.
@@ -387,6 +386,15 @@ mod tests {
         assert_eq!(keys, [("user.events", "user.created"), ("user.events.commands", "user.export")]);
         assert!(topology.takes_commands("user.events.commands.user.export"));
         assert!(!topology.takes_commands("user.events.audit"));
+    }
+
+    #[test]
+    fn the_queue_of_a_command_tells_its_type() {
+        let queue = command_queue("user.events", "user.export");
+        assert_eq!(command_of(&queue, "user.events"), Some("user.export"));
+        for (queue, exchange) in [(&*queue, "user"), (&*queue, "order.events"), ("user.events.commands", "user.events")] {
+            assert_eq!(command_of(queue, exchange), None, "{queue} of {exchange}");
+        }
     }
 
     #[test]

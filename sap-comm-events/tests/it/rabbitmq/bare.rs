@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use lapin::{
     BasicProperties,
-    options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions},
     types::{AMQPValue, FieldTable},
 };
 use sap_comm_core::{ApiError, Event};
-use sap_comm_events::{Broker, EventRouter, Filter, HandlerError, OrderingKey, Subscription, header};
+use sap_comm_events::{Broker, EventRouter, Filter, HandlerError, OrderingKey, Round, Subscription, header};
 use tokio::sync::mpsc;
 
 use super::{config, foreign, publish_bytes, soon, vhost};
@@ -106,6 +106,60 @@ async fn a_dead_letter_goes_back_to_its_exchange_with_the_key_that_it_came_with(
     assert_eq!(again.routing_key.as_str(), "eu.created");
     let headers = again.properties.headers().as_ref().unwrap().inner();
     assert!(!headers.contains_key(header::REASON) && !headers.contains_key(header::QUEUE));
+}
+
+/// Whoever may publish events might make commands of them, or send them elsewhere, by the hand of whoever redrives.
+#[tokio::test]
+async fn a_dead_letter_is_what_it_came_as_whatever_it_says() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let handle = broker.subscribe("user.events", failing()).await.unwrap();
+    let channel = foreign(&uri).await;
+    channel.queue_declare("watch".into(), QueueDeclareOptions::durable(), FieldTable::default()).await.unwrap();
+    let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind("watch".into(), "user.events".into(), "#".into(), bind, none).await.unwrap();
+    let lie = |text: &str| AMQPValue::LongString(text.into());
+    let lying = || table([(header::KIND, lie("command")), (header::ROUTING_KEY, lie("user.deleted"))]);
+    let body = event(1).to_json().unwrap();
+    publish_bytes(&channel, "user.events", "user.created", &body, lying().with_type("user.created".into())).await;
+    publish_bytes(&channel, "user.events", "user.created", &body, lying()).await;
+    let letters = broker.dead_letters("user.events", "user-service");
+    soon(until(async || letters.count().await.unwrap() == 2)).await;
+    // One that is older than all that.
+    let old = table([(header::KIND, lie("command"))]).with_type("user.created".into());
+    publish_bytes(&channel, "", "user.events.user-service.dead", &body, old).await;
+    soon(handle.stop()).await;
+    channel.queue_purge("watch".into(), QueuePurgeOptions::default()).await.unwrap();
+    assert_eq!(letters.redrive_to_exchange("user.events", Round::new()).await.unwrap().done, 3);
+    for _ in 0..3 {
+        let get = BasicGetOptions { no_ack: true };
+        let sent = channel.basic_get("watch".into(), get).await.unwrap().expect("all of them are events");
+        assert_eq!(sent.routing_key.as_str(), "user.created");
+        let headers = sent.properties.headers().as_ref().unwrap().inner();
+        assert_eq!(headers.get(header::KIND), Some(&lie("domain")));
+        assert!(!headers.contains_key(header::ROUTING_KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_dead_command_goes_back_to_its_exchange_whatever_it_says() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let router = EventRouter::new().on(|_: Event<ReportRequested>| async { Err(HandlerError::permanent("broken")) });
+    let _handle = broker.subscribe("report.events", router).await.unwrap();
+    let channel = foreign(&uri).await;
+    // Straight into the queue, under the name of that, and nobody can read them.
+    let lying = table([(header::ROUTING_KEY, AMQPValue::LongString("report.lost".into()))]);
+    let typed = BasicProperties::default().with_type("report.other".into());
+    for properties in [BasicProperties::default(), lying, typed] {
+        publish_bytes(&channel, "", "report.events.commands.report.requested", b"{oops", properties).await;
+    }
+    let letters = broker.dead_commands("report.events", "report.requested");
+    soon(until(async || letters.count().await.unwrap() == 3)).await;
+    assert_eq!(letters.redrive_to_exchange("report.events", Round::new()).await.unwrap().done, 3);
+    soon(until(async || letters.count().await.unwrap() == 3)).await;
+    let types: Vec<_> = letters.peek(10).await.unwrap().into_iter().map(|letter| letter.event_type).collect();
+    assert_eq!(types, ["report.requested", "report.requested", "report.other"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
