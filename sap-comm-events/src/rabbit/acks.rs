@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use sap_comm_core::Name;
 
-use super::held::Held;
+use super::held::{Held, id_in};
 use crate::{amqp::Channel, backend::Settlement};
 
 /// The way to settle the delivery `tag` of message `id`.
@@ -38,7 +38,10 @@ impl Settlement for Tag {
         self.settled = true;
         if self.channel.has_ended() {
             self.held.lock().outlive(&self.id);
-            tracing::debug!(event_id = &*self.id, "the event was handled and will come again: its channel is gone");
+            tracing::debug!(
+                event_id = id_in(&self.id),
+                "the event was handled and will come again: its channel is gone"
+            );
             return;
         }
         self.held.lock().release(&self.id);

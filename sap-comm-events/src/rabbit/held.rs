@@ -1,7 +1,7 @@
 //! Which messages this process holds, so that its own redeliveries are told from those after another's death.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -9,28 +9,56 @@ use sap_comm_core::Name;
 
 use crate::{amqp::Content, backend::Redelivered, message::Message};
 
-/// What a delivery is known by when it comes again: its id, or what it says where it has none.
+/// What a name begins with that is made of what a message says; no id of anybody's does.
+const MADE: char = '\0';
+/// How much of either end of a body a message is known by.
+const END: usize = 4 * 1024;
+
+/// What a delivery is known by when it comes again: its id, or what it says where it has none. Two that say the same are one thing twice.
 pub(super) fn known_by(message: &Message, content: &Content) -> Name {
     if !message.id.is_empty() {
         return message.id.clone();
     }
-    let mut hasher = DefaultHasher::new();
-    (content.routing_key(), content.body()).hash(&mut hasher);
-    // No id of anybody's.
-    format!("\0{:x}", hasher.finish()).into()
+    let (mut hasher, body) = (DefaultHasher::new(), content.body());
+    let (first, last) = (&body[..body.len().min(END)], &body[body.len().saturating_sub(END)..]);
+    (content.routing_key(), body.len(), first, last).hash(&mut hasher);
+    format!("{MADE}{:x}", hasher.finish()).into()
+}
+
+/// The id in that, if there is one.
+pub(super) fn id_in(known_by: &str) -> Option<&str> {
+    (!known_by.starts_with(MADE)).then_some(known_by)
 }
 
 /// The ids in hand, those of the channel before included, at most two prefetches of them, and those given back of late.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    current: HashSet<Name>,
-    previous: HashSet<Name>,
+    current: Counted,
+    previous: Counted,
     /// Given back, oldest first; each may come again, here or elsewhere.
     returned: VecDeque<Name>,
     /// How often one in hand was handled to its end after its channel had gone.
     outlived: HashMap<Name, u32>,
     /// Of each queue, the redeliveries in a row that nobody here knows.
     strangers: Vec<usize>,
+}
+
+/// How often something is held.
+#[derive(Debug, Default)]
+struct Counted(HashMap<Name, u32>);
+
+impl Counted {
+    /// One less; its name if it was held.
+    fn remove(&mut self, id: &str) -> Option<Name> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (name, times) = self.0.remove_entry(id)?;
+        if times > 1 {
+            self.0.insert(name.clone(), times - 1);
+        }
+        Some(name)
+    }
 }
 
 /// What the broker says of a delivery, and what may be made of it.
@@ -54,7 +82,7 @@ impl Held {
     /// A new channel: what was in hand comes again, here or elsewhere.
     pub(super) fn renew(&mut self) {
         self.previous = std::mem::take(&mut self.current);
-        self.outlived.retain(|id, _| self.previous.contains(id));
+        self.outlived.retain(|id, _| self.previous.0.contains_key(id));
         self.strangers.clear();
     }
 
@@ -64,8 +92,10 @@ impl Held {
     pub(super) fn take(&mut self, id: &str, arrival: Arrival) -> Redelivered {
         let Arrival { queue, redelivered, count, suspects, most } = arrival;
         let redelivered = count.map_or(redelivered, |count| count > 0);
-        let own = self.current.contains(id) || self.previous.remove(id) || (redelivered && self.take_returned(id));
-        self.current.insert(id.into());
+        let own = self.previous.remove(id).is_some()
+            || (redelivered && self.take_returned(id))
+            || self.current.0.contains_key(id);
+        *self.current.0.entry(id.into()).or_default() += 1;
         if own {
             return self.outlived.get(id).map_or(Redelivered::No, |times| Redelivered::Times(*times));
         }
@@ -91,9 +121,9 @@ impl Held {
 
     /// The message was handled, and its channel is gone: it comes again, and might do so for ever.
     pub(super) fn outlive(&mut self, id: &str) {
-        let held = self.current.get(id).or_else(|| self.previous.get(id));
-        if let Some(id) = held.cloned() {
-            *self.outlived.entry(id).or_default() += 1;
+        let held = self.current.0.get_key_value(id).or_else(|| self.previous.0.get_key_value(id));
+        if let Some((id, _)) = held {
+            *self.outlived.entry(id.clone()).or_default() += 1;
         }
     }
 
@@ -105,7 +135,7 @@ impl Held {
 
     /// The message goes back to its queue. Those of a channel that is gone went back with it.
     pub(super) fn give_back(&mut self, id: &str) {
-        if let Some(id) = self.current.take(id) {
+        if let Some(id) = self.current.remove(id) {
             if self.returned.len() == MAX_RETURNED {
                 self.returned.pop_front();
             }
@@ -133,6 +163,33 @@ mod tests {
         assert_eq!(known("", "k", b"1"), known("", "k", b"1"));
         assert_ne!(known("", "k", b"1"), known("", "k", b"2"));
         assert_ne!(known("", "k", b"1"), known("", "l", b"1"));
+        let long = [b'x'; 3 * END];
+        let with = |at: usize| {
+            let mut other = long;
+            other[at] = b'y';
+            known("", "k", &other)
+        };
+        for other in [with(0), with(long.len() - 1), known("", "k", &long[1..])] {
+            assert_ne!(known("", "k", &long), other);
+        }
+        assert_eq!((id_in(&known("a", "k", b"1")), id_in(&known("", "k", b"1"))), (Some("a"), None));
+    }
+
+    #[test]
+    fn what_says_the_same_is_held_as_often_as_it_came() {
+        let mut held = Held::default();
+        for _ in 0..3 {
+            assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
+        }
+        held.release("a");
+        held.give_back("a");
+        held.renew();
+        for _ in 0..2 {
+            assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
+        }
+        held.release("a");
+        held.release("a");
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Uncounted, "that was another's");
     }
 
     fn arrival(redelivered: bool, count: Option<u32>, suspects: usize) -> Arrival {
@@ -155,7 +212,7 @@ mod tests {
         let mut held = Held::default();
         assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
         held.give_back("a");
-        assert!(held.current.is_empty());
+        assert!(held.current.0.is_empty());
         assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
         held.give_back("a");
         for number in 0..MAX_RETURNED {
@@ -163,7 +220,7 @@ mod tests {
             held.take(&id, arrival(false, None, 1));
             held.give_back(&id);
         }
-        assert_eq!((held.current.len(), held.returned.len()), (0, MAX_RETURNED));
+        assert_eq!((held.current.0.len(), held.returned.len()), (0, MAX_RETURNED));
         assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Uncounted);
     }
 
