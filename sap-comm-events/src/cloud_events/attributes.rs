@@ -15,6 +15,10 @@ use super::{CORRELATION_ID, DATA_VERSION, SPEC_VERSION, USER_ID};
 /// Fields of the envelope that an extension could be named like.
 const ENVELOPE: [&str; 3] = ["timestamp", "correlationId", "metadata"];
 
+/// The attributes that say something to this crate; all others are extensions.
+pub(super) const READ: [&str; 9] =
+    ["specversion", "id", "source", "type", "time", "datacontenttype", CORRELATION_ID, DATA_VERSION, USER_ID];
+
 /// The attributes of a CloudEvent as JSON values; a name occurs once.
 #[derive(Debug, Default)]
 pub(super) struct Attributes(BTreeMap<String, Box<RawValue>>);

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Attributes,
-    attributes::{extensions, of_event, refuse},
+    attributes::{READ, extensions, of_event, refuse},
 };
 use crate::message::{HeaderValue, Headers};
 
@@ -20,6 +20,28 @@ fn time(seconds: u64) -> Option<String> {
     const END: u64 = 253_402_300_800;
     let millis = i64::try_from(seconds.checked_mul(1_000).filter(|_| seconds < END)?).ok()?;
     Some(Timestamp::from_millis(millis).to_string())
+}
+
+/// An attribute as text; none if it is absent, or if it is not one that `is_read` and there is no text for it.
+fn text(value: &HeaderValue, is_read: bool) -> Result<Option<String>, &'static str> {
+    let without = |reason| if is_read { Err(reason) } else { Ok(None) };
+    Ok(Some(match value {
+        HeaderValue::Text(text) => text.clone(),
+        HeaderValue::Int(number) => number.to_string(),
+        HeaderValue::Bool(value) => value.to_string(),
+        HeaderValue::Float(number) => number.to_string(),
+        HeaderValue::Timestamp(seconds) => match time(*seconds) {
+            Some(text) => text,
+            None => return without("is a time beyond the year 9999"),
+        },
+        HeaderValue::Other(value) => match value.split_first() {
+            Some((b'V', _)) => return Ok(None),
+            // The letter is followed by the length.
+            Some((b'x' | b'S', rest)) if !is_read => BASE64_STANDARD.encode(rest.get(4..).unwrap_or_default()),
+            Some((b'x' | b'S', _)) => return Err("holds bytes that are no text"),
+            _ => return without("is a table, a list or a decimal"),
+        },
+    }))
 }
 
 /// Writes the attributes of an event into headers; the body is its `data` alone.
@@ -44,20 +66,10 @@ pub(crate) fn from_message(body: &[u8], headers: &Headers) -> Result<RawEvent, D
     let mut attributes = Attributes::default();
     for (header, value) in headers.iter() {
         let Some(name) = attribute(header) else { continue };
-        let text = match value {
-            HeaderValue::Text(text) => text.clone(),
-            HeaderValue::Int(number) => number.to_string(),
-            HeaderValue::Bool(value) => value.to_string(),
-            HeaderValue::Float(number) => number.to_string(),
-            HeaderValue::Timestamp(seconds) => time(*seconds).ok_or_else(|| {
-                refuse(format_args!("header {header:?}: no year has four digits {seconds} seconds after 1970"))
-            })?,
-            HeaderValue::Other(value) => match value.split_first() {
-                Some((b'V', _)) => continue,
-                // The letter is followed by the length.
-                Some((b'x' | b'S', rest)) => BASE64_STANDARD.encode(rest.get(4..).unwrap_or_default()),
-                _ => return Err(refuse(format_args!("header {header:?} is a table, a list or a decimal"))),
-            },
+        let text = match text(value, READ.contains(&name)) {
+            Ok(Some(text)) => text,
+            Ok(None) => continue,
+            Err(reason) => return Err(refuse(format_args!("header {header:?} {reason}"))),
         };
         let value = serde_json::value::to_raw_value(&text).map_err(refuse)?;
         attributes.insert(name.to_owned(), value).map_err(refuse)?;
@@ -111,12 +123,17 @@ mod tests {
         written.set("cloudEvents_time", HeaderValue::Timestamp(1_747_679_400));
         written.set("cloudEvents_digest", HeaderValue::Other(b"x\0\0\0\x02\xff\xfe".to_vec()));
         written.set("cloudEvents_void", HeaderValue::Other(b"V".to_vec()));
+        // What nobody here reads buries no event.
+        written.set("cloudEvents_list", HeaderValue::Other(b"A\0\0\0\0".to_vec()));
+        written.set("cloudEvents_late", HeaderValue::Timestamp(u64::MAX));
         let event = from_message(b"1", &written).unwrap();
+        assert_eq!((event.extensions.get("list"), event.extensions.get("late")), (None, None));
         assert_eq!(event.timestamp.to_string(), "2025-05-19T18:30:00.000Z");
         assert_eq!((event.extensions.get("digest"), event.extensions.get("void")), (Some("\"//4=\""), None));
         for (value, named) in [
             (HeaderValue::Other(b"F\0\0\0\0".to_vec()), "\"cloudEvents_time\" is a table"),
-            (HeaderValue::Timestamp(u64::MAX), "\"cloudEvents_time\": no year"),
+            (HeaderValue::Timestamp(u64::MAX), "\"cloudEvents_time\" is a time beyond"),
+            (HeaderValue::Other(b"S\0\0\0\x01\xff".to_vec()), "\"cloudEvents_time\" holds bytes"),
         ] {
             written.set("cloudEvents_time", value);
             let error = from_message(b"1", &written).unwrap_err().to_string();
