@@ -49,7 +49,8 @@ impl Inbox {
     /// When the database refuses; then the event should be tried again.
     pub async fn once<C: SqlConnection + ?Sized>(&self, connection: &mut C, event_id: &str) -> Result<bool, SqlError> {
         let statements = Statements::of(Session::dialect(connection)?);
-        let values = vec![(&*self.group).into(), (&*noted(event_id)).into(), Timestamp::now().as_millis().into()];
+        let values =
+            vec![(&*self.group).into(), (&*noted(&self.group, event_id)).into(), Timestamp::now().as_millis().into()];
         let noted = connection.run(&statements.note, values).await;
         noted.map(|rows| rows > 0).map_err(SqlError::doing("note an event in the inbox"))
     }
