@@ -62,7 +62,7 @@ const CLAIM: &str = "UPDATE sap_outbox SET lease_owner = $1, lease_until = {now}
         SELECT number FROM (
             SELECT number, SUM(bytes) OVER (ORDER BY number) AS total, ROW_NUMBER() OVER (ORDER BY number) AS place
             FROM (
-                SELECT free.number, {bytes} AS bytes FROM sap_outbox AS free
+                SELECT free.number, octet_length(event) AS bytes FROM sap_outbox AS free
                 WHERE free.sent_at IS NULL AND free.due_at <= {now} AND free.lease_until <= {now}
                 AND (free.ordering_key IS NULL OR NOT EXISTS (
                     SELECT 1 FROM sap_outbox AS ahead

@@ -26,24 +26,21 @@ impl Dialect {
 
     /// Fills `{now}`, milliseconds since the Unix epoch by the database's clock, which all processes share, the same
     /// throughout a statement: a lease that ended in the middle of one would let a later event overtake; `{serial}`,
-    /// the type of a key that counts up; `{list}`, the rows of a list made by [`Dialect::list`] and bound as `$1`; and `{bytes}`, how
-    /// long an event is.
+    /// the type of a key that counts up; and `{list}`, the rows of a list made by [`Dialect::list`] and bound as `$1`.
     pub(crate) fn fill(self, template: &str) -> String {
-        let (now, serial, list, bytes) = match self {
+        let (now, serial, list) = match self {
             Self::Sqlite => (
                 "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
                 "INTEGER PRIMARY KEY AUTOINCREMENT",
                 "(SELECT value FROM json_each('[' || $1 || ']'))",
-                "length(CAST(event AS BLOB))",
             ),
             Self::Postgres => (
                 "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)",
                 "BIGSERIAL PRIMARY KEY",
                 "(SELECT unnest(CAST(string_to_array($1, ',') AS BIGINT[])))",
-                "octet_length(event)",
             ),
         };
-        [("{now}", now), ("{serial}", serial), ("{list}", list), ("{bytes}", bytes)]
+        [("{now}", now), ("{serial}", serial), ("{list}", list)]
             .into_iter()
             .fold(template.to_owned(), |sql, (name, value)| sql.replace(name, value))
     }
