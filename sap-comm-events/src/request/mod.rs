@@ -48,7 +48,8 @@ pub(crate) struct ReturnAddress {
 }
 
 impl Broker {
-    /// Sends a command and waits for its handler's answer, for `timeout` at most or until the context's deadline.
+    /// Sends a command and waits for its handler's answer, for `timeout` at most or until the context's deadline; for 30 days
+    /// where both are further off.
     ///
     /// The deadline goes with the command: one that is still in its queue by then is not handled any more, but is a dead letter
     /// with the code `DEADLINE_EXCEEDED`. It is a point in time, so the clocks of both services must agree. Connections that are

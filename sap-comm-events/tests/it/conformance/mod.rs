@@ -197,7 +197,7 @@ macro_rules! conformance {
                 requests::a_handler_that_says_nothing_answers_nothing,
                 requests::a_published_command_is_settled_by_a_handler_that_answers,
                 requests::waiting_requests_are_bounded_and_end_with_the_broker,
-                requests::a_request_may_wait_for_ever,
+                requests::a_request_may_have_the_longest_of_limits,
             );
     };
     (@each $broker:path: $($group:ident::$test:ident,)*) => {

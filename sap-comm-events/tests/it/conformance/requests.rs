@@ -212,7 +212,9 @@ pub(crate) async fn waiting_requests_are_bounded_and_end_with_the_broker<F: Futu
     );
 }
 
-pub(crate) async fn a_request_may_wait_for_ever<F: Future<Output = Broker>>(broker: impl Fn(BrokerConfig) -> F) {
+pub(crate) async fn a_request_may_have_the_longest_of_limits<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
     let broker = broker(config()).await;
     let handle = reporter(&broker).await;
     assert_eq!(soon(ask(&broker, 2, Duration::MAX)).await.unwrap(), "report 2");
