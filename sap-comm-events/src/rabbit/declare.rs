@@ -72,7 +72,7 @@ pub(super) async fn declare(live: &Live, topology: &Topology) -> Result<(), Decl
     }
     let mut declaring = Declaring::start(live).await?;
     for (name, kind) in &topology.exchanges {
-        declaring.exchange(&ExchangeSpec::new(name, *kind)).await?;
+        declaring.exchange(&ExchangeSpec::new(name, *kind), &[]).await?;
     }
     let mut of_others = HashSet::new();
     for declared in &topology.queues {
@@ -88,12 +88,12 @@ pub(super) async fn declare(live: &Live, topology: &Topology) -> Result<(), Decl
 
 /// Declares an exchange.
 pub(super) async fn declare_exchange(live: &Live, name: &str, kind: ExchangeKind) -> Result<(), DeclareError> {
-    Declaring::start(live).await?.exchange(&ExchangeSpec::new(name, kind)).await.map(drop)
+    Declaring::start(live).await?.exchange(&ExchangeSpec::new(name, kind), &[]).await.map(drop)
 }
 
 /// Who sees to it that something exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub(super) enum Whose {
     Ours,
     /// Our user may not declare it, and it is there.
     Others,
@@ -104,41 +104,97 @@ enum Whose {
 ///
 /// A user that may only write to an exchange, or read a queue, may not declare it: then it is enough that it exists, which a
 /// passive declaration tells anybody.
-struct Declaring<'a> {
+///
+/// A queue that a vhost made one of another type before, since it did not say its own, goes on being used: else the service that uses
+/// it would not start any more.
+pub(super) struct Declaring<'a> {
     live: &'a Live,
     channel: Channel,
 }
 
 impl<'a> Declaring<'a> {
-    async fn start(live: &'a Live) -> Result<Self, DeclareError> {
+    pub(super) async fn start(live: &'a Live) -> Result<Self, DeclareError> {
         let channel = live.channel().await.map_err(DeclareError::Connection)?;
         Ok(Self { live, channel })
     }
 
-    async fn exchange(&mut self, spec: &ExchangeSpec) -> Result<Whose, DeclareError> {
-        let declared = self.live.answer(declare_as(&self.channel, spec)).await.map_err(DeclareError::Connection)?;
+    pub(super) async fn exchange(
+        &mut self,
+        spec: &ExchangeSpec,
+        arguments: &[(&str, Value<'_>)],
+    ) -> Result<Whose, DeclareError> {
+        let declared = self.live.answer(declare_as(&self.channel, spec, arguments)).await;
+        let declared = declared.map_err(DeclareError::Connection)?;
         let Some(reason) = self.forbidden(declared).await? else { return Ok(Whose::Ours) };
         let passive = ExchangeOptions { passive: true, ..ExchangeOptions::default() };
         let looked = self.live.answer(self.channel.declare_exchange(&spec.name, &spec.kind, passive, &[])).await;
         exists(looked.map_err(DeclareError::Connection)?, &reason, || spec.object())
     }
 
-    async fn queue(&mut self, spec: &QueueSpec) -> Result<Whose, DeclareError> {
-        let declared =
+    pub(super) async fn queue(&mut self, spec: &QueueSpec) -> Result<Whose, DeclareError> {
+        let mut declared =
             self.live.answer(queue(self.live, &self.channel, spec)).await.map_err(DeclareError::Connection)?;
+        if let Err(DeclareError::Difference(difference)) = &declared
+            && is_classic(spec)
+            && difference.argument.as_deref() == Some(QUEUE_TYPE)
+            && self.queue_of_any_type(spec, difference).await?
+        {
+            declared = Ok(());
+        }
         let Some(reason) = self.forbidden(declared).await? else { return Ok(Whose::Ours) };
         let passive = QueueOptions { passive: true, ..QueueOptions::default() };
         let looked = self.live.answer(self.channel.declare_queue(&spec.name, passive, &[])).await;
         exists(looked.map_err(DeclareError::Connection)?.map(drop), &reason, || spec.object())
     }
 
+    /// Whether a queue is as declared but for its type.
+    async fn queue_of_any_type(&mut self, spec: &QueueSpec, difference: &TopologyError) -> Result<bool, DeclareError> {
+        self.renew().await?;
+        let declared = self.live.answer(queue_as(&self.channel, spec, None)).await;
+        match declared.map_err(DeclareError::Connection)? {
+            Ok(()) => {
+                tracing::warn!(
+                    queue = spec.name,
+                    found = difference.found,
+                    "the queue is not the classic one that is declared, but what its vhost makes by default, and is used as it \
+                     is: the broker's own delivery limit holds for it, and drops dead letters that are looked at more often; \
+                     delete it when it is empty"
+                );
+                Ok(true)
+            }
+            Err(DeclareError::Difference(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Binds exchange `to` to exchange `from`.
+    pub(super) async fn exchange_binding(
+        &mut self,
+        to: &str,
+        from: &str,
+        arguments: &[(&str, Value<'_>)],
+    ) -> Result<(), DeclareError> {
+        let bound = self.live.answer(self.channel.bind_exchange(to, from, "", arguments)).await;
+        let bound = bound.map_err(DeclareError::Connection)?;
+        bound.map_err(|error| DeclareError::of(&error, || format!("binding of exchange {to:?}")))
+    }
+
+    /// Binds a queue; why it may not be bound, if that is so.
+    pub(super) async fn queue_binding(
+        &mut self,
+        Binding { queue, exchange, key }: &Binding,
+        arguments: &[(&str, Value<'_>)],
+    ) -> Result<Option<String>, DeclareError> {
+        let bound = self.live.answer(self.channel.bind_queue(queue, exchange, key, arguments)).await;
+        let bound = bound.map_err(DeclareError::Connection)?;
+        let bound = bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {queue:?}")));
+        self.forbidden(bound).await
+    }
+
     /// Binds a queue; whoever declared it `for_us` has bound it, or nobody can tell.
     async fn binding(&mut self, binding: &Binding, for_us: bool) -> Result<(), DeclareError> {
         let Binding { queue, exchange, key } = binding;
-        let bound = self.live.answer(self.channel.bind_queue(queue, exchange, key, &[])).await;
-        let bound = bound.map_err(DeclareError::Connection)?;
-        let bound = bound.map_err(|error| DeclareError::of(&error, || format!("binding of queue {queue:?}")));
-        match self.forbidden(bound).await? {
+        match self.queue_binding(binding, &[]).await? {
             None => Ok(()),
             Some(reason) if for_us => {
                 tracing::warn!(
@@ -159,11 +215,16 @@ impl<'a> Declaring<'a> {
         match declared {
             Ok(()) => Ok(None),
             Err(DeclareError::Forbidden(reason)) => {
-                self.channel = self.live.channel().await.map_err(DeclareError::Connection)?;
+                self.renew().await?;
                 Ok(Some(reason))
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn renew(&mut self) -> Result<(), DeclareError> {
+        self.channel = self.live.channel().await.map_err(DeclareError::Connection)?;
+        Ok(())
     }
 }
 
@@ -179,9 +240,13 @@ fn exists(looked: Result<(), Error>, reason: &str, object: impl Fn() -> String) 
 }
 
 /// Declares an exchange.
-pub(super) async fn declare_as(channel: &Channel, spec: &ExchangeSpec) -> Result<(), DeclareError> {
+pub(super) async fn declare_as(
+    channel: &Channel,
+    spec: &ExchangeSpec,
+    arguments: &[(&str, Value<'_>)],
+) -> Result<(), DeclareError> {
     let options = ExchangeOptions { durable: spec.durable, ..ExchangeOptions::default() };
-    let declared = channel.declare_exchange(&spec.name, &spec.kind, options, &[]).await;
+    let declared = channel.declare_exchange(&spec.name, &spec.kind, options, arguments).await;
     declared.map_err(|error| DeclareError::of(&error, || spec.object()))
 }
 
@@ -191,6 +256,19 @@ pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> R
     let is_old = version.is_some_and(|version| version < QUORUM_QUEUES.since);
     let classic = if is_old { spec.without_sure_delay() } else { None };
     let spec = classic.as_ref().unwrap_or(spec);
+    queue_as(channel, spec, said_classic(version).filter(|_| is_classic(spec))).await
+}
+
+/// Whether a queue is one of those that do not say their type.
+fn is_classic(spec: &QueueSpec) -> bool {
+    spec.durable && !spec.arguments.contains_key(QUEUE_TYPE)
+}
+
+async fn queue_as(
+    channel: &Channel,
+    spec: &QueueSpec,
+    said_type: Option<(&'static str, Value<'static>)>,
+) -> Result<(), DeclareError> {
     let arguments = spec.arguments.iter().map(|(name, value)| {
         let value = match value {
             Argument::Flag(flag) => Value::Bool(*flag),
@@ -199,10 +277,7 @@ pub(super) async fn queue(live: &Live, channel: &Channel, spec: &QueueSpec) -> R
         };
         (name.as_str(), value)
     });
-    let mut arguments: Vec<_> = arguments.collect();
-    if spec.durable && !spec.arguments.contains_key(QUEUE_TYPE) {
-        arguments.extend(said_classic(version));
-    }
+    let arguments: Vec<_> = arguments.chain(said_type).collect();
     let options = QueueOptions {
         durable: spec.durable,
         exclusive: spec.exclusive,
@@ -217,7 +292,7 @@ const QUEUE_TYPE: &str = "x-queue-type";
 
 /// What makes a durable queue a classic one: a vhost may have another type for those that do not say. For brokers that know of that
 /// the two are the same where the vhost has none; older ones would take them for different.
-pub(super) fn said_classic(version: Option<Version>) -> Option<(&'static str, Value<'static>)> {
+fn said_classic(version: Option<Version>) -> Option<(&'static str, Value<'static>)> {
     let knows = version.is_some_and(|version| version >= QUORUM_QUEUES.since);
     knows.then(|| (QUEUE_TYPE, Value::text("classic")))
 }

@@ -55,7 +55,7 @@ impl Examiner {
         if let Some(difference) = self.absent(there, spec.object())? {
             return Ok(Some(difference));
         }
-        let declared = live.answer(declare::declare_as(&channel, spec)).await.map_err(unavailable)?;
+        let declared = live.answer(declare::declare_as(&channel, spec, &[])).await.map_err(unavailable)?;
         self.differs(declared)
     }
 

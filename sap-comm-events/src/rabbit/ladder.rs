@@ -3,53 +3,62 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    declare::{DeclareError, declare_exchange, said_classic},
+    declare::{DeclareError, Declaring, Whose},
     link::Live,
     rungs::{self, DUE, TO},
 };
 use crate::{
-    amqp::{Channel, Error, ExchangeOptions, QueueOptions, Value},
-    topology::ExchangeKind,
+    amqp::Value,
+    topology::{Argument, Binding, ExchangeKind, ExchangeSpec, QueueSpec},
 };
 
-/// Declares `rungs`, from below, and the way from the last to exchange `to`; on a channel of its own, since a refusal ends it.
+/// Declares `rungs`, from below, and the way from the last to exchange `to`.
 pub(super) async fn declare_ladder(
     live: &Live,
     rungs: RangeInclusive<u32>,
     to: &str,
     kind: ExchangeKind,
 ) -> Result<(), DeclareError> {
-    declare_exchange(live, to, kind).await?;
-    let channel = live.channel().await.map_err(DeclareError::Connection)?;
-    let declaring = async {
-        headers_exchange(&channel, DUE, &[]).await?;
-        let bound = channel.bind_exchange(to, DUE, "", &wants(TO, to)).await;
-        bound.map_err(|error| DeclareError::of(&error, || format!("binding of exchange {to:?}")))
-    };
-    live.answer(declaring).await.map_err(DeclareError::Connection)??;
+    let mut declaring = Declaring::start(live).await?;
+    declaring.exchange(&ExchangeSpec::new(to, kind), &[]).await?;
+    declaring.exchange(&headers_exchange(DUE.to_owned()), &[]).await?;
+    // Whether somebody else bound it cannot be asked for, and what is due would be lost.
+    declaring.exchange_binding(to, DUE, &wants(TO, to)).await?;
     for number in rungs {
-        live.answer(rung(live, &channel, number)).await.map_err(DeclareError::Connection)??;
+        rung(&mut declaring, number).await?;
     }
     Ok(())
 }
 
-async fn rung(live: &Live, channel: &Channel, rung: u32) -> Result<(), DeclareError> {
+async fn rung(declaring: &mut Declaring<'_>, rung: u32) -> Result<(), DeclareError> {
     let (name, below) = (rungs::name(rung), rungs::below(rung));
-    headers_exchange(channel, &name, &[("alternate-exchange", Value::text(&below))]).await?;
+    let exchange = headers_exchange(name.clone());
+    declaring.exchange(&exchange, &[("alternate-exchange", Value::text(&below))]).await?;
     let held = i64::try_from(rungs::held(rung).as_millis()).unwrap_or(i64::MAX);
     // Without a routing key of its own: messages keep theirs.
-    let mut arguments = vec![("x-message-ttl", Value::Int(held)), ("x-dead-letter-exchange", Value::text(&below))];
-    arguments.extend(said_classic(live.version().ok()));
-    let failed = |error: Error| DeclareError::of(&error, || format!("queue {name:?}"));
-    let options = QueueOptions { durable: true, ..QueueOptions::default() };
-    channel.declare_queue(&name, options, &arguments).await.map_err(failed)?;
-    channel.bind_queue(&name, &name, "", &wants(&rungs::header(rung), "1")).await.map_err(failed)
+    let arguments =
+        [("x-message-ttl", Argument::Number(held)), ("x-dead-letter-exchange", Argument::Text(below.clone()))];
+    let queue = QueueSpec {
+        name: name.clone(),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        arguments: arguments.map(|(name, value)| (name.to_owned(), value)).into(),
+    };
+    let whose = declaring.queue(&queue).await?;
+    let binding = Binding { queue: name.clone(), exchange: name, key: String::new() };
+    match declaring.queue_binding(&binding, &wants(&rungs::header(rung), "1")).await? {
+        None => Ok(()),
+        Some(reason) if whose == Whose::Others => {
+            tracing::debug!(rung, reason, "the rung may not be bound; whoever declared it has done so");
+            Ok(())
+        }
+        Some(reason) => Err(DeclareError::Forbidden(reason)),
+    }
 }
 
-async fn headers_exchange(channel: &Channel, name: &str, arguments: &[(&str, Value<'_>)]) -> Result<(), DeclareError> {
-    let options = ExchangeOptions { durable: true, ..ExchangeOptions::default() };
-    let declared = channel.declare_exchange(name, "headers", options, arguments).await;
-    declared.map_err(|error| DeclareError::of(&error, || format!("exchange {name:?}")))
+fn headers_exchange(name: String) -> ExchangeSpec {
+    ExchangeSpec { name, kind: "headers".to_owned(), durable: true }
 }
 
 /// Matches messages with that header.

@@ -392,7 +392,8 @@ mod tests {
     fn the_queue_of_a_command_tells_its_type() {
         let queue = command_queue("user.events", "user.export");
         assert_eq!(command_of(&queue, "user.events"), Some("user.export"));
-        for (queue, exchange) in [(&*queue, "user"), (&*queue, "order.events"), ("user.events.commands", "user.events")] {
+        for (queue, exchange) in [(&*queue, "user"), (&*queue, "order.events"), ("user.events.commands", "user.events")]
+        {
             assert_eq!(command_of(queue, exchange), None, "{queue} of {exchange}");
         }
     }

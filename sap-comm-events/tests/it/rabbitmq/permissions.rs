@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use sap_comm_events::{Broker, PublishError, SubscribeError, Subscription};
+use lapin::{
+    options::QueueDeclareOptions,
+    types::{AMQPValue, FieldTable},
+};
+use sap_comm_core::Event;
+use sap_comm_events::{Broker, EventRouter, PublishError, SubscribeError, Subscription};
 use sap_comm_testkit::RabbitNode;
 
-use super::{config, numbers, soon, vhost};
-use crate::{events::UserCreated, waiting::until};
+use super::{config, foreign, numbers, soon, vhost};
+use crate::{
+    events::{ReportRequested, UserCreated},
+    waiting::until,
+};
 
 /// The broker at `uri` as a user that may configure, write and read what these patterns say.
 async fn limited(uri: &str, name: &str, configure: &str, write: &str, read: &str) -> Broker {
@@ -75,6 +83,84 @@ async fn what_is_missing_and_may_not_be_declared_is_named() {
     let error = consumer.subscribe(Subscription::new("user.events").group("own"), router).await.unwrap_err();
     let SubscribeError::Forbidden { reason } = &error else { panic!("{error:?}") };
     assert!(reason.contains("access to exchange 'user.events'") && !reason.contains("exist"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_publisher_that_may_only_write_delays_over_a_ladder_that_exists() {
+    let uri = vhost().await;
+    let admin = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = admin.subscribe("user.events", router).await.unwrap();
+    let (delay, written) = (Duration::from_millis(1), r"^(user\.events|sap\.delay\..*)$");
+    let publisher = limited(&uri, "later", "^$", written, r"^sap\.delay\.due$").await;
+    let error = soon(publisher.publish_after("user.events", UserCreated::numbered(6), delay)).await.unwrap_err();
+    let PublishError::Forbidden { reason } = &error else { panic!("{error:?}") };
+    assert!(reason.contains(r#"exchange "sap.delay.due" does not exist"#), "{reason}");
+    admin.publish_after("user.events", UserCreated::numbered(7), delay).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(7));
+    soon(publisher.publish_after("user.events", UserCreated::numbered(8), delay)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(8));
+}
+
+#[tokio::test]
+async fn a_queue_of_its_own_needs_what_the_readme_says() {
+    let uri = vhost().await;
+    let admin = Broker::connect(&uri, config()).await.unwrap();
+    let router =
+        EventRouter::new().on_request(|asked: Event<ReportRequested>| async move { Ok(asked.data.number.to_string()) });
+    let _answering = admin.subscribe("report.events", router).await.unwrap();
+    let (router, _gone) = numbers();
+    admin.subscribe("user.events", router).await.unwrap().stop().await;
+    let replies = r"^user-service\.replies_";
+    let requester = limited(&uri, "requester", replies, r"^report\.events\.commands$", replies).await;
+    let answer = requester.request("report.events", ReportRequested { number: 7 }, Duration::from_secs(60));
+    assert_eq!(soon(answer).await.unwrap(), "7");
+    let own = r"^user\.events\.user-service\.only_";
+    let consumer = limited(&uri, "ephemeral", own, own, &format!(r"{own}|^user\.events$")).await;
+    let (router, mut numbers) = numbers();
+    let _handle = consumer.subscribe(Subscription::new("user.events").ephemeral(), router).await.unwrap();
+    let own = r"^user\.events\.tail_";
+    let with_exchange = format!(r"{own}|^user\.events$");
+    let watcher = limited(&uri, "tail", &with_exchange, own, &with_exchange).await;
+    let mut tail = watcher.tail("user.events", &["#"]).await.unwrap();
+    admin.publish("user.events", UserCreated::numbered(8)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(8));
+    assert_eq!(soon(tail.next()).await.unwrap().event_type, "user.created");
+}
+
+/// As queues were declared before they said their type.
+#[tokio::test]
+async fn what_a_vhost_made_quorum_queues_before_is_used_and_reported() {
+    let node = RabbitNode::shared().await.unwrap();
+    let (uri, name) = (vhost().await, "quorum-before");
+    node.ctl(&["add_vhost", name, "--default-queue-type", "quorum"]).await.unwrap();
+    node.ctl(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]).await.unwrap();
+    let (host, _) = uri.rsplit_once('/').unwrap();
+    let uri = format!("{host}/{name}");
+    let channel = foreign(&uri).await;
+    let mut of_rung = FieldTable::default();
+    of_rung.insert("x-message-ttl".into(), AMQPValue::LongLongInt(100));
+    of_rung.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("sap.delay.due".into()));
+    let none = FieldTable::default;
+    for (queue, arguments) in
+        [("user.events.user-service", none()), ("user.events.user-service.dead", none()), ("sap.delay.0", of_rung)]
+    {
+        channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+    }
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    broker.publish("user.events", UserCreated::numbered(7)).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(7));
+    soon(broker.publish_after("user.events", UserCreated::numbered(8), Duration::from_millis(1))).await.unwrap();
+    assert_eq!(soon(numbers.recv()).await, Some(8));
+    let spec = serde_json::from_str(r#"{"queues": [{"name": "user.events.user-service"}]}"#).unwrap();
+    let differences = broker.topology_differences(&spec).await.unwrap();
+    assert!(differences.len() == 1 && differences[0].to_string().contains("x-queue-type"), "{differences:?}");
+    // Any other difference is one as before.
+    let single = Subscription::new("user.events").single_active();
+    let error = broker.subscribe(single, EventRouter::new().otherwise(|_| async { Ok(()) })).await.unwrap_err();
+    assert!(matches!(error, SubscribeError::Topology(_)), "{error}");
 }
 
 /// A vhost may make quorum queues of what does not say its type, whose rules are others.
