@@ -3,6 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{Context, Name, header};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
+pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static(header::PRINCIPAL);
 
 /// What clients tell of a context.
 static OF_CONTEXT: [HeaderName; 4] = [

@@ -14,7 +14,7 @@ use super::{
     forward::{Answer, Outgoing, Share, Trace, forward},
     headers::{Rewritten, strip_hop_by_hop},
     live::Live,
-    outbound::{tell_context, tell_principal},
+    outbound::{PRINCIPAL, tell_context, tell_principal},
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
@@ -75,8 +75,11 @@ impl Inner {
             own.push(X_FORWARDED_PREFIX.as_str(), prefix.as_bytes());
         }
         tell_context(&context, &record.request_id, |name, value| own.push(name, value));
-        // A client's own key goes before the gateway's certificate.
-        if api_key.is_some() || (live.shows_certificate && !headers.contains_key(names::API_KEY)) {
+        // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
+        if api_key.is_some()
+            || (live.shows_certificate && (context.principal().is_some() || !headers.contains_key(names::API_KEY)))
+        {
+            headers.remove(PRINCIPAL);
             tell_principal(&context, |name, value| own.push(name, value));
         }
         if let Some(key) = api_key {

@@ -2,6 +2,7 @@ use http::{HeaderMap, HeaderValue};
 use sap_comm_core::header;
 
 use super::remove_if;
+use crate::gateway::outbound::PRINCIPAL;
 
 /// Headers by which a client could pose as somebody else, or ask for another method or path than it was checked for.
 const FORGED: [&str; 16] = [
@@ -30,16 +31,30 @@ const FORGED_PREFIXES: [&str; 7] =
 const CONTEXT: [&str; 4] = [header::REQUEST_ID, header::CORRELATION_ID, header::TRACEPARENT, header::TRACESTATE];
 
 /// Takes out what only the gateway may say. Names with an underscore go altogether: a service that maps both spellings
-/// to one variable could not tell them apart.
+/// to one variable could not tell them apart. That the client asks for nobody stays: its key may stay, too.
 pub(in crate::gateway) fn strip_forged(headers: &mut HeaderMap) {
-    remove_if(headers, |name| is_forged(name) || CONTEXT.contains(&name));
+    let mut delegates = false;
+    remove_if(headers, |name| {
+        delegates |= name == header::PRINCIPAL;
+        name != header::PRINCIPAL && (is_forged(name) || CONTEXT.contains(&name))
+    });
+    if delegates {
+        strip_delegated(headers);
+    }
 }
 
 /// Takes out whom a client would speak for: who may inside may not from outside. That it speaks for nobody stays.
 pub(in crate::gateway) fn strip_delegated(headers: &mut HeaderMap) {
-    let nobody = |value: &HeaderValue| value.as_bytes() == header::NOBODY.as_bytes();
-    if headers.get(header::PRINCIPAL).is_some_and(|value| !nobody(value)) {
-        headers.remove(header::PRINCIPAL);
+    let said = headers.get_all(&PRINCIPAL).iter();
+    let (nobody, others) = said.fold((false, false), |(nobody, others), value| {
+        let is_nobody = value.as_bytes() == header::NOBODY.as_bytes();
+        (nobody | is_nobody, others | !is_nobody)
+    });
+    if others {
+        headers.remove(&PRINCIPAL);
+        if nobody {
+            headers.insert(PRINCIPAL, HeaderValue::from_static(header::NOBODY));
+        }
     }
 }
 
@@ -77,6 +92,28 @@ mod tests {
         }
         for name in ["authorization", "x-request-id", "traceparent", "user-agent", "x-username", "x-api-key"] {
             assert!(!is_forged(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_whom_a_client_asks_for_only_nobody_stays() {
+        for (said, stays) in [
+            (&[][..], false),
+            (&["e30"], false),
+            (&["-"], true),
+            (&["-", "e30"], true),
+            (&["e30", "-"], true),
+            (&["-", "-"], true),
+            (&["- "], false),
+            (&["-, e30"], false),
+        ] {
+            for strip in [strip_forged, strip_delegated] {
+                let mut headers: HeaderMap =
+                    said.iter().map(|said| (PRINCIPAL, HeaderValue::from_static(said))).collect();
+                strip(&mut headers);
+                let left: Vec<_> = headers.get_all(PRINCIPAL).iter().collect();
+                assert!(left.iter().all(|value| *value == header::NOBODY) && left.is_empty() != stays, "{said:?}");
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) use rewritten::Rewritten;
 pub(super) use via::Via;
 
 /// Takes out the headers whose name fits. One walk finds them: most messages have none.
-fn remove_if(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {
+fn remove_if(headers: &mut HeaderMap, mut fits: impl FnMut(&str) -> bool) {
     let found: Vec<HeaderName> = headers.keys().filter(|name| fits(name.as_str())).cloned().collect();
     for name in found {
         headers.remove(name);

@@ -97,7 +97,8 @@ impl Authenticator {
     }
 
     /// Like [`Authenticator::identify`], for a request that came over `tls`: the client's certificate counts where there is no
-    /// API key.
+    /// API key. Beside a key that is not taken here it says who sent the request, but not for whom: that may be somebody whose key
+    /// a gateway passed on.
     ///
     /// # Errors
     /// As [`Authenticator::identify`].
@@ -139,7 +140,9 @@ impl Authenticator {
         headers: &HeaderMap,
     ) -> Result<Proved, ApiError> {
         let Credentials { token, api_key } = Credentials::read(headers)?;
-        // A credential of a kind that is not taken here is for somebody behind us.
+        // A credential of a kind that is not taken here is for somebody behind us. But who shows a key of another's asks for that
+        // one, and not for itself: a gateway may pass on what its client showed.
+        let is_for_another = api_key.is_some() && self.0.api_keys.is_none();
         let api_key = api_key.filter(|_| self.0.api_keys.is_some());
         let token = token.filter(|_| self.0.tokens.is_some());
         let certificate = || tls.and_then(|tls| tls.peer.as_deref()).and_then(|peer| self.service_of(peer));
@@ -152,7 +155,7 @@ impl Authenticator {
             Some(token) => Some(self.verify_within(bound, token).await?),
             None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
         };
-        let principal = user.or_else(|| peer.clone().filter(|_| !asks_for_nobody(headers)));
+        let principal = user.or_else(|| peer.clone().filter(|_| !is_for_another && !asks_for_nobody(headers)));
         let from_peer = peer.is_some();
         Ok(Proved { identity: principal.map(|principal| Identity { principal, peer }), from_peer })
     }

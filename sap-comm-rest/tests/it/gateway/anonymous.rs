@@ -1,23 +1,28 @@
 //! A caller that a gateway does not know stays unknown to the services behind it, whatever key the gateway shows.
 
-use axum::{Extension, routing::get};
+use std::sync::Arc;
+
+use axum::{Extension, Router, routing::get};
 use sap_comm_core::{
-    ApiError, Secret,
+    ApiError, Principal, Secret, StaticResolver,
     auth::{ApiKey, ApiKeySet},
 };
 use sap_comm_rest::{
-    gateway::{GatewayBuilder, Route},
+    gateway::{Gateway, GatewayBuilder, Route},
     operation::{Contract, Operation, ResourceId},
     server::{
         ContractRouter, Json, Path,
         auth::{Authenticator, CurrentUser, Identity, authenticate},
     },
-    tls::{ClientTls, ClientTlsConfig},
+    tls::{CertificateName, ClientTls, ClientTlsConfig},
 };
 use sap_comm_testkit::tls::TestCa;
 
 use super::support::{Running, bearer, echo, send, serve, to, to_service, upstream, verifier};
-use crate::support::Files;
+use crate::{
+    support::Files,
+    tls::support::{https, serve_tls, server_options},
+};
 
 type ById = (Path<ResourceId>,);
 const READ: Operation<ById, Json<String>> = Operation::get("/contents/{id}").public();
@@ -29,6 +34,7 @@ const CONTENTS: Contract = Contract::new("test", &[READ.definition(), AUDIT.defi
 /// A service, and the keys that it takes.
 struct World {
     service: Running,
+    authenticator: Authenticator,
     gateway: String,
     worker: String,
 }
@@ -49,12 +55,17 @@ async fn world() -> World {
         .serve(SEAL, known)
         .build(())
         .unwrap();
+    let service = upstream(contract.merge(whoever(&authenticator))).await;
+    let key = |key: &ApiKey| key.expose().expose().clone();
+    World { service, authenticator, gateway: key(&gateway), worker: key(&worker) }
+}
+
+/// Tells at `/maybe` who asks.
+fn whoever(authenticator: &Authenticator) -> Router {
     let maybe = get(async |user: Option<Extension<Identity>>| {
         user.map_or("nobody".to_owned(), |user| user.principal.id.clone())
     });
-    let service = upstream(contract.route("/maybe", maybe.layer(authenticate(authenticator).optional()))).await;
-    let key = |key: &ApiKey| key.expose().expose().clone();
-    World { service, gateway: key(&gateway), worker: key(&worker) }
+    Router::new().route("/maybe", maybe.layer(authenticate(authenticator.clone()).optional()))
 }
 
 impl World {
@@ -130,5 +141,68 @@ async fn nobody_is_named_where_the_gateway_is_known_by_its_certificate() {
         // The client's own key says who it is.
         let answer = send(&gateway, "GET", "/api", &[("x-api-key", "sap_a_b")], "").await;
         assert_eq!((answer.sent("x-principal"), answer.sent("x-api-key").as_deref()), (None, Some("sap_a_b")));
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_knows_nobody_passes_on_that_another_asks_for_nobody() {
+    let world = world().await;
+    let local = || to_service(&world.service).fallback(whoever(&world.authenticator));
+    for (name, inner) in [
+        ("the router for what no route takes", local().route(Route::new("/other").local().public())),
+        ("a local route", local().route(Route::new("/maybe").local().public())),
+        ("a service", to_service(&world.service).route(Route::new("/maybe").to("test").public())),
+    ] {
+        let inner = serve(inner.build().unwrap()).await;
+        let outer = to_service(&inner).api_key(Secret::new(world.gateway.clone()));
+        let outer = serve(outer.route(Route::new("/").to("test").public()).build().unwrap()).await;
+        assert_eq!(send(&outer, "GET", "/maybe", &[], "").await.body, b"nobody", "{name}");
+        let token = bearer(&[]);
+        let answer = send(&outer, "GET", "/maybe", &[("authorization", &token)], "").await;
+        assert_eq!(answer.body, b"usr_1", "{name}");
+        // From outside nobody else is believed.
+        let answer = send(&inner, "GET", "/maybe", &[("x-principal", "e30"), ("x-api-key", &world.worker)], "").await;
+        assert_eq!(answer.body, b"worker", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_a_client_does_not_make_it_the_gateway_that_is_known_by_its_certificate() {
+    let (files, ca, worker) = (Files::new(), TestCa::new().unwrap(), ApiKey::generate().unwrap());
+    let keys = || ApiKeySet::new([worker.record("worker", ["contents:seal"])]);
+    let options = server_options(&files, &ca).client_ca(files.write("ca.pem", ca.pem()));
+    let (cert, key) = files.identity("gateway", &ca.client("api-gateway").unwrap());
+    let tls = ClientTls::load(ClientTlsConfig::default().ca(files.path("ca.pem")).identity(cert, key)).unwrap();
+    let key = worker.expose().expose().clone();
+    for (takes_keys, forged, own) in [(false, "nobody", "nobody"), (true, "401", "worker")] {
+        let authenticator = Authenticator::builder().client_certificate(
+            CertificateName::CommonName("api-gateway".into()),
+            Principal::service("api-gateway", ["delegate", "contents:seal"]),
+        );
+        let authenticator = if takes_keys { authenticator.api_keys(keys()) } else { authenticator };
+        let (service, _tls) = serve_tls(whoever(&authenticator.build().unwrap()), options.clone()).await;
+        let resolver = StaticResolver::new();
+        resolver.set("test", [https(&service)]);
+        let gateway = Gateway::builder()
+            .resolver(Arc::new(resolver))
+            .without_rate_limit()
+            .upstream_tls(tls.clone())
+            .authenticator(Authenticator::builder().api_keys(keys()).build().unwrap())
+            .route(Route::new("/").to("test").public())
+            .route(Route::new("/known").to("test").rewrite("/").authenticated());
+        let gateway = serve(gateway.build().unwrap()).await;
+        for (path, key, who) in [
+            ("/maybe", None, "nobody"),
+            ("/maybe", Some("x"), forged),
+            ("/maybe", Some(key.as_str()), own),
+            // Whom the gateway knows by a key that the service does not take.
+            ("/known/maybe", Some(key.as_str()), "worker"),
+        ] {
+            let headers: Vec<_> = key.iter().map(|key| ("x-api-key", *key)).collect();
+            let answer = send(&gateway, "GET", path, &headers, "").await;
+            let said =
+                if answer.status == 200 { String::from_utf8(answer.body).unwrap() } else { answer.status.to_string() };
+            assert_eq!(said, who, "{path} {key:?}, keys are taken: {takes_keys}");
+        }
     }
 }
