@@ -3,6 +3,7 @@ use std::{mem, sync::Arc, time::Duration};
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 use sap_comm_discovery::Outcome;
+use sap_comm_resilience::State;
 
 use super::{
     Refusal, RequestBody, ResponseBody, answer,
@@ -140,8 +141,10 @@ impl Inner {
                     permit.success();
                     picked.report(Outcome::Success(latency));
                     None
-                } else if live.config.breaker.slow_call_duration.is_some() {
-                    // How long the rest takes is the client's doing too, and makes no call slow.
+                } else if live.config.breaker.slow_call_duration.is_some()
+                    || upstream.breaker.state() == State::HalfOpen
+                {
+                    // How long the rest takes is the client's doing too: it makes no call slow, and keeps no probe.
                     permit.success();
                     Some((None, latency))
                 } else {

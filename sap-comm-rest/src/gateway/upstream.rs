@@ -118,7 +118,7 @@ impl Upstream {
 impl InUse {
     /// Nobody reads on.
     pub(super) fn finish(self) {
-        if let Some(begun) = self.begun {
+        if let Some(mut begun) = self.begun {
             begun.left(&self.picked);
         }
         self.lease.give_back();

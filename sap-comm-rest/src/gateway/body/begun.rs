@@ -10,19 +10,25 @@ use crate::gateway::upstream::Upstream;
 
 /// A call whose answer has begun, and may still break off or fall silent.
 ///
-/// It succeeded once the answer is over. So that an endless one holds no half-open breaker's probe, it also did once so much of the
-/// answer came, or some of it after so long.
+/// It succeeded once the answer is over, once so much of it came, or some of it after so long. A half-open breaker's probe does not wait
+/// for that, and goes by the head: as long as a client takes nothing, nothing shows.
 #[derive(Debug)]
 pub(in crate::gateway) struct Begun {
     /// The breaker's permit, where it waits for the end, and how long the head took; `None` once it is settled how the call ended.
     unsettled: Option<(Option<OwnedPermit>, Duration)>,
-    came: u64,
+    came: u32,
+    /// When the client took something last.
+    taken: Instant,
+    /// Whether something lay there that it did not take at once, since more was last waited for.
+    lay: bool,
     request_id: HeaderValue,
     upstream: Arc<Upstream>,
 }
 
-const ENOUGH_BYTES: u64 = 1 << 20;
+const ENOUGH_BYTES: u32 = 1 << 20;
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
+/// A client that takes something so soon reads on.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Begun {
     pub(in crate::gateway) fn new(
@@ -30,20 +36,27 @@ impl Begun {
         request_id: HeaderValue,
         upstream: Arc<Upstream>,
     ) -> Self {
-        Self { unsettled, came: 0, request_id, upstream }
+        Self { unsettled, came: 0, taken: Instant::now(), lay: false, request_id, upstream }
     }
 
     /// So many bytes more of the answer came.
     pub(in crate::gateway) fn moved(&mut self, bytes: usize, picked: &Picked) {
-        self.came = self.came.saturating_add(bytes as u64);
-        if self.came >= ENOUGH_BYTES {
+        if self.unsettled.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        self.lay |= now.saturating_duration_since(self.taken) >= AT_ONCE;
+        self.taken = now;
+        self.came = self.came.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.came >= ENOUGH_BYTES || is_long_enough(now, picked) {
             self.succeeded(picked);
         }
     }
 
     /// More of it is waited for since then.
     pub(in crate::gateway) fn waits(&mut self, since: Instant, picked: &Picked) {
-        if self.came > 0 && since.saturating_duration_since(picked.since()) >= LONG_ENOUGH {
+        self.lay = false;
+        if self.came > 0 && is_long_enough(since, picked) {
             self.succeeded(picked);
         }
     }
@@ -55,6 +68,22 @@ impl Begun {
                 permit.success();
             }
             picked.report(Outcome::Success(latency));
+        }
+    }
+
+    /// The answer broke off. Unless it was waited for, or is read as it comes, that is the client's doing, too: an upstream gives up
+    /// one that takes nothing.
+    pub(in crate::gateway) fn broke_off(&mut self, is_awaited: bool, picked: &Picked, reason: impl fmt::Display) {
+        if is_awaited || !(self.lay || self.taken.elapsed() >= AT_ONCE) {
+            self.failed(picked, reason);
+        } else {
+            tracing::debug!(
+                { telemetry::REQUEST_ID } = self.request_id.to_str().unwrap_or_default(),
+                upstream = %format_args!("{} {}", self.upstream.service(), picked.endpoint()),
+                %reason,
+                "an answer that its client did not take broke off"
+            );
+            self.left(picked);
         }
     }
 
@@ -75,14 +104,18 @@ impl Begun {
     }
 
     /// Nobody reads on, which says nothing of the upstream.
-    pub(in crate::gateway) fn left(self, picked: &Picked) {
-        if let Some((permit, latency)) = self.unsettled {
+    pub(in crate::gateway) fn left(&mut self, picked: &Picked) {
+        if let Some((permit, latency)) = self.unsettled.take() {
             if let Some(permit) = permit {
                 permit.ignore();
             }
             picked.report(Outcome::Begun(latency));
         }
     }
+}
+
+fn is_long_enough(now: Instant, picked: &Picked) -> bool {
+    now.saturating_duration_since(picked.since()) >= LONG_ENOUGH
 }
 
 #[cfg(test)]
@@ -169,8 +202,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_is_read_late_and_without_a_pause_is_a_success_too() {
+        let mut call = Call::begin().await;
+        call.begun.moved(1, &call.picked);
+        advance(LONG_ENOUGH).await;
+        call.begun.moved(1, &call.picked);
+        assert_eq!(call.counted(), [(1, 0); 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_breaks_off_is_a_failure_only_of_an_upstream_whose_client_reads() {
+        let late = AT_ONCE;
+        for (name, before, waits, after, is_awaited, failed) in [
+            ("at once", Duration::ZERO, false, Duration::ZERO, false, 1),
+            ("while it was waited for", late, false, late, true, 1),
+            ("when nobody read on", Duration::ZERO, false, late, false, 0),
+            ("when what had lain there was read", late, false, Duration::ZERO, false, 0),
+            ("after the client caught up", late, true, Duration::ZERO, false, 1),
+        ] {
+            let mut call = Call::begin().await;
+            advance(before).await;
+            call.begun.moved(1, &call.picked);
+            if waits {
+                call.begun.waits(Instant::now(), &call.picked);
+            }
+            advance(after).await;
+            call.begun.broke_off(is_awaited, &call.picked, "broken");
+            assert_eq!(call.counted(), [(0, failed); 2], "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_leaves_blames_nobody_and_lengthens_no_latency() {
-        let Call { upstream, begun, picked } = Call::begin().await;
+        let Call { upstream, mut begun, picked } = Call::begin().await;
         advance(Duration::from_secs(60)).await;
         begun.left(&picked);
         drop(picked);

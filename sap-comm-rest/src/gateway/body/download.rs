@@ -42,7 +42,7 @@ impl Download {
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(begun) = &mut in_use.begun {
-                    begun.failed(&in_use.picked, &error);
+                    begun.broke_off(self.stall.is_waiting(), &in_use.picked, &error);
                 }
                 Poll::Ready(Some(Err(error.into())))
             }

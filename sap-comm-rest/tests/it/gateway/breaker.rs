@@ -1,13 +1,25 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, http::StatusCode};
 use sap_comm_resilience::{CircuitBreakerConfig, State};
 use sap_comm_rest::gateway::{Gateway, Route, UpstreamConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::support::{
-    Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, to, upstream, upstream_at, within,
+    Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, to, to_service, upstream, upstream_at,
+    within,
 };
+use crate::support::frames::{END_HEADERS, END_STREAM, GET, kind, open};
 
 fn sensitive() -> CircuitBreakerConfig {
     let mut config = CircuitBreakerConfig::default();
@@ -190,4 +202,87 @@ async fn a_stream_of_events_holds_no_probe_and_a_client_that_leaves_blames_nobod
         within(left).await;
         assert_eq!(counted(&gateway), [counts; 2], "{kind}");
     }
+}
+
+#[tokio::test]
+async fn clients_that_take_nothing_of_an_answer_cannot_open_the_breaker_for_others() {
+    const INITIAL_WINDOW: u16 = 4;
+    const STREAMS: [u32; 3] = [1, 3, 5];
+    let (tired, (closed, mut closes)) = (CancellationToken::new(), mpsc::channel(STREAMS.len()));
+    let gives_up = tired.clone();
+    let service = raw_upstream(move |mut stream, _| {
+        let (gives_up, closed) = (gives_up.clone(), closed.clone());
+        async move {
+            read_head(&mut stream).await;
+            let chunk = format!("14\r\n{}\r\n", "x".repeat(20));
+            let begun = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}");
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            gives_up.cancelled().await;
+            drop(stream);
+            closed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let gateway = to_service(&service).route(Route::new("/").to("test").public()).breaker(sensitive());
+    let gateway = gateway.build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    let (mut sender, mut receiver) = open(edge.address, &[(INITIAL_WINDOW, 10)]).await;
+    let mut all = async |wanted: u8| {
+        let mut left = STREAMS.len();
+        while left > 0 {
+            let frame = receiver.next().await.unwrap();
+            left -= usize::from(frame.kind == wanted && frame.stream > 0);
+        }
+    };
+    for stream in STREAMS {
+        assert!(sender.frame(kind::HEADERS, END_STREAM | END_HEADERS, stream, GET).await);
+    }
+    // The rest of the first chunk lies there, and the second one behind it.
+    all(kind::DATA).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    tired.cancel();
+    for _ in STREAMS {
+        within(closes.recv()).await.unwrap();
+    }
+    for stream in STREAMS {
+        assert!(sender.frame(kind::WINDOW_UPDATE, 0, stream, &1_000_u32.to_be_bytes()).await);
+    }
+    all(kind::RST_STREAM).await;
+    assert_eq!((gateway.breakers()[0].state, counted(&gateway)), (State::Closed, [(0, 0); 2]));
+}
+
+#[tokio::test]
+async fn a_probe_waits_for_no_client() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let service = raw_upstream(move |mut stream, _| {
+        let is_well = is_well.load(Ordering::SeqCst);
+        async move {
+            read_head(&mut stream).await;
+            if is_well {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        }
+    })
+    .await;
+    let gateway = to(&service).breaker(sensitive()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    while gateway.breakers()[0].state == State::Closed {
+        assert_ne!(get(&edge, "/api").await.status, 200);
+    }
+    well.store(true, Ordering::SeqCst);
+    let probe = async {
+        loop {
+            let mut wire = Wire::open(&edge).await;
+            wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            if read_head(&mut wire.0).await.starts_with("HTTP/1.1 200") {
+                return wire;
+            }
+        }
+    };
+    let _reading = within(probe).await;
+    assert_eq!(gateway.breakers()[0].state, State::Closed);
 }
