@@ -36,6 +36,10 @@ impl<'a> Rewritten<'a> {
     }
 
     fn reference(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
+        self.mapped(text, is_service).filter(|mapped| !leads_elsewhere(mapped))
+    }
+
+    fn mapped(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
         let path = path(text, is_service)?;
         // A service that was told the prefix may have put it there itself.
         if self.prefix().is_some() && below(path, self.outside).is_some() {
@@ -81,6 +85,11 @@ fn path<'a>(text: &'a str, is_service: &impl Fn(&str) -> bool) -> Option<&'a str
     is_service(authority).then_some(path)
 }
 
+/// Whether what should be a path names another host: browsers take a backslash for a slash, and pass over tabs.
+fn leads_elsewhere(path: &str) -> bool {
+    path.bytes().filter(|byte| *byte != b'\t').nth(1).is_some_and(|second| matches!(second, b'/' | b'\\'))
+}
+
 /// What is left of a path behind whole segments of it.
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
@@ -114,6 +123,7 @@ mod tests {
         let root = Rewritten::new("/api/v1", "/");
         let tail = Rewritten::new("/api/v1/users", "/users");
         let all = Rewritten::new("", "/site");
+        let same = Rewritten::new("", "/");
         for (rewritten, text, mapped) in [
             (users, "/users/7?a=b#c", Some("/api/v1/people/7?a=b#c")),
             (users, "/users", Some("/api/v1/people")),
@@ -143,6 +153,16 @@ mod tests {
             (all, "/site", Some("/")),
             (all, "/site?a", Some("/?a")),
             (all, "/7", None),
+            (all, "/site//evil.example/x", None),
+            (all, "/site/\\evil.example", None),
+            (all, "/site/\t/evil.example", None),
+            (all, "/site/\t\\evil.example", None),
+            (all, "/site/a//b", Some("/a//b")),
+            (same, "http://10.0.0.7:8080/7", Some("/7")),
+            (same, "http://10.0.0.7:8080//evil.example", None),
+            (same, "//10.0.0.7:8080/\\evil.example", None),
+            (root, "/users//evil.example", Some("/api/v1/users//evil.example")),
+            (root, "//10.0.0.7:8080//evil.example", Some("/api/v1//evil.example")),
         ] {
             assert_eq!(rewritten.reference(text, &is_service).as_deref(), mapped, "{rewritten:?} {text}");
         }
