@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::StatusCode;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use sap_comm_discovery::PickError;
 
@@ -65,6 +66,11 @@ impl From<Failure> for Refusal {
         };
         error.into()
     }
+}
+
+/// Whether an answer says that the upstream does not work. A loop is in the request: a client can make one up.
+pub(super) fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error() && status != StatusCode::LOOP_DETECTED
 }
 
 /// Whether the client's whole body has been handed on.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     body::Upload,
     exchange::{Allotted, HeaderLines, OutgoingHead},
-    failure::{Failure, is_sent},
+    failure::{Failure, is_failure, is_sent},
     headers::strip_hop_by_hop,
     pool::Lease,
     upgrade,
@@ -120,7 +120,7 @@ type Attempt = Result<(Response<()>, Lease), Failure>;
 /// How an attempt ended, unless that shows later: with the end of the answer.
 fn report(picked: &Picked, outgoing: &Outgoing, ended: &Attempt) {
     match ended {
-        Ok((response, _)) if !response.status().is_server_error() => {}
+        Ok((response, _)) if !is_failure(response.status()) => {}
         Ok(_) if is_sent(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
         Err(failure) if failure.blames_upstream(outgoing.upload.as_ref()) => picked.report(Outcome::Failure),
         _ => {}

@@ -11,7 +11,7 @@ use super::{
     client::{Client, X_FORWARDED_PREFIX},
     entry::Entry,
     exchange::HeaderLines,
-    failure::{Failure, is_sent},
+    failure::{Failure, is_failure, is_sent},
     forward::{Answer, Outgoing, Share, Trace, forward},
     headers::{Rewritten, strip_hop_by_hop},
     live::Live,
@@ -126,7 +126,7 @@ impl Inner {
         }
         let has_come = lease.has_come();
         let unsettled = match response.status().is_server_error() {
-            true if sent => {
+            true if sent && is_failure(response.status()) => {
                 permit.failure();
                 None
             }

@@ -150,11 +150,14 @@ impl Inner {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
         let Screened { path, host } = screen(parts, &uri)?;
-        self.via.check_loop(&parts.headers)?;
         let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
         let client = Client::read(&parts.headers, peer.take(), host.as_ref(), &live.proxies, scheme);
         let address = client.address;
         record.client = address;
+        if self.via.is_loop(&parts.headers) {
+            count(live, &Limit::Gateway, Caller::Address(address), record).await?;
+            return Err(ApiError::new(ErrorCode::LOOP_DETECTED, "The request came back to this gateway").into());
+        }
         let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
             Found::Route(entry, matched) => (entry, matched),
             Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
@@ -307,7 +310,13 @@ fn check_exposed(live: &Live, client: &Client) -> Result<(), Refusal> {
     Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
 }
 
-async fn count(live: &Live, limit: &Limit, caller: Caller<'_>, record: &mut Record<'_>) -> Result<(), Refusal> {
+/// Counts a request by whom it is from, and refuses one too many.
+pub(super) async fn count(
+    live: &Live,
+    limit: &Limit,
+    caller: Caller<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), Refusal> {
     let limit = match limit {
         Limit::Gateway => live.limiter.as_deref(),
         Limit::Own(limit) => Some(&**limit),

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderValue, Version, header};
-use sap_comm_core::{ApiError, ErrorCode, id};
+use sap_comm_core::id;
 
 use crate::gateway::exchange::HeaderLines;
 
@@ -20,14 +20,11 @@ impl Via {
         Self { http_10: from("1.0"), http_11: from("1.1"), http_2: from("2.0"), pseudonym }
     }
 
-    /// Refuses a request that went through here before: it would do so for ever.
-    pub(in crate::gateway) fn check_loop(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Whether a request went through here before: it would do so for ever.
+    pub(in crate::gateway) fn is_loop(&self, headers: &HeaderMap) -> bool {
         let mut lines = headers.get_all(header::VIA).iter().map(HeaderValue::as_bytes);
         let is_separator = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
-        if lines.any(|line| line.split(is_separator).any(|word| word == self.pseudonym.as_bytes())) {
-            return Err(ApiError::new(ErrorCode::LOOP_DETECTED, "The request came back to this gateway"));
-        }
-        Ok(())
+        lines.any(|line| line.split(is_separator).any(|word| word == self.pseudonym.as_bytes()))
     }
 
     /// Tells a service of it, behind whom the client tells of.

@@ -286,3 +286,14 @@ async fn a_probe_waits_for_no_client() {
     let _reading = within(probe).await;
     assert_eq!(gateway.breakers()[0].state, State::Closed);
 }
+
+#[tokio::test]
+async fn a_loop_blames_nobody() {
+    let service = canned(b"HTTP/1.1 508 Loop Detected\r\nContent-Length: 0\r\n\r\n").await;
+    let gateway = to(&service).breaker(sensitive()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    for _ in 0..5 {
+        assert_eq!(get(&edge, "/api").await.status, 508);
+    }
+    assert_eq!((gateway.breakers()[0].state, counted(&gateway)), (State::Closed, [(0, 0); 2]));
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sap_comm_core::{Endpoint, StaticResolver};
-use sap_comm_rest::gateway::{Gateway, Route};
+use sap_comm_rest::gateway::{Gateway, Quota, Route};
 
 use super::support::{echo, get, send, serve, to, upstream};
 
@@ -46,5 +46,15 @@ async fn a_request_that_comes_back_is_refused() {
         };
         let answer = super::support::within(known).await;
         assert_eq!((answer.status, answer.code().as_str()), (508, "LOOP_DETECTED"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_makes_up_a_loop_is_counted() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).rate_limit(Quota::per_hour(2)).build().unwrap()).await;
+    let own = get(&gateway, "/api").await.sent("via").unwrap();
+    for code in ["LOOP_DETECTED", "RATE_LIMITED"] {
+        assert_eq!(send(&gateway, "GET", "/api", &[("Via", &own)], "").await.code(), code);
     }
 }
