@@ -10,6 +10,7 @@ use super::{
     EntityTag, Preconditions,
     preconditions::{Current, Verdict, changed},
 };
+use crate::server::Verbatim;
 
 /// Answers a conditional GET or HEAD by the `ETag` of what would be answered, be it the whole or a range of it: these
 /// conditions come before `Range` (RFC 9110, section 13.2.2). `If-Range` is for whoever cuts the range.
@@ -23,8 +24,10 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
     }
     let read = Preconditions::read(headers);
     let response = next.run(request).await;
-    // Errors, and what shows no thing, are answered as ever.
-    if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+    // Errors, and what shows no thing, are answered as ever. Between a client and the server nobody decides anew.
+    if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+        || response.extensions().get::<Verbatim>().is_some()
+    {
         return response;
     }
     let current = tag(response.headers());

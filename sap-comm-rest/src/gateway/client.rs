@@ -22,7 +22,7 @@ pub(super) struct Client {
     forwarded_for: Option<HeaderValue>,
     forwarded_host: Option<HeaderValue>,
     forwarded_proto: Option<HeaderValue>,
-    at_checked_server: bool,
+    pub(super) at_checked_server: bool,
 }
 
 /// Who is at the other end of a connection.

@@ -152,13 +152,14 @@ impl Inner {
                 }
             }
         };
-        if response.status().is_client_error() || response.status().is_server_error() {
-            // The service's own words, which no layer around the gateway is to put into others.
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        if is_error || !client.at_checked_server {
+            // The service's own words, which no layer around the gateway is to put into others. At a server of its own it has none.
             response.extensions_mut().insert(Verbatim);
-            if version < Version::HTTP_2 && !sent {
-                // What is left of the body belongs to nobody, and the connection ends with it.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
+        }
+        if is_error && version < Version::HTTP_2 && !sent {
+            // What is left of the body belongs to nobody, and the connection ends with it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             if entry.security_headers {

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sap_comm_core::{ApiError, Context, ErrorCode};
 use serde_json::json;
 
-/// Put into a response's extensions, it leaves an error response as it is, such as one that was proxied.
+/// Put into a response's extensions, it leaves a response as it is, such as one that was proxied: an error in its own words, and what
+/// answers a condition (`If-Match`, `If-None-Match`) as whoever was asked decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verbatim;
 

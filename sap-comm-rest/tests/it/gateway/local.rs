@@ -6,11 +6,14 @@ use axum::{
     routing::any,
 };
 use sap_comm_core::Context;
-use sap_comm_rest::gateway::{Gateway, Quota, Route};
+use sap_comm_rest::{
+    gateway::{Gateway, Quota, Route},
+    server::{KitConfig, kit},
+};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use super::support::{Wire, bearer, get, send, serve, verifier, within};
+use super::support::{Wire, bearer, canned, get, send, serve, to, verifier, within};
 
 fn local() -> Router {
     Router::new()
@@ -104,6 +107,20 @@ async fn unrouted_requests_are_limited_too() {
     let gateway = serve(gateway.unwrap()).await;
     assert_eq!((get(&gateway, "/docs/a").await.status, get(&gateway, "/docs/a").await.status), (200, 429));
     assert_eq!(get(&gateway, "/health").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_kit_around_a_gateway_decides_conditions_of_its_own_router_alone() {
+    let service = canned(b"HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 2\r\n\r\nok").await;
+    let own = Router::new().route("/own", any(async || ([("etag", "\"v1\"")], "ok")));
+    let router = to(&service).fallback(own).build().unwrap().into_router();
+    let gateway = super::support::upstream(kit(router, KitConfig::default())).await;
+    for (condition, tag, decided) in [("if-none-match", "\"v1\"", 304), ("if-match", "\"v2\"", 412)] {
+        for (path, status) in [("/own", decided), ("/api", 200)] {
+            let answer = send(&gateway, "GET", path, &[(condition, tag)], "").await;
+            assert_eq!(answer.status, status, "{path} {condition}");
+        }
+    }
 }
 
 #[tokio::test]
