@@ -147,10 +147,10 @@ impl Gateway {
             return Box::pin(self.handle_by(live, peer, request));
         }
         Box::pin(async move {
-            let handle = |request| self.clone().handle_by(Arc::clone(&live), peer, request);
+            let handle = |live, peer, request| self.clone().handle_by(live, peer, request);
             match &live.cors {
-                Some(layer) => cors::answer(&self.0, layer, request, handle).await,
-                None => handle(request).await,
+                Some(layer) => cors::answer(&self.0, Arc::clone(&live), layer, peer, request, handle).await,
+                None => handle(Arc::clone(&live), peer, request).await,
             }
         })
     }

@@ -1,6 +1,9 @@
 //! Pages of other origins.
 
-use sap_comm_rest::{gateway::Route, server::CorsConfig};
+use sap_comm_rest::{
+    gateway::{Quota, Route},
+    server::CorsConfig,
+};
 
 use super::support::{canned, echo, send, serve, to, upstream};
 
@@ -77,4 +80,16 @@ async fn options_that_ask_nothing_of_a_browser_are_routed() {
             assert!(String::from_utf8_lossy(&answer.body).contains("\"method\":\"OPTIONS\""), "{answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_page_is_counted_too() {
+    let upstream = upstream(echo()).await;
+    let gateway = to(&upstream).cors(CorsConfig::new([PAGE]).unwrap()).rate_limit(Quota::per_hour(1));
+    let gateway = serve(gateway.build().unwrap()).await;
+    let asks = [("Origin", PAGE), ("Access-Control-Request-Method", "PUT")];
+    assert_eq!(send(&gateway, "OPTIONS", "/api", &asks, "").await.status, 200);
+    let answer = send(&gateway, "OPTIONS", "/api", &asks, "").await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "RATE_LIMITED"));
+    assert!(answer.header("retry-after").is_some());
 }

@@ -15,7 +15,7 @@ use tracing::{
     span,
 };
 
-use super::support::{bearer, echo, send, serve, to_service, upstream, verifier};
+use super::support::{bearer, echo, send, serve, to_service, upstream, verifier, within};
 
 /// Keeps the lines of a gateway's request log.
 #[derive(Clone, Default)]
@@ -101,7 +101,7 @@ async fn each_request_leaves_one_line_with_its_ids() {
 }
 
 #[tokio::test]
-async fn a_preflight_leaves_a_line_under_its_id() {
+async fn a_preflight_leaves_a_line_under_its_id_that_names_the_client() {
     let lines = Lines::default();
     let _second = tracing::Dispatch::new(lines.clone());
     let _guard = tracing::subscriber::set_default(lines.clone());
@@ -111,10 +111,14 @@ async fn a_preflight_leaves_a_line_under_its_id() {
     let asks = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT"), ("X-Request-Id", "req_1")];
     let answer = send(&gateway, "OPTIONS", "/users", &asks, "").await;
     assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("req_1")));
-    let is_its_own = |line: &String| line.contains("method=OPTIONS") && line.contains("request_id=\"req_1\"");
-    while !lines.0.lock().unwrap().iter().any(is_its_own) {
-        tokio::task::yield_now().await;
-    }
+    let parts = ["method=OPTIONS", "request_id=\"req_1\"", "client.address=127.0.0.1"];
+    let is_its_own = |line: &String| parts.iter().all(|part| line.contains(part));
+    let written = async {
+        while !lines.0.lock().unwrap().iter().any(is_its_own) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(written).await;
 }
 
 #[tokio::test]
