@@ -19,8 +19,8 @@ pub struct ServerConfig {
     /// Connections at once. For further ones those are ended that have rested longest, for a second at least, without a byte of a
     /// request, be it in the TLS handshake; where none rests, they wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
-    /// From the first byte of a request to the end of its headers, and for the first byte of a connection. Default 10 s; then a
-    /// request on HTTP/1 that has begun is answered with 408.
+    /// From the first byte of a request on HTTP/1 to the end of its headers, and for the first byte of a connection. Default 10 s;
+    /// then a request that has begun is answered with 408. On HTTP/2 how long a ping of ours may stay unanswered.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s.
