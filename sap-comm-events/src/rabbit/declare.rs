@@ -137,6 +137,7 @@ impl<'a> Declaring<'a> {
         if let Err(DeclareError::Difference(difference)) = &declared
             && is_classic(spec)
             && difference.argument.as_deref() == Some(QUEUE_TYPE)
+            && difference.found.as_deref() == Some("quorum")
             && self.queue_of_any_type(spec, difference).await?
         {
             declared = Ok(());
@@ -157,8 +158,9 @@ impl<'a> Declaring<'a> {
                     queue = spec.name,
                     found = difference.found,
                     "the queue is not the classic one that is declared, but what its vhost makes by default, and is used as it \
-                     is: the broker's own delivery limit holds for it, and drops dead letters that are looked at more often; \
-                     delete it when it is empty"
+                     is: the broker's own delivery limit holds for it, and drops what comes back more often from consumers that \
+                     die or lose their connection, and dead letters that are looked at; raise it by a policy (`delivery-limit`), \
+                     or delete the queue when it is empty"
                 );
                 Ok(true)
             }

@@ -80,6 +80,8 @@ pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), NameError
         "it is over 100 bytes"
     } else if name.starts_with("amq.") {
         "names that begin with amq. belong to the broker"
+    } else if what == "group" && name.split('.').next() == Some("commands") {
+        "its queues would pass for those of commands"
     } else if !is_plain(name) && name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         "it holds white space or control characters"
     } else {
@@ -404,5 +406,10 @@ mod tests {
             assert!(check_name("exchange", name).is_err(), "{name:?}");
         }
         assert!(check_name("exchange", "user.events").is_ok());
+        for (group, is_taken) in
+            [("commands", true), ("commands.audit", true), ("commandsaudit", false), ("audit.commands", false)]
+        {
+            assert_eq!(check_name("group", group).is_err(), is_taken, "{group}");
+        }
     }
 }

@@ -8,14 +8,12 @@ use tower_layer::Layer;
 use super::{
     RequestBody, ResponseBody, answer,
     client::{Client, Peer},
-    entry::Limit,
     live::Live,
     outbound::read_context,
-    rate_limit::Caller,
     record::Record,
-    service::{Inner, count},
+    service::Inner,
 };
-use crate::server::{CorsLayer, accepts_problem, is_preflight};
+use crate::server::{CorsLayer, is_preflight};
 
 /// What services say of other origins, where the gateway does.
 const OF_SERVICES: [header::HeaderName; 6] = [
@@ -27,8 +25,8 @@ const OF_SERVICES: [header::HeaderName; 6] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// Answers a browser's question, counted by its address, under an id and with a line in the log as any request; or says on the answer
-/// that `handle` gives who may read it.
+/// Answers a browser's question, under an id and with a line in the log as any request; or says on the answer that `handle` gives who
+/// may read it. Questions are not counted: they reach no service, and the quotas of a page's users are not those of their address.
 pub(super) async fn answer<F: Future<Output = Response<ResponseBody>>>(
     gateway: &Inner,
     live: Arc<Live>,
@@ -43,16 +41,7 @@ pub(super) async fn answer<F: Future<Output = Response<ResponseBody>>>(
     let (parts, body) = request.into_parts();
     let context = Context::try_current().unwrap_or_else(|| read_context(&parts.headers));
     let mut record = Record::begin(gateway, &parts, &context);
-    let address = Client::read(&parts.headers, peer.clone(), None, &live.proxies, live.scheme).address;
-    record.client = address;
-    if let Err(refusal) = count(&live, &Limit::Gateway, Caller::Address(address), &mut record).await {
-        let error = refusal.error.clone();
-        let refused = answer::answer(refusal, &context, accepts_problem(&parts.headers), parts.version);
-        let mut response = refused.map(ResponseBody::from);
-        answer::finish(&mut response, &record);
-        record.end(response.status(), Some(&error));
-        return response;
-    }
+    record.client = Client::read(&parts.headers, peer.clone(), None, &live.proxies, live.scheme).address;
     let handle = |request| handle(live, peer, request);
     let mut response = ask(layer, Request::from_parts(parts, body), handle).await;
     answer::finish(&mut response, &record);

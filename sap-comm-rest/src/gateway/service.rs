@@ -311,12 +311,7 @@ fn check_exposed(live: &Live, client: &Client) -> Result<(), Refusal> {
 }
 
 /// Counts a request by whom it is from, and refuses one too many.
-pub(super) async fn count(
-    live: &Live,
-    limit: &Limit,
-    caller: Caller<'_>,
-    record: &mut Record<'_>,
-) -> Result<(), Refusal> {
+async fn count(live: &Live, limit: &Limit, caller: Caller<'_>, record: &mut Record<'_>) -> Result<(), Refusal> {
     let limit = match limit {
         Limit::Gateway => live.limiter.as_deref(),
         Limit::Own(limit) => Some(&**limit),

@@ -39,16 +39,14 @@ impl Begun {
         Self { unsettled, came: 0, taken: Instant::now(), lay: false, request_id, upstream }
     }
 
-    /// So many bytes more of the answer came.
-    pub(in crate::gateway) fn moved(&mut self, bytes: usize, picked: &Picked) {
-        if self.unsettled.is_none() {
-            return;
-        }
+    /// So many bytes more of the answer came, and were waited for or lay there.
+    pub(in crate::gateway) fn moved(&mut self, bytes: usize, was_awaited: bool, picked: &Picked) {
         let now = Instant::now();
-        self.lay |= now.saturating_duration_since(self.taken) >= AT_ONCE;
+        self.lay = !was_awaited && (self.lay || now.saturating_duration_since(self.taken) >= AT_ONCE);
         self.taken = now;
         self.came = self.came.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.came >= ENOUGH_BYTES || is_long_enough(now, picked) {
+        // What was waited for may be the last that comes.
+        if self.came >= ENOUGH_BYTES || (!was_awaited && is_long_enough(now, picked)) {
             self.succeeded(picked);
         }
     }
@@ -172,7 +170,7 @@ mod tests {
         let mut call = Call::begin().await;
         call.begun.waits(Instant::now(), &call.picked);
         advance(LONG_ENOUGH - Duration::from_millis(1)).await;
-        call.begun.moved(1, &call.picked);
+        call.begun.moved(1, false, &call.picked);
         call.begun.waits(Instant::now(), &call.picked);
         assert_eq!(call.counted(), [(0, 0); 2]);
         advance(Duration::from_millis(1)).await;
@@ -195,18 +193,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_one_is_a_success_before_its_end() {
         let mut call = Call::begin().await;
-        call.begun.moved(usize::try_from(ENOUGH_BYTES).unwrap() - 1, &call.picked);
+        call.begun.moved(usize::try_from(ENOUGH_BYTES).unwrap() - 1, false, &call.picked);
         assert_eq!(call.counted(), [(0, 0); 2]);
-        call.begun.moved(1, &call.picked);
+        call.begun.moved(1, false, &call.picked);
         assert_eq!(call.counted(), [(1, 0); 2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_read_late_and_without_a_pause_is_a_success_too() {
         let mut call = Call::begin().await;
-        call.begun.moved(1, &call.picked);
+        call.begun.moved(1, false, &call.picked);
         advance(LONG_ENOUGH).await;
-        call.begun.moved(1, &call.picked);
+        call.begun.moved(1, false, &call.picked);
         assert_eq!(call.counted(), [(1, 0); 2]);
     }
 
@@ -222,13 +220,25 @@ mod tests {
         ] {
             let mut call = Call::begin().await;
             advance(before).await;
-            call.begun.moved(1, &call.picked);
+            call.begun.moved(1, false, &call.picked);
             if waits {
                 call.begun.waits(Instant::now(), &call.picked);
             }
             advance(after).await;
             call.begun.broke_off(is_awaited, &call.picked, "broken");
             assert_eq!(call.counted(), [(0, failed); 2], "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_upstream_is_none_of_its_client() {
+        for pause in [AT_ONCE, LONG_ENOUGH] {
+            let mut call = Call::begin().await;
+            call.begun.waits(Instant::now(), &call.picked);
+            advance(pause).await;
+            call.begun.moved(1, true, &call.picked);
+            call.begun.broke_off(false, &call.picked, "died");
+            assert_eq!(call.counted(), [(0, 1); 2], "{pause:?}");
         }
     }
 

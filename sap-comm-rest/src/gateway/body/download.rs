@@ -30,12 +30,13 @@ impl Download {
         let Some(in_use) = &mut self.in_use else { return Poll::Ready(None) };
         match in_use.lease.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
+                let was_awaited = self.stall.is_waiting();
                 self.stall.progressed();
                 if let Some(begun) = &mut in_use.begun {
                     // Its end may not be asked for.
                     match in_use.lease.is_over() {
                         true => begun.succeeded(&in_use.picked),
-                        false => begun.moved(data.len(), &in_use.picked),
+                        false => begun.moved(data.len(), was_awaited, &in_use.picked),
                     }
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))

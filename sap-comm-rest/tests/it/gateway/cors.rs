@@ -83,13 +83,13 @@ async fn options_that_ask_nothing_of_a_browser_are_routed() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_page_is_counted_too() {
+async fn a_question_uses_no_quota_up() {
     let upstream = upstream(echo()).await;
     let gateway = to(&upstream).cors(CorsConfig::new([PAGE]).unwrap()).rate_limit(Quota::per_hour(1));
     let gateway = serve(gateway.build().unwrap()).await;
     let asks = [("Origin", PAGE), ("Access-Control-Request-Method", "PUT")];
-    assert_eq!(send(&gateway, "OPTIONS", "/api", &asks, "").await.status, 200);
-    let answer = send(&gateway, "OPTIONS", "/api", &asks, "").await;
-    assert_eq!((answer.status, answer.code().as_str()), (429, "RATE_LIMITED"));
-    assert!(answer.header("retry-after").is_some());
+    for _ in 0..3 {
+        assert_eq!(send(&gateway, "OPTIONS", "/api", &asks, "").await.status, 200);
+    }
+    assert_eq!(send(&gateway, "PUT", "/api", &asks[..1], "").await.status, 200);
 }
