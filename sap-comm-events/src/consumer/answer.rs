@@ -57,7 +57,7 @@ impl Handling {
     /// The queue that a request is answered to. Events may carry one too, for whatever reason; nobody waits for theirs.
     pub(super) fn asks<'a>(&self, delivery: &'a Delivery) -> Option<&'a str> {
         let reply_to = delivery.message.reply_to.as_deref();
-        reply_to.filter(|_| self.settings.topology.takes_commands(&delivery.queue))
+        reply_to.filter(|_| self.settings.takes_commands(&delivery.queue))
     }
 
     /// Sends an answer while somebody waits for it; one that cannot be sent is logged, since the command is done.

@@ -8,9 +8,8 @@ impl Handling {
     /// publisher did not say beside the event is said now, by the event: so it is found by that, and is sent back as what it was.
     pub(super) fn copy_of(&self, delivery: &Delivery) -> Message {
         let mut copy = (*delivery.message).clone();
-        copy.set_command(self.settings.topology.takes_commands(&delivery.queue));
-        // Straight into its queue comes an event under the name of that.
-        let is_untyped = copy.event_type.is_empty() || *copy.event_type == *delivery.queue;
+        copy.set_command(self.settings.takes_commands(&delivery.queue));
+        let is_untyped = copy.is_untyped(&delivery.queue);
         let says_all = !copy.id.is_empty() && copy.source.is_some() && !is_untyped;
         if !says_all && let Ok(event) = self.read(&copy) {
             if copy.id.is_empty() {

@@ -32,7 +32,7 @@ use crate::{
     Broker, EventRouter, OrderingKey, RetryOrder, SubscribeError,
     backend::{Delivery, Limits, Source},
     subscription::{Control, Reading},
-    topology::Topology,
+    topology::{Topology, command_of},
 };
 
 /// What a subscription asked for.
@@ -48,6 +48,13 @@ pub(crate) struct Settings {
     pub(crate) ephemeral: bool,
     /// What settlements rely on.
     pub(crate) topology: Topology,
+}
+
+impl Settings {
+    /// Whether a queue gets commands. That tells what comes out of it, whatever it says of itself.
+    fn takes_commands(&self, queue: &str) -> bool {
+        command_of(queue, &self.exchange).is_some()
+    }
 }
 
 /// Everything that handling one delivery needs.

@@ -122,7 +122,7 @@ impl DeadLetters {
             let command = command_of(&queue, &exchange);
             message.set_command(command.is_some());
             let Some(command) = command else { return Target::of(&exchange, EventKind::Domain) };
-            if message.event_type.is_empty() || *message.event_type == *queue {
+            if message.is_untyped(&queue) {
                 message.event_type = command.into();
             }
             // Whatever it calls itself: the queue is bound for that.

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
@@ -13,12 +13,7 @@ pub(super) fn noted<'a>(group: &str, event_id: &'a str) -> Cow<'a, str> {
     if group.len() + event_id.len() <= MAX && !event_id.contains('\0') && !event_id.starts_with(DIGEST) {
         return event_id.into();
     }
-    let mut noted = DIGEST.to_owned();
-    for byte in Sha256::digest(event_id) {
-        // A String takes whatever is written.
-        let _ = write!(noted, "{byte:02x}");
-    }
-    noted.into()
+    format!("{DIGEST}{:x}", Sha256::digest(event_id)).into()
 }
 
 #[cfg(test)]

@@ -99,6 +99,11 @@ impl Message {
         own.unwrap_or(&self.event_type)
     }
 
+    /// Whether nobody said its type: what is written straight into `queue` comes under the name of that.
+    pub(crate) fn is_untyped(&self, queue: &str) -> bool {
+        self.event_type.is_empty() || *self.event_type == *queue
+    }
+
     /// Sees that the message says whether it is a command. Where it came from tells that: whoever may publish events, and no commands,
     /// makes none by a header.
     pub(crate) fn set_command(&mut self, is_command: bool) {

@@ -306,12 +306,6 @@ impl Topology {
         topology
     }
 
-    /// Whether `queue` gets commands. By where they come from, whatever they say of themselves.
-    pub(crate) fn takes_commands(&self, queue: &str) -> bool {
-        let direct = |name: &str| self.exchanges.iter().any(|(own, kind)| own == name && *kind == ExchangeKind::Direct);
-        self.bindings.iter().any(|binding| binding.queue == queue && direct(&binding.exchange))
-    }
-
     /// What one process needs to consume the answers to its requests, which come to no exchange.
     pub(crate) fn of_replies(queue: &str) -> Self {
         let mut topology = Self::default();
@@ -386,8 +380,8 @@ mod tests {
         assert_eq!(consumed, ["user.events.audit", "user.events.commands.user.export"]);
         let keys: Vec<_> = topology.bindings.iter().map(|b| (b.exchange.as_str(), b.key.as_str())).collect();
         assert_eq!(keys, [("user.events", "user.created"), ("user.events.commands", "user.export")]);
-        assert!(topology.takes_commands("user.events.commands.user.export"));
-        assert!(!topology.takes_commands("user.events.audit"));
+        assert!(command_of("user.events.commands.user.export", "user.events").is_some());
+        assert!(command_of("user.events.audit", "user.events").is_none());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     connector::Connector,
     egress::Egress,
     options::check,
-    server::{CorsConfig, CorsLayer, Server, auth::Authenticator},
+    server::{CorsLayer, Server, auth::Authenticator},
     tls::ClientTls,
 };
 
@@ -50,7 +50,7 @@ pub(super) struct Live {
     /// Whether services may know the gateway by a certificate.
     pub(super) shows_certificate: bool,
     pub(super) body_stall: Duration,
-    pub(super) cors: Option<CorsLayer>,
+    pub(super) cors: Option<Arc<CorsLayer>>,
     /// Whether what no route takes goes to a router that authenticates for itself.
     own_router: bool,
 }
@@ -126,7 +126,7 @@ impl Live {
         let (scheme, body_stall) = (config.scheme, config.body_stall);
         let own_certificate = config.upstream.tls.cert.is_some();
         let shows_certificate = parts.upstream_tls.as_ref().map_or(own_certificate, ClientTls::shows_certificate);
-        let cors = config.cors.as_ref().map(CorsConfig::layer);
+        let cors = config.cors.as_ref().map(|cors| Arc::new(cors.layer()));
         let own_router = parts.fallback.is_some();
         Ok(Self {
             own_router,

@@ -143,16 +143,13 @@ impl Gateway {
         request: Request<RequestBody>,
     ) -> BoxFuture<'static, Response<ResponseBody>> {
         let live = self.0.live.load_full();
-        if live.cors.is_none() {
-            return Box::pin(self.handle_by(live, peer, request));
+        match live.cors.clone() {
+            None => Box::pin(self.handle_by(live, peer, request)),
+            Some(layer) => Box::pin(async move {
+                let handle = |live, peer, request| self.clone().handle_by(live, peer, request);
+                cors::answer(&self.0, live, &layer, peer, request, handle).await
+            }),
         }
-        Box::pin(async move {
-            let handle = |live, peer, request| self.clone().handle_by(live, peer, request);
-            match &live.cors {
-                Some(layer) => cors::answer(&self.0, Arc::clone(&live), layer, peer, request, handle).await,
-                None => handle(Arc::clone(&live), peer, request).await,
-            }
-        })
     }
 
     fn handle_by(

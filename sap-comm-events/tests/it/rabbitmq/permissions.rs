@@ -27,6 +27,16 @@ async fn limited(uri: &str, name: &str, configure: &str, write: &str, read: &str
     Broker::connect(&uri, config()).await.unwrap()
 }
 
+/// The URI of a vhost that makes quorum queues of what does not say its type.
+async fn vhost_of_quorum_queues(name: &str) -> String {
+    let node = RabbitNode::shared().await.unwrap();
+    node.ctl(&["add_vhost", name, "--default-queue-type", "quorum"]).await.unwrap();
+    node.ctl(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]).await.unwrap();
+    let uri = vhost().await;
+    let (host, _) = uri.rsplit_once('/').unwrap();
+    format!("{host}/{name}")
+}
+
 #[tokio::test]
 async fn a_publisher_that_may_only_write_publishes_to_what_exists() {
     let uri = vhost().await;
@@ -131,12 +141,7 @@ async fn a_queue_of_its_own_needs_what_the_readme_says() {
 /// As queues were declared before they said their type.
 #[tokio::test]
 async fn what_a_vhost_made_quorum_queues_before_is_used_and_reported() {
-    let node = RabbitNode::shared().await.unwrap();
-    let (uri, name) = (vhost().await, "quorum-before");
-    node.ctl(&["add_vhost", name, "--default-queue-type", "quorum"]).await.unwrap();
-    node.ctl(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]).await.unwrap();
-    let (host, _) = uri.rsplit_once('/').unwrap();
-    let uri = format!("{host}/{name}");
+    let uri = vhost_of_quorum_queues("quorum-before").await;
     let channel = foreign(&uri).await;
     let mut of_rung = FieldTable::default();
     of_rung.insert("x-message-ttl".into(), AMQPValue::LongLongInt(100));
@@ -166,16 +171,13 @@ async fn what_a_vhost_made_quorum_queues_before_is_used_and_reported() {
 /// A vhost may make quorum queues of what does not say its type, whose rules are others.
 #[tokio::test]
 async fn a_classic_queue_is_one_in_a_vhost_of_quorum_queues() {
-    let node = RabbitNode::shared().await.unwrap();
-    let (uri, name) = (vhost().await, "quorum-by-default");
-    node.ctl(&["add_vhost", name, "--default-queue-type", "quorum"]).await.unwrap();
-    node.ctl(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]).await.unwrap();
-    let (host, _) = uri.rsplit_once('/').unwrap();
-    let broker = Broker::connect(&format!("{host}/{name}"), config()).await.unwrap();
+    let name = "quorum-by-default";
+    let broker = Broker::connect(&vhost_of_quorum_queues(name).await, config()).await.unwrap();
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     broker.publish_after("user.events", UserCreated::numbered(7), Duration::from_millis(1)).await.unwrap();
     assert_eq!(soon(numbers.recv()).await, Some(7));
+    let node = RabbitNode::shared().await.unwrap();
     let queues = node.ctl(&["-q", "list_queues", "-p", name, "name", "type"]).await.unwrap();
     let classic =
         |queue: &str| queues.lines().any(|line| line.starts_with(&format!("{queue}\t")) && line.contains("lassic"));

@@ -61,12 +61,7 @@ impl Begun {
 
     /// The answer is over.
     pub(in crate::gateway) fn succeeded(&mut self, picked: &Picked) {
-        if let Some((permit, latency)) = self.unsettled.take() {
-            if let Some(permit) = permit {
-                permit.success();
-            }
-            picked.report(Outcome::Success(latency));
-        }
+        self.settle(picked, OwnedPermit::success, Outcome::Success);
     }
 
     /// The answer broke off. Unless it was waited for, or is read as it comes, that is the client's doing, too: an upstream gives up
@@ -93,22 +88,19 @@ impl Begun {
             %reason,
             "the upstream did not finish its answer"
         );
-        if let Some((permit, _)) = self.unsettled.take() {
-            if let Some(permit) = permit {
-                permit.failure();
-            }
-            picked.report(Outcome::Failure);
-        }
+        self.settle(picked, OwnedPermit::failure, |_| Outcome::Failure);
     }
 
     /// Nobody reads on, which says nothing of the upstream.
     pub(in crate::gateway) fn left(&mut self, picked: &Picked) {
-        if let Some((permit, latency)) = self.unsettled.take() {
-            if let Some(permit) = permit {
-                permit.ignore();
-            }
-            picked.report(Outcome::Begun(latency));
-        }
+        self.settle(picked, OwnedPermit::ignore, Outcome::Begun);
+    }
+
+    /// Tells the breaker and the endpoint how the call ended, once.
+    fn settle<T>(&mut self, picked: &Picked, end: fn(OwnedPermit) -> T, outcome: fn(Duration) -> Outcome) {
+        let Some((permit, latency)) = self.unsettled.take() else { return };
+        permit.map(end);
+        picked.report(outcome(latency));
     }
 }
 
