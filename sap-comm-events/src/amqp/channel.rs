@@ -154,7 +154,7 @@ impl Channel {
         number: u32,
         arguments: Arguments<'_>,
     ) -> impl Future<Output = Result<(), Error>> + use<> {
-        let starting = self.ask(basic::CONSUME, |out| {
+        let starting = self.ask_about(number, basic::CONSUME, |out| {
             out.u16(TICKET);
             out.short(queue)?;
             out.short(&consumer_tag(number))?;
@@ -166,7 +166,7 @@ impl Channel {
 
     /// Ends consumer `number`; its deliveries are all among the channel's events by the answer. The broker is asked at once.
     pub(crate) fn cancel(&self, number: u32) -> impl Future<Output = Result<(), Error>> + use<> {
-        let ending = self.ask(basic::CANCEL, |out| {
+        let ending = self.ask_about(number, basic::CANCEL, |out| {
             out.short(&consumer_tag(number))?;
             out.bits([false]);
             Ok(())
@@ -276,7 +276,7 @@ impl Channel {
     /// Waits until the broker has every settlement so far.
     pub(crate) async fn synced(&self) -> Result<(), Error> {
         self.settle();
-        // The broker answers a channel in order, so its answer to anything says that it has what came before.
+        // The broker reads a channel in order, and answers this one itself: it has what came before.
         let asking = self.ask(channel::FLOW, |out| {
             out.bits([true]);
             Ok(())
@@ -298,7 +298,18 @@ impl Channel {
     /// Writes a question, at once.
     fn ask(&self, method: Method, arguments: impl FnOnce(&mut Encoder<'_>) -> Result<(), Error>) -> Asked {
         let Handle { core, shared } = &*self.0;
-        Asked(shared.ask(core, method, arguments))
+        Asked(shared.ask(core, method, None, arguments))
+    }
+
+    /// The same, about a consumer.
+    fn ask_about(
+        &self,
+        consumer: u32,
+        method: Method,
+        arguments: impl FnOnce(&mut Encoder<'_>) -> Result<(), Error>,
+    ) -> Asked {
+        let Handle { core, shared } = &*self.0;
+        Asked(shared.ask(core, method, Some(consumer), arguments))
     }
 }
 
@@ -329,7 +340,7 @@ impl Drop for Handle {
         if !self.core.has_ended() {
             settling::settle(&self.core, |write| self.shared.outbound.write(write));
             // An error means that the channel is closed or about to be.
-            drop(self.shared.ask(&self.core, channel::CLOSE, farewell));
+            drop(self.shared.ask(&self.core, channel::CLOSE, None, farewell));
         }
     }
 }

@@ -106,15 +106,16 @@ impl Connection {
 }
 
 impl Shared {
-    /// Writes a question for a channel; the answer comes through the receiver.
+    /// Writes a question for a channel, which may be about one of its consumers; the answer comes through the receiver.
     pub(super) fn ask(
         &self,
         core: &Arc<Core>,
         method: Method,
+        consumer: Option<u32>,
         arguments: impl FnOnce(&mut Encoder<'_>) -> Result<(), Error>,
     ) -> Result<oneshot::Receiver<Answer>, Error> {
         let mut registry = self.registry.lock();
-        let answer = registry.ask(core, method)?;
+        let answer = registry.ask(core, method, consumer)?;
         let written = self.outbound.write(|out| {
             let written = frame::method(out, core.id, method, arguments);
             if method == channel::CLOSE {

@@ -28,7 +28,7 @@ pub(crate) fn frames(input: &[u8]) -> usize {
     for _ in 0..2 {
         let mut registry = shared.registry.lock();
         let core = registry.add(Arc::new(Reader)).expect("it is open");
-        answers.extend([channel::OPEN, basic::GET, queue::DECLARE].map(|method| registry.ask(&core, method)));
+        answers.extend([channel::OPEN, basic::GET, queue::DECLARE].map(|method| registry.ask(&core, method, None)));
     }
     let (mut taken, mut news) = (0, Vec::new());
     let ended = reading::take(&shared, input, &mut taken, &mut news);

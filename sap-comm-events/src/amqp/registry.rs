@@ -75,6 +75,13 @@ pub(super) struct Reply {
     pub(super) got: Option<(u64, u32, Content)>,
 }
 
+impl Reply {
+    /// The consumer that it names.
+    fn consumer(&self) -> Option<u32> {
+        Decoder(&self.arguments).short().and_then(consumer)
+    }
+}
+
 pub(super) type Answer = Result<Reply, Error>;
 
 /// What both sides of a channel know of it.
@@ -110,7 +117,17 @@ struct Open {
 
 struct Question {
     method: Method,
+    /// The consumer that it is about, if it is about one.
+    consumer: Option<u32>,
     reply: oneshot::Sender<Answer>,
+}
+
+impl Question {
+    fn is_answered_by(&self, method: Method, reply: &Reply) -> bool {
+        let by_name = |number| reply.consumer() == Some(number);
+        (self.method.answer() == method || self.method == basic::GET && method == basic::GET_EMPTY)
+            && self.consumer.is_none_or(by_name)
+    }
 }
 
 /// The channels by their number, which begins at 1.
@@ -152,15 +169,20 @@ impl Registry {
         Ok(core)
     }
 
-    /// Takes note of a question that is about to be written.
-    pub(super) fn ask(&mut self, core: &Arc<Core>, method: Method) -> Result<oneshot::Receiver<Answer>, Error> {
+    /// Takes note of a question that is about to be written, and which consumer it is about.
+    pub(super) fn ask(
+        &mut self,
+        core: &Arc<Core>,
+        method: Method,
+        consumer: Option<u32>,
+    ) -> Result<oneshot::Receiver<Answer>, Error> {
         if let Some(error) = &self.closed {
             return Err(error.clone());
         }
         let open = self.slot(core.id).and_then(Option::as_mut).filter(|open| Arc::ptr_eq(&open.core, core));
         let Some(open) = open.filter(|_| !core.has_ended()) else { return Err(Error::Closed) };
         let (reply, answer) = oneshot::channel();
-        open.questions.push_back(Question { method, reply });
+        open.questions.push_back(Question { method, consumer, reply });
         Ok(answer)
     }
 
@@ -344,11 +366,10 @@ impl Open {
         Ok(())
     }
 
+    /// Answers the first question that it fits. RabbitMQ answers those about consumers when their queues have, and the others meanwhile.
     fn answer(&mut self, method: Method, reply: Reply, news: &mut Vec<News>) -> Result<(), Error> {
-        let fits = |question: &Question| {
-            question.method.answer() == method || question.method == basic::GET && method == basic::GET_EMPTY
-        };
-        let question = self.questions.pop_front_if(|question| fits(question));
+        let at = self.questions.iter().position(|question| question.is_answered_by(method, &reply));
+        let question = at.and_then(|at| self.questions.remove(at));
         let question = question.ok_or(Error::Protocol("an answer fits no question"))?;
         news.push(News::Answer(question.reply, Ok(reply)));
         Ok(())

@@ -415,6 +415,52 @@ async fn farewells_may_cross() {
     assert!(!client.lost().is_cancelled());
 }
 
+/// RabbitMQ answers what is about a consumer once its queue has, and anything else meanwhile.
+#[tokio::test(start_paused = true)]
+async fn answers_about_consumers_may_come_when_their_queues_have_them() {
+    let (client, mut broker) = connected().await;
+    let (channel, _events) = broker.opens(&client).await;
+    let named = |number| move |out: &mut Encoder<'_>| out.short(&format!("sap-comm-{number}")).unwrap();
+    let asked = [channel.cancel(0), channel.cancel(1)];
+    let starting = channel.consume("q", 2, &[]);
+    let synced = tokio::spawn({
+        let channel = channel.clone();
+        async move { channel.synced().await }
+    });
+    for method in [basic::CANCEL, basic::CANCEL, basic::CONSUME, channel::FLOW] {
+        broker.hears_of(method).await;
+    }
+    broker.says(1, channel::FLOW_OK, |out| out.u8(1)).await;
+    synced.await.unwrap().unwrap();
+    let [mut first, second] = asked.map(Box::pin);
+    broker.says(1, basic::CANCEL_OK, named(1)).await;
+    second.await.unwrap();
+    assert!(futures_util::poll!(&mut first).is_pending(), "that was another's");
+    broker.says(1, basic::CONSUME.answer(), named(2)).await;
+    starting.await.unwrap();
+    broker.says(1, basic::CANCEL_OK, named(0)).await;
+    first.await.unwrap();
+    assert!(!client.lost().is_cancelled());
+}
+
+/// RabbitMQ forgets what it was asked about a consumer with the channel.
+#[tokio::test(start_paused = true)]
+async fn a_channel_may_close_before_what_it_was_asked_is_answered() {
+    let (client, mut broker) = connected().await;
+    let (channel, _events) = broker.opens(&client).await;
+    let (starting, ending) = (channel.consume("q", 0, &[]), channel.cancel(0));
+    let (closed, ()) = tokio::join!(channel.close(), async {
+        for method in [basic::CONSUME, basic::CANCEL, channel::CLOSE] {
+            broker.hears_of(method).await;
+        }
+        broker.says(1, channel::CLOSE_OK, |_| ()).await;
+    });
+    closed.unwrap();
+    assert!(starting.await.is_err() && ending.await.is_err());
+    broker.opens(&client).await;
+    assert!(!client.lost().is_cancelled());
+}
+
 #[tokio::test(start_paused = true)]
 async fn there_are_no_more_channels_than_was_agreed() {
     let (client, mut broker) = connected().await;

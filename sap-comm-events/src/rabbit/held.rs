@@ -94,7 +94,7 @@ impl Held {
         let redelivered = count.map_or(redelivered, |count| count > 0);
         let own = self.previous.remove(id).is_some()
             || (redelivered && self.take_returned(id))
-            || self.current.0.contains_key(id);
+            || (id_in(id).is_some() && self.current.0.contains_key(id));
         *self.current.0.entry(id.into()).or_default() += 1;
         if own {
             return self.outlived.get(id).map_or(Redelivered::No, |times| Redelivered::Times(*times));
@@ -173,6 +173,19 @@ mod tests {
             assert_ne!(known("", "k", &long), other);
         }
         assert_eq!((id_in(&known("a", "k", b"1")), id_in(&known("", "k", b"1"))), (Some("a"), None));
+    }
+
+    #[test]
+    fn what_says_the_same_and_has_no_id_may_each_have_killed() {
+        let (mut held, made) = (Held::default(), format!("{MADE}1"));
+        for _ in 0..2 {
+            assert_eq!(held.take(&made, arrival(true, None, 4)), Redelivered::Uncounted);
+        }
+        held.give_back(&made);
+        held.renew();
+        for _ in 0..2 {
+            assert_eq!(held.take(&made, arrival(true, None, 4)), Redelivered::No, "they were here");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sap_comm_core::{Context, Event, EventPayload};
 use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, HandlerError, Subscription};
 use tokio::sync::mpsc;
 
-use super::{config, numbers, soon, vhost};
+use super::{LIMIT, config, foreign, numbers, soon, vhost};
 use crate::{
     events::{ReportRequested, UserCreated},
     waiting::until,
@@ -244,4 +244,35 @@ async fn an_event_in_hand_of_a_dead_consumer_is_handled_by_another() {
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     assert_eq!(soon(numbers.recv()).await, Some(7));
+}
+
+/// The broker counts a death of what another had in hand. Whoever comes next begins with one event, and takes more at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_had_in_hand_is_taken_over_without_a_new_connection() {
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut handled) = numbers();
+    let quorum = || Subscription::new("user.events").quorum();
+    broker.subscribe(quorum(), router.clone()).await.unwrap().stop().await;
+    let all = (0..100).map(|number| broker.publish("user.events", UserCreated::numbered(number)));
+    futures_util::future::try_join_all(all).await.unwrap();
+    for _ in 0..2 {
+        let channel = foreign(&uri).await;
+        for _ in 0..100 {
+            let got = channel.basic_get("user.events.user-service".into(), Default::default()).await.unwrap();
+            assert!(got.is_some());
+        }
+        channel.close(200, "dies".into()).await.unwrap();
+    }
+    let next = Broker::connect(&uri, config()).await.unwrap();
+    let _handle = next.subscribe(quorum(), router).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        seen.extend(soon(handled.recv()).await);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    assert_eq!(next.health().last_error, None);
+    next.close(LIMIT).await;
+    assert_eq!(next.health().last_error, None);
 }

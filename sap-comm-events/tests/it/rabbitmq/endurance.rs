@@ -122,6 +122,7 @@ async fn closing_loses_no_acknowledgement_and_makes_no_dead_letter() {
             seen[soon(handled.recv()).await.unwrap() as usize] += 1;
         }
         broker.close(LIMIT).await;
+        assert_eq!(broker.health().last_error, None, "closing is no loss of the connection");
         while let Ok(number) = handled.try_recv() {
             seen[number as usize] += 1;
         }
