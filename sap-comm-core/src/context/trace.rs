@@ -81,12 +81,12 @@ impl TraceContext {
 
     /// Shows the trace id, for spans and logs that may be off: nothing is written until somebody reads it.
     pub fn display_trace_id(&self) -> impl fmt::Display + '_ {
-        fmt::from_fn(|f| write!(f, "{:032x}", self.trace_id))
+        fmt::from_fn(|f| show_hex::<32>(f, &self.trace_id.to_be_bytes()))
     }
 
     /// Shows the span id, as [`display_trace_id`](Self::display_trace_id) the trace's.
     pub fn display_span_id(&self) -> impl fmt::Display + '_ {
-        fmt::from_fn(|f| write!(f, "{:016x}", self.span_id))
+        fmt::from_fn(|f| show_hex::<16>(f, &self.span_id.to_be_bytes()))
     }
 
     /// The span id: 16 hexadecimal digits.
@@ -106,6 +106,12 @@ impl fmt::Debug for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.traceparent())
     }
+}
+
+fn show_hex<const DIGITS: usize>(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let mut text = [b'0'; DIGITS];
+    write_hex(&mut text, bytes);
+    f.write_str(str::from_utf8(&text).unwrap_or_default())
 }
 
 fn write_hex(digits: &mut [u8], bytes: &[u8]) {

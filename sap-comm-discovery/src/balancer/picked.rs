@@ -61,11 +61,15 @@ impl Picked {
 
     /// Says how the call ended; a second report is ignored.
     pub fn report(&self, outcome: Outcome) {
+        self.report_at(Instant::now(), outcome);
+    }
+
+    /// The same, where the clock was read just now.
+    pub fn report_at(&self, ended: Instant, outcome: Outcome) {
         if self.reported.swap(true, Ordering::Relaxed) {
             return;
         }
         let (record, config) = (self.candidate.record(), self.shared.config());
-        let ended = Instant::now();
         let now = self.shared.clock().at(ended);
         match outcome {
             Outcome::Success(latency) => {

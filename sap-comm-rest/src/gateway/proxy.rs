@@ -4,6 +4,7 @@ use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Par
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 use sap_comm_discovery::Outcome;
 use sap_comm_resilience::State;
+use tokio::time::Instant;
 
 use super::{
     Refusal, RequestBody, ResponseBody, answer,
@@ -124,7 +125,7 @@ impl Inner {
                     .any(|own| own.eq_ignore_ascii_case(authority.as_bytes()))
             });
         }
-        let has_come = lease.has_come();
+        let (has_come, answered) = (lease.has_come(), Instant::now());
         let unsettled = match response.status().is_server_error() {
             true if sent && is_failure(response.status()) => {
                 permit.failure();
@@ -135,11 +136,11 @@ impl Inner {
                 None
             }
             false => {
-                let latency = picked.elapsed();
+                let latency = answered.saturating_duration_since(picked.since());
                 // While the client still sends, the end says nothing; of what only tells of events, silence does not either.
                 if has_come || !sent || is_without_end(&response) {
                     permit.success();
-                    picked.report(Outcome::Success(latency));
+                    picked.report_at(answered, Outcome::Success(latency));
                     None
                 } else if live.config.breaker.slow_call_duration.is_some()
                     || upstream.breaker.state() == State::HalfOpen
@@ -165,8 +166,9 @@ impl Inner {
             if entry.security_headers {
                 set_harmless_security_headers(response.headers_mut());
             }
-            let begun = (!has_come).then(|| Begun::new(unsettled, record.request_id.clone(), Arc::clone(upstream)));
-            let in_use = InUse { picked, lease, begun, _slot: slot };
+            let begun =
+                (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
+            let in_use = InUse { picked, lease, answered, begun, _slot: slot };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
         }

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     net::IpAddr,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -93,12 +92,12 @@ impl Entry {
         let Self { service, context, method, uri, known, took, status, error } = self;
         tracing::info!(
             { telemetry::SERVICE_NAME } = &*service,
-            { telemetry::HTTP_REQUEST_METHOD } = %method,
+            { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
             { telemetry::URL_PATH } = uri.path(),
             { telemetry::HTTP_ROUTE } = known.route.as_deref(),
             { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
             duration_ms = took.as_secs_f64() * 1_000.0,
-            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| tracing::field::display(asked(upstream, endpoint))),
+            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| asked(upstream, endpoint)),
             attempts = known.attempts,
             { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
             { telemetry::CLIENT_ADDRESS } = known.client.map(tracing::field::display),
@@ -113,8 +112,8 @@ impl Entry {
     }
 }
 
-fn asked(upstream: &Upstream, endpoint: &Endpoint) -> impl fmt::Display {
-    fmt::from_fn(move |f| write!(f, "{} {endpoint}", upstream.service()))
+fn asked(upstream: &Upstream, endpoint: &Endpoint) -> String {
+    [upstream.service(), " ", endpoint.scheme(), "://", endpoint.authority()].concat()
 }
 
 impl Deref for Record<'_> {

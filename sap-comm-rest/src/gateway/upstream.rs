@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
 use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, RetryBudget};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
     UpstreamConfig,
@@ -29,6 +32,8 @@ pub(super) struct InUse {
     /// Counts the request at its endpoint.
     pub(super) picked: Picked,
     pub(super) lease: Lease,
+    /// When the answer began.
+    pub(super) answered: Instant,
     /// Of an answer that has not come as a whole.
     pub(super) begun: Option<Begun>,
     pub(super) _slot: OwnedSemaphorePermit,
@@ -118,10 +123,15 @@ impl Upstream {
 impl InUse {
     /// Nobody reads on.
     pub(super) fn finish(self) {
-        if let Some(mut begun) = self.begun {
-            begun.left(&self.picked);
-        }
-        self.lease.give_back();
+        let ended = match self.begun {
+            Some(mut begun) => {
+                begun.left(&self.picked);
+                Instant::now()
+            }
+            // All of it came at once.
+            None => self.answered,
+        };
+        self.lease.give_back(ended);
     }
 }
 

@@ -33,10 +33,11 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 impl Begun {
     pub(in crate::gateway) fn new(
         unsettled: Option<(Option<OwnedPermit>, Duration)>,
+        answered: Instant,
         request_id: HeaderValue,
         upstream: Arc<Upstream>,
     ) -> Self {
-        Self { unsettled, came: 0, taken: Instant::now(), lay: false, request_id, upstream }
+        Self { unsettled, came: 0, taken: answered, lay: false, request_id, upstream }
     }
 
     /// So many bytes more of the answer came, and were waited for or lay there.
@@ -145,7 +146,7 @@ mod tests {
             let permit = upstream.breaker.try_acquire_owned().unwrap();
             let picked = upstream.pick().await.unwrap();
             let unsettled = Some((Some(permit), Duration::from_millis(20)));
-            let begun = Begun::new(unsettled, HeaderValue::from_static("req_1"), Arc::clone(&upstream));
+            let begun = Begun::new(unsettled, Instant::now(), HeaderValue::from_static("req_1"), Arc::clone(&upstream));
             Self { upstream, begun, picked }
         }
 

@@ -56,7 +56,7 @@ impl Destination {
         }
     }
 
-    pub(super) fn give(&self, connection: Box<Connection>) {
+    pub(super) fn give(&self, connection: Box<Connection>, since: Instant) {
         if self.max_idle == 0 {
             return;
         }
@@ -65,7 +65,7 @@ impl Destination {
             // The oldest is the likeliest to have ended.
             idle.remove(0);
         }
-        idle.push(Idle { connection, since: Instant::now() });
+        idle.push(Idle { connection, since });
     }
 
     /// Closes what was idle for too long or has ended; whether anything is left.

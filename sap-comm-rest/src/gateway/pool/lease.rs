@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::destination::Destination;
 use crate::gateway::exchange::Connection;
@@ -36,11 +37,11 @@ impl Lease {
         self.connection
     }
 
-    /// Keeps the connection for the next request, if it may serve one.
-    pub(in crate::gateway) fn give_back(self) {
+    /// Keeps the connection for the next request, if it may serve one; it has been idle since then.
+    pub(in crate::gateway) fn give_back(self, since: Instant) {
         let Self { connection, destination } = self;
         if connection.is_reusable() {
-            destination.give(connection);
+            destination.give(connection, since);
         }
     }
 }

@@ -66,9 +66,10 @@ impl Refresh {
     /// 503 while the keys are older than the bound, or there are none yet.
     pub(super) async fn ensure_fresh(&self) -> Result<(), ApiError> {
         self.background.get_or_init(|| AbortOnDrop(tokio::spawn(keep_fetching(Arc::clone(&self.keys)))));
-        if !self.keys.are_fresh() {
-            self.keys.fetch().await;
+        if self.keys.are_fresh() {
+            return Ok(());
         }
+        self.keys.fetch().await;
         if self.keys.are_fresh() {
             return Ok(());
         }

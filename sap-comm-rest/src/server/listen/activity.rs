@@ -199,7 +199,7 @@ impl Activity {
             .await;
     }
 
-    /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request ends, which may happen on
+    /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on
     /// another task.
     pub(super) fn attend(&self, waker: &Waker) -> bool {
         self.connection.register(waker);
@@ -235,7 +235,10 @@ impl Drop for InFlight {
         if state.requests == 0 && state.phase == Phase::Busy {
             (state.phase, state.since) = (Phase::Idle, None);
             drop(state);
-            self.activity.connection.wake();
+            // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline.
+            if self.stream.is_some() {
+                self.activity.connection.wake();
+            }
         }
     }
 }
