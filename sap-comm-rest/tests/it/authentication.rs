@@ -1,6 +1,6 @@
 use axum::{Router, routing::get};
 use sap_comm_core::{
-    Context,
+    Context, Principal, Timestamp,
     auth::{ApiKey, ApiKeySet, Claims},
 };
 use sap_comm_rest::server::auth::{Authenticator, CurrentUser, authenticate, require_scope};
@@ -131,6 +131,33 @@ async fn a_peer_that_asks_for_nobody_is_not_taken_for_the_user() {
         let bearer = world.bearer("usr_1");
         let answer = world.get("/who", &[&nobody[..], &[("authorization", bearer.as_str())]].concat()).await;
         assert_eq!(answer.json()["id"], "usr_1");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_not_believed_is_not_the_delegate() {
+    let world = world().await;
+    let bearer = world.bearer("usr_1");
+    let user = Principal { expires_at: Some(Timestamp::from_millis(1)), ..Principal::user("usr_admin", ["admin"]) };
+    let mut expired = String::new();
+    Context::root().with_principal(user).inject(|name, value| {
+        if name == "x-principal" {
+            expired = value;
+        }
+    });
+    for said in [&expired, "rubbish", "e30", "", "-"] {
+        let named = [("x-api-key", world.delegate.as_str()), ("x-principal", said)];
+        let answer = world.get("/who", &named).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHENTICATED"), "{said:?}");
+        assert_eq!(world.get("/maybe", &named).await.body, "false", "{said:?}");
+        let answer = world.get("/who", &[&named[..], &[("authorization", bearer.as_str())]].concat()).await;
+        assert_eq!(answer.json()["id"], "usr_1", "{said:?}");
+    }
+    assert_eq!(world.get("/who", &[("x-api-key", &world.delegate)]).await.json()["id"], "api-gateway");
+    // A service that may not speak for users says of them what its context says, and asks for itself.
+    for said in [ADMIN, &expired, "rubbish"] {
+        let answer = world.get("/scoped", &[("x-api-key", &world.worker), ("x-principal", said)]).await;
+        assert_eq!(answer.json()["id"], "notification-service", "{said:?}");
     }
 }
 

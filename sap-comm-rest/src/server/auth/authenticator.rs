@@ -30,7 +30,7 @@ pub(super) struct Parts {
 /// What a request's credentials say.
 #[derive(Debug)]
 pub(super) struct Proved {
-    /// `None` for a request without a credential, and for one of a peer that asks for nobody.
+    /// `None` for a request without a credential, and for one of a peer that asks for somebody who is not known.
     pub(super) identity: Option<Identity>,
     pub(super) from_peer: bool,
 }
@@ -88,7 +88,7 @@ impl Authenticator {
     }
 
     /// Who a request with these headers comes from; `None` when it shows no credential, or comes from a peer that asks for
-    /// somebody who is not known, as a gateway says by [`NOBODY`].
+    /// somebody who is not known: as a gateway says by [`NOBODY`], or since whom it names cannot be read or has expired.
     ///
     /// # Errors
     /// 400 for several credentials of a kind, 401 for one that is refused, 503 as [`Authenticator::verify_token`].
@@ -124,7 +124,7 @@ impl Authenticator {
         Ok(self.prove(bound, tls, headers).await?.identity)
     }
 
-    /// Like [`Authenticator::identify_over`], and tells of a peer that asks for nobody.
+    /// Like [`Authenticator::identify_over`], and tells of a peer that asks for somebody who is not known.
     pub(super) async fn prove_over(
         &self,
         tls: Option<&TlsConnection>,
@@ -155,7 +155,7 @@ impl Authenticator {
             Some(token) => Some(self.verify_within(bound, token).await?),
             None => peer.as_ref().and_then(|peer| delegated(peer, headers)),
         };
-        let principal = user.or_else(|| peer.clone().filter(|_| !is_for_another && !asks_for_nobody(headers)));
+        let principal = user.or_else(|| peer.clone().filter(|peer| !is_for_another && asks_for_itself(peer, headers)));
         let from_peer = peer.is_some();
         Ok(Proved { identity: principal.map(|principal| Identity { principal, peer }), from_peer })
     }
@@ -214,9 +214,11 @@ fn delegated(peer: &Principal, headers: &HeaderMap) -> Option<Arc<Principal>> {
     trusted(headers).principal().cloned()
 }
 
-/// Whether a peer says that it does not ask for itself: any may, since that takes rights away alone.
-fn asks_for_nobody(headers: &HeaderMap) -> bool {
-    headers.get_all(PRINCIPAL).iter().any(|value| value.as_bytes() == NOBODY.as_bytes())
+/// Whether a peer asks for itself. One that may speak for users does not when it names anybody, known or not: a user that is not
+/// believed is not the peer. What another says of users does not count, unless it takes rights away.
+fn asks_for_itself(peer: &Principal, headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(PRINCIPAL).iter();
+    if peer.has_scope(DELEGATE) { said.next().is_none() } else { said.all(|value| *value != *NOBODY) }
 }
 
 /// The context of a peer's request. Only for a peer whose key was verified.
