@@ -24,7 +24,9 @@ async fn nobody_poses_as_somebody_else() {
     ];
     let answer = send(&gateway, "GET", "/api", &forged, "").await;
     for (name, _) in forged {
-        assert_eq!(answer.sent(&name.to_ascii_lowercase()), None, "{name}");
+        // That somebody was named stays.
+        let left = (name == "X-Principal").then_some("?");
+        assert_eq!(answer.sent(&name.to_ascii_lowercase()).as_deref(), left, "{name}");
     }
 }
 
