@@ -14,7 +14,7 @@ use super::{
     exchange::HeaderLines,
     failure::{Failure, is_failure, is_sent},
     forward::{Answer, Outgoing, Share, Trace, forward},
-    headers::{Rewritten, strip_hop_by_hop},
+    headers::{Rewritten, Whose, strip_hop_by_hop},
     live::Live,
     outbound::{PRINCIPAL, tell_context, tell_principal},
     record::Record,
@@ -118,11 +118,16 @@ impl Inner {
         let sent = is_sent(outgoing.upload.as_ref());
         if let Some(rewritten) = rewritten {
             let (endpoint, host) = (picked.endpoint(), lease.host());
-            let asked = outgoing.headers.get(header::HOST).filter(|_| entry.preserve_host).unwrap_or(&host);
+            let asked = outgoing.headers.get(header::HOST).filter(|_| entry.preserve_host);
             rewritten.map_back(response.headers_mut(), |authority| {
-                [endpoint.authority().as_bytes(), host.as_bytes(), asked.as_bytes()]
-                    .iter()
-                    .any(|own| own.eq_ignore_ascii_case(authority.as_bytes()))
+                let is = |own: &[u8]| own.eq_ignore_ascii_case(authority.as_bytes());
+                if asked.is_some_and(|asked| is(asked.as_bytes())) {
+                    Whose::Client
+                } else if is(endpoint.authority().as_bytes()) || is(host.as_bytes()) {
+                    Whose::Service
+                } else {
+                    Whose::Another
+                }
             });
         }
         let (has_come, answered) = (lease.has_come(), Instant::now());

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 pub(super) use forged::{strip_delegated, strip_forged};
 pub(super) use framing::{check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
-pub(super) use rewritten::Rewritten;
+pub(super) use rewritten::{Rewritten, Whose};
 pub(super) use via::Via;
 
 /// Takes out the headers whose name fits. One walk finds them: most messages have none.

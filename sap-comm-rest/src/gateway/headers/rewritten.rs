@@ -9,6 +9,16 @@ pub(in crate::gateway) struct Rewritten<'a> {
     inside: &'a str,
 }
 
+/// To whom the authority of a URL means something.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) enum Whose {
+    /// The service alone.
+    Service,
+    /// The client, which asked for it: another scheme leads it elsewhere.
+    Client,
+    Another,
+}
+
 impl<'a> Rewritten<'a> {
     pub(in crate::gateway) fn new(outside: &'a str, inside: &'a str) -> Self {
         Self { outside, inside: if inside == "/" { "" } else { inside } }
@@ -19,14 +29,13 @@ impl<'a> Rewritten<'a> {
         self.outside.strip_suffix(self.inside).filter(|prefix| !prefix.is_empty())
     }
 
-    /// Puts the client's paths into an answer, in place of the service's: in relative references, and in absolute ones to where
-    /// the service was asked.
-    pub(in crate::gateway) fn map_back(&self, headers: &mut HeaderMap, is_service: impl Fn(&str) -> bool) {
+    /// Puts the client's paths into an answer, in place of the service's: in relative references, and in absolute ones to the service.
+    pub(in crate::gateway) fn map_back(&self, headers: &mut HeaderMap, whose: impl Fn(&str) -> Whose) {
         for (name, value) in headers.iter_mut() {
             let text = value.to_str().ok();
             let mapped = match *name {
-                header::LOCATION | header::CONTENT_LOCATION => text.and_then(|text| self.reference(text, &is_service)),
-                header::LINK => text.and_then(|text| self.links(text, &is_service)),
+                header::LOCATION | header::CONTENT_LOCATION => text.and_then(|text| self.reference(text, &whose)),
+                header::LINK => text.and_then(|text| self.links(text, &whose)),
                 _ => None,
             };
             if let Some(mapped) = mapped.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -35,15 +44,15 @@ impl<'a> Rewritten<'a> {
         }
     }
 
-    fn reference(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
-        self.mapped(text, is_service).filter(|mapped| !leads_elsewhere(mapped))
+    fn reference(&self, text: &str, whose: &impl Fn(&str) -> Whose) -> Option<String> {
+        let (origin, path) = split(text, whose)?;
+        self.mapped(path).filter(|mapped| !leads_elsewhere(mapped)).map(|mapped| format!("{origin}{mapped}"))
     }
 
-    fn mapped(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
-        let path = path(text, is_service)?;
+    fn mapped(&self, path: &str) -> Option<String> {
         // A service that was told the prefix may have put it there itself.
         if self.prefix().is_some() && below(path, self.outside).is_some() {
-            return (path.len() < text.len()).then(|| path.to_owned());
+            return Some(path.to_owned());
         }
         let rest = below(path, self.inside)?;
         let slash = if self.outside.is_empty() && !rest.starts_with('/') { "/" } else { "" };
@@ -51,7 +60,7 @@ impl<'a> Rewritten<'a> {
     }
 
     /// The targets of `Link` (RFC 8288), which stand in angle brackets, and not what looks like them within quotes.
-    fn links(&self, text: &str, is_service: &impl Fn(&str) -> bool) -> Option<String> {
+    fn links(&self, text: &str, whose: &impl Fn(&str) -> Whose) -> Option<String> {
         let (mut mapped, mut rest, mut changed) = (String::with_capacity(text.len() + 64), text, false);
         while let Some(at) = rest.find(['<', '"']) {
             let (before, from) = rest.split_at(at);
@@ -59,7 +68,7 @@ impl<'a> Rewritten<'a> {
             let (token, behind) = from.split_at(end + 1);
             mapped.push_str(before);
             let target = token.strip_prefix('<').and_then(|token| token.strip_suffix('>'));
-            match target.and_then(|target| self.reference(target, is_service)) {
+            match target.and_then(|target| self.reference(target, whose)) {
                 Some(target) => {
                     changed = true;
                     mapped.extend(["<", &target, ">"]);
@@ -73,16 +82,20 @@ impl<'a> Rewritten<'a> {
     }
 }
 
-/// The path of a reference and what follows it, if it leads to the service; of one that begins with neither a slash nor a scheme, what
-/// it means depends on the request, and is right already.
-fn path<'a>(text: &'a str, is_service: &impl Fn(&str) -> bool) -> Option<&'a str> {
+/// What of a reference to the service stays before its path, and the path with what follows it. Of a reference that begins with neither
+/// a slash nor a scheme, what it means depends on the request, and is right already.
+fn split<'a>(text: &'a str, whose: &impl Fn(&str) -> Whose) -> Option<(&'a str, &'a str)> {
     let absolute = match text.split_once("://") {
         Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => Some(rest),
         _ => text.strip_prefix("//"),
     };
-    let Some(absolute) = absolute else { return text.starts_with('/').then_some(text) };
+    let Some(absolute) = absolute else { return text.starts_with('/').then_some(("", text)) };
     let (authority, path) = absolute.split_at(absolute.find(['/', '?', '#']).unwrap_or(absolute.len()));
-    is_service(authority).then_some(path)
+    match whose(authority) {
+        Whose::Service => Some(("", path)),
+        Whose::Client => text.split_at_checked(text.len() - path.len()),
+        Whose::Another => None,
+    }
 }
 
 /// Whether what should be a path names another host: browsers take a backslash for a slash, and pass over tabs.
@@ -113,8 +126,12 @@ fn end_of_quotes(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn is_service(authority: &str) -> bool {
-        authority == "10.0.0.7:8080"
+    fn whose(authority: &str) -> Whose {
+        match authority {
+            "10.0.0.7:8080" => Whose::Service,
+            "api.example.com" => Whose::Client,
+            _ => Whose::Another,
+        }
     }
 
     #[test]
@@ -145,10 +162,10 @@ mod tests {
             (root, "http://10.0.0.7:8080", Some("/api/v1")),
             (root, "http://10.0.0.7:8080?a", Some("/api/v1?a")),
             (root, "//other.example/", None),
-            (root, "/api/v1/users/7", None),
+            (root, "/api/v1/users/7", Some("/api/v1/users/7")),
             (root, "http://10.0.0.7:8080/api/v1/users/7", Some("/api/v1/users/7")),
             (tail, "/users/7", Some("/api/v1/users/7")),
-            (tail, "/api/v1/users/7", None),
+            (tail, "/api/v1/users/7", Some("/api/v1/users/7")),
             (all, "/site/7", Some("/7")),
             (all, "/site", Some("/")),
             (all, "/site?a", Some("/?a")),
@@ -163,8 +180,17 @@ mod tests {
             (same, "//10.0.0.7:8080/\\evil.example", None),
             (root, "/users//evil.example", Some("/api/v1/users//evil.example")),
             (root, "//10.0.0.7:8080//evil.example", Some("/api/v1//evil.example")),
+            (users, "https://api.example.com/users/7?a", Some("https://api.example.com/api/v1/people/7?a")),
+            (users, "//api.example.com/users", Some("//api.example.com/api/v1/people")),
+            (users, "https://api.example.com/elsewhere", None),
+            (users, "https://api.example.com:8443/users", None),
+            (users, "https://10.0.0.7:8080@api.example.com/users", None),
+            (root, "https://api.example.com", Some("https://api.example.com/api/v1")),
+            (root, "HTTPS://api.example.com/api/v1/7", Some("HTTPS://api.example.com/api/v1/7")),
+            (same, "https://api.example.com/7", Some("https://api.example.com/7")),
+            (same, "https://api.example.com", Some("https://api.example.com/")),
         ] {
-            assert_eq!(rewritten.reference(text, &is_service).as_deref(), mapped, "{rewritten:?} {text}");
+            assert_eq!(rewritten.reference(text, &whose).as_deref(), mapped, "{rewritten:?} {text}");
         }
     }
 
@@ -184,7 +210,7 @@ mod tests {
             ("</users", None),
             (r#"</users>; title="</users>"#, Some(r#"</people>; title="</users>"#)),
         ] {
-            assert_eq!(users.links(text, &is_service).as_deref(), mapped, "{text}");
+            assert_eq!(users.links(text, &whose).as_deref(), mapped, "{text}");
         }
     }
 
