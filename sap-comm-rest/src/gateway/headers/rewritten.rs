@@ -29,13 +29,15 @@ impl<'a> Rewritten<'a> {
         self.outside.strip_suffix(self.inside).filter(|prefix| !prefix.is_empty())
     }
 
-    /// Puts the client's paths into an answer, in place of the service's: in relative references, and in absolute ones to the service.
+    /// Puts the client's paths into an answer, in place of the service's: in relative references, in absolute ones to the service, and
+    /// in cookies.
     pub(in crate::gateway) fn map_back(&self, headers: &mut HeaderMap, whose: impl Fn(&str) -> Whose) {
         for (name, value) in headers.iter_mut() {
             let text = value.to_str().ok();
             let mapped = match *name {
                 header::LOCATION | header::CONTENT_LOCATION => text.and_then(|text| self.reference(text, &whose)),
                 header::LINK => text.and_then(|text| self.links(text, &whose)),
+                header::SET_COOKIE => text.and_then(|text| self.cookie(text)),
                 _ => None,
             };
             if let Some(mapped) = mapped.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -57,6 +59,35 @@ impl<'a> Rewritten<'a> {
         let rest = below(path, self.inside)?;
         let slash = if self.outside.is_empty() && !rest.starts_with('/') { "/" } else { "" };
         Some(format!("{}{slash}{rest}", self.outside))
+    }
+
+    /// The `Path` of a cookie (RFC 6265, section 5.2). One whose name begins with `__Host-` must have `/`.
+    fn cookie(&self, text: &str) -> Option<String> {
+        let (pair, attributes) = text.split_once(';')?;
+        if pair.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-")) {
+            return None;
+        }
+        let (mut mapped, mut changed) = (pair.to_owned(), false);
+        for attribute in attributes.split(';') {
+            match self.cookie_path(attribute) {
+                Some(path) => {
+                    changed = true;
+                    mapped.extend(["; Path=", &path]);
+                }
+                None => mapped.extend([";", attribute]),
+            }
+        }
+        changed.then_some(mapped)
+    }
+
+    fn cookie_path(&self, attribute: &str) -> Option<String> {
+        let (name, path) = attribute.split_once('=')?;
+        let path = path.trim();
+        if !name.trim().eq_ignore_ascii_case("path") || !path.starts_with('/') {
+            return None;
+        }
+        // `/` takes every path, and another that ends with a slash only those below it.
+        self.mapped(if path == "/" { "" } else { path })
     }
 
     /// The targets of `Link` (RFC 8288), which stand in angle brackets, and not what looks like them within quotes.
@@ -211,6 +242,40 @@ mod tests {
             (r#"</users>; title="</users>"#, Some(r#"</people>; title="</users>"#)),
         ] {
             assert_eq!(users.links(text, &whose).as_deref(), mapped, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_cookie_is_mapped_and_nothing_else_is() {
+        let users = Rewritten::new("/api/v1/people", "/users");
+        let root = Rewritten::new("/api/v1", "/");
+        let all = Rewritten::new("", "/site");
+        for (rewritten, text, mapped) in [
+            (users, "a=b; Path=/users", Some("a=b; Path=/api/v1/people")),
+            (users, "a=b;path = /users/7 ;Secure", Some("a=b; Path=/api/v1/people/7;Secure")),
+            (users, "a=b; HttpOnly; PATH=/users/; Max-Age=1", Some("a=b; HttpOnly; Path=/api/v1/people/; Max-Age=1")),
+            (users, "a=b; Path=/x; Path=/users", Some("a=b; Path=/x; Path=/api/v1/people")),
+            (users, "a=b; Path=/users2", None),
+            (users, "a=b; Path=/", None),
+            (users, "a=b; Path=", None),
+            (users, "a=b; Path", None),
+            (users, "a=b; Path=users", None),
+            (users, "a=b; Path=\"/users\"", None),
+            (users, "a=b; X-Path=/users", None),
+            (users, "path=/users", None),
+            (users, "path=/users; Secure", None),
+            (users, "", None),
+            (root, "a=b; Path=/", Some("a=b; Path=/api/v1")),
+            (root, "a=b; Path=/users", Some("a=b; Path=/api/v1/users")),
+            (root, "a=b; Path=/api/v1/users", Some("a=b; Path=/api/v1/users")),
+            (root, "a=b; Path=", None),
+            (root, "__host-a=b; Secure; Path=/", None),
+            (root, "__Secure-a=b; Secure; Path=/", Some("__Secure-a=b; Secure; Path=/api/v1")),
+            (all, "a=b; Path=/site", Some("a=b; Path=/")),
+            (all, "a=b; Path=/site/x", Some("a=b; Path=/x")),
+            (all, "a=b; Path=/", None),
+        ] {
+            assert_eq!(rewritten.cookie(text).as_deref(), mapped, "{rewritten:?} {text}");
         }
     }
 

@@ -72,6 +72,9 @@ async fn what_a_service_says_of_its_paths_leads_clients_back_through_the_rewrite
         let mut answer = http::Response::new(axum::body::Body::from(prefix.to_owned()));
         answer.headers_mut().insert("location", format!("https://{host}{at}").try_into().unwrap());
         answer.headers_mut().insert("content-location", at.try_into().unwrap());
+        for cookie in ["a=b; Path=/people; Secure", "c=d; Path=/"] {
+            answer.headers_mut().append("set-cookie", HeaderValue::from_static(cookie));
+        }
         answer.headers_mut().append("link", one);
         answer.headers_mut().append("link", other);
         answer
@@ -95,9 +98,14 @@ async fn what_a_service_says_of_its_paths_leads_clients_back_through_the_rewrite
         let (https, http) = (origin("https"), origin("http"));
         assert_eq!(answer.header("location"), Some(&*format!("{https}{mapped}/7")), "{path}");
         assert_eq!(answer.header("content-location"), Some(&*format!("{mapped}/7")), "{path}");
-        let links: Vec<_> = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link")).collect();
-        assert_eq!(links[0].1, format!("<{mapped}/7>; rel=next, <{mapped}?page=1>; rel=\"first\""), "{path}");
-        assert_eq!(links[1].1, format!("<{http}{mapped}>"), "{path}");
+        let all = |name: &str| {
+            let own = answer.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+            own.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(all("set-cookie"), [&*format!("a=b; Path={mapped}; Secure"), "c=d; Path=/"], "{path}");
+        let links = all("link");
+        assert_eq!(links[0], format!("<{mapped}/7>; rel=next, <{mapped}?page=1>; rel=\"first\""), "{path}");
+        assert_eq!(links[1], format!("<{http}{mapped}>"), "{path}");
     }
 }
 
