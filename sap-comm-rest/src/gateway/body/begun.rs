@@ -81,6 +81,11 @@ impl Begun {
         }
     }
 
+    /// Nothing more came for too long. Of one without a length that may be all that there is to say for now.
+    pub(in crate::gateway) fn fell_silent(&mut self, has_length: bool, picked: &Picked, reason: impl fmt::Display) {
+        if has_length || self.came == 0 { self.failed(picked, reason) } else { self.left(picked) }
+    }
+
     /// The rest of the answer does not come.
     pub(in crate::gateway) fn failed(&mut self, picked: &Picked, reason: impl fmt::Display) {
         tracing::warn!(
@@ -92,7 +97,7 @@ impl Begun {
         self.settle(picked, OwnedPermit::failure, |_| Outcome::Failure);
     }
 
-    /// Nobody reads on, which says nothing of the upstream.
+    /// It ended in a way that says nothing of the upstream, such as that nobody reads on.
     pub(in crate::gateway) fn left(&mut self, picked: &Picked) {
         self.settle(picked, OwnedPermit::ignore, Outcome::Begun);
     }
@@ -181,6 +186,18 @@ mod tests {
         assert_eq!(call.counted(), [(0, 0); 2]);
         call.begun.failed(&call.picked, "silent");
         assert_eq!(call.counted(), [(0, 1); 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_blames_the_upstream_where_more_was_to_come() {
+        for (has_length, came, failed) in [(false, 1, 0), (true, 1, 1), (false, 0, 1), (true, 0, 1)] {
+            let mut call = Call::begin().await;
+            if came > 0 {
+                call.begun.moved(came, true, &call.picked);
+            }
+            call.begun.fell_silent(has_length, &call.picked, "silent");
+            assert_eq!(call.counted(), [(0, failed); 2], "{has_length} {came}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -57,7 +57,9 @@ impl Download {
                 let over = self.stall.poll_over(self.idle_timeout, cx);
                 if let Some(begun) = &mut in_use.begun {
                     match self.stall.since(self.idle_timeout) {
-                        _ if over.is_ready() => begun.failed(&in_use.picked, SILENT),
+                        _ if over.is_ready() => {
+                            begun.fell_silent(in_use.lease.size_hint().exact().is_some(), &in_use.picked, SILENT);
+                        }
                         Some(since) => begun.waits(since, &in_use.picked),
                         None => {}
                     }

@@ -140,21 +140,31 @@ async fn answers_that_break_off_open_the_breaker() {
 }
 
 #[tokio::test]
-async fn answers_that_fall_silent_open_the_breaker() {
-    let service = raw_upstream(|mut stream, _| async move {
-        read_head(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let mut config = UpstreamConfig::default();
-    config.idle_timeout = Duration::from_millis(50);
-    let gateway = to(&service).upstream(config).breaker(sensitive()).build().unwrap();
-    let edge = serve(gateway.clone()).await;
-    for _ in 0..3 {
-        assert!(read_all(&edge).await.ends_with(b"half"));
+async fn answers_that_fall_silent_open_the_breaker_unless_they_have_no_length() {
+    for (name, head, came, counts) in [
+        ("a length", "Content-Length: 100\r\n\r\n", "half", (0, 3)),
+        ("a length, and nothing came", "Content-Length: 100\r\n\r\n", "", (0, 3)),
+        ("chunks", "Transfer-Encoding: chunked\r\n\r\n4\r\n", "half", (0, 0)),
+        ("until it closes", "\r\n", "half", (0, 0)),
+        ("chunks, and nothing came", "Transfer-Encoding: chunked\r\n\r\n", "", (0, 3)),
+    ] {
+        let service = raw_upstream(move |mut stream, _| async move {
+            read_head(&mut stream).await;
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}{came}").as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let mut config = UpstreamConfig::default();
+        config.idle_timeout = Duration::from_millis(50);
+        let gateway = to(&service).upstream(config).breaker(sensitive()).build().unwrap();
+        let edge = serve(gateway.clone()).await;
+        for _ in 0..3 {
+            let all = String::from_utf8(read_all(&edge).await).unwrap();
+            assert!(all.starts_with("HTTP/1.1 200") && all.contains(came), "{name}: {all}");
+        }
+        let state = if counts == (0, 0) { State::Closed } else { State::Open };
+        assert_eq!((gateway.breakers()[0].state, counted(&gateway)[1]), (state, counts), "{name}");
     }
-    assert_eq!((gateway.breakers()[0].state, counted(&gateway)[1]), (State::Open, (0, 3)));
 }
 
 #[tokio::test]
