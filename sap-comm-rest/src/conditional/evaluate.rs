@@ -22,7 +22,7 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
     if !conditional || !matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    let read = Preconditions::read(headers);
+    let read = Preconditions::read(headers).map_err(|refusal| (refusal, Preconditions::read_if_match(headers)));
     let response = next.run(request).await;
     // Errors, and what shows no thing, are answered as ever. Between a client and the server nobody decides anew.
     if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT)
@@ -33,7 +33,9 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
     let current = tag(response.headers());
     let preconditions = match read {
         Ok(preconditions) => preconditions,
-        Err(refusal) => return refusal.into_response(),
+        // No list in `If-None-Match` names what has no version, so what is no list does not either.
+        Err((_, Ok(if_match))) if current.is_none() => if_match,
+        Err((refusal, _)) => return refusal.into_response(),
     };
     match preconditions.verdict(current.as_ref().map_or(Current::Unnamed, Current::Version)) {
         Verdict::Go => response,

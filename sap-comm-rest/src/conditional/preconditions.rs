@@ -52,10 +52,13 @@ impl Preconditions {
     /// # Errors
     /// Names the header that cannot be read.
     pub fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(Self {
-            if_match: Tags::read(headers, &header::IF_MATCH)?,
-            if_none_match: Tags::read(headers, &header::IF_NONE_MATCH)?,
-        })
+        let if_match = Self::read_if_match(headers)?;
+        Ok(Self { if_none_match: Tags::read(headers, &header::IF_NONE_MATCH)?, ..if_match })
+    }
+
+    /// Reads `If-Match` alone.
+    pub(super) fn read_if_match(headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self { if_match: Tags::read(headers, &header::IF_MATCH)?, if_none_match: None })
     }
 
     /// Whether there are none.

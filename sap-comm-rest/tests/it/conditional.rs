@@ -108,6 +108,13 @@ async fn conditions_come_before_ranges_and_hold_for_what_has_no_version() {
         ("/whole", "if-match: *", 200),
         ("/whole", "if-none-match: \"v1\"", 200),
         ("/whole", "if-none-match: *", 304),
+        ("/whole", "if-none-match: v1", 200),
+        ("/whole", "if-none-match: *, \"v1\"", 200),
+        ("/whole", "if-match: v1", 400),
+        ("/whole", "if-match: v1\r\nif-none-match: v1", 400),
+        ("/whole", "if-match: *\r\nif-none-match: v1", 200),
+        ("/whole", "if-match: \"v1\"\r\nif-none-match: v1", 412),
+        ("/part", "if-match: \"v0\"\r\nif-none-match: v1", 400),
         ("/gone", "if-match: \"v1\"", 204),
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nrange: bytes=0-0\r\n{condition}\r\n\r\n");
