@@ -232,6 +232,36 @@ fn what_is_not_understood_breaks_when_it_changes_and_what_asks_nothing_does_not(
 }
 
 #[test]
+fn schemas_that_hold_themselves_are_compared_to_an_end() {
+    let object = |x: Value| json!({"type": "object", "properties": {"x": x}});
+    let to = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let document = |schema: Value, name: &str, named: Value| {
+        let content = json!({"application/json": {"schema": schema}});
+        json!({
+            "paths": {"/": {"put": {"requestBody": {"content": content}, "responses": {"200": {"content": content}}}}},
+            "components": {"schemas": {name: named}},
+        })
+    };
+    let before = document(to("A"), "A", object(object(to("A"))));
+    for (schema, breaks) in [
+        (object(to("B")), false),
+        (to("B"), false),
+        (object(object(to("B"))), false),
+        (json!({"anyOf": [to("B")]}), false),
+        (object(json!({"type": "string"})), true),
+    ] {
+        let after = document(schema.clone(), "B", object(object(to("B"))));
+        for (old, new) in [(&before, &after), (&after, &before)] {
+            let changes = compare(old, new);
+            assert_eq!(changes.iter().any(|change| change.breaking), breaks, "{schema}: {changes:?}");
+        }
+    }
+    // What is different a step further down is found through either.
+    let deeper = document(object(to("B")), "B", object(object(json!({"type": "string"}))));
+    assert!(compare(&before, &deeper).iter().any(|change| change.breaking));
+}
+
+#[test]
 fn what_a_keyword_refers_to_counts() {
     let document = |longest: u64| {
         let schema = json!({"not": {"$ref": "#/components/schemas/Name"}});

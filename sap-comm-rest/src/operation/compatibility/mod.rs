@@ -25,6 +25,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use schemas::Direction;
 pub use snapshot::{SnapshotError, check_snapshot};
 
 /// One change of a document.
@@ -57,8 +58,8 @@ struct Changes<'a> {
     before: &'a Value,
     after: &'a Value,
     found: Vec<Change>,
-    /// The pairs of named schemas that are being compared: schemas may hold themselves.
-    below: Vec<(&'a str, &'a str, bool)>,
+    /// The pairs of schemas that are being compared: schemas may hold themselves.
+    below: Vec<(*const Value, *const Value, Direction)>,
 }
 
 impl<'a> Changes<'a> {

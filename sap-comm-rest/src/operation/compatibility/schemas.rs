@@ -1,4 +1,4 @@
-use std::mem;
+use std::{mem, ptr};
 
 use serde_json::Value;
 
@@ -15,27 +15,34 @@ pub(super) enum Direction {
 
 impl<'a> Changes<'a> {
     pub(super) fn schema(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
-        match (reference(old), reference(new)) {
-            (Some(before), Some(after)) => {
-                let pair = (before, after, direction == Direction::Taken);
-                if !self.below.contains(&pair) {
-                    self.below.push(pair);
-                    self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
-                    self.below.pop();
-                }
-                // What stands beside a reference holds as well.
-                if has_conditions(old) || has_conditions(new) {
-                    self.resolved(direction, place, old, new);
-                }
-            }
-            (None, None) => self.resolved(direction, place, old, new),
-            (before, after) => {
-                if (before.is_some() && has_conditions(old)) || (after.is_some() && has_conditions(new)) {
-                    self.breaking(place, "has conditions beside a $ref, and was or is without one");
-                }
-                self.resolved(direction, place, resolve(self.before, old), resolve(self.after, new));
-            }
+        let (before, after) = (resolve(self.before, old), resolve(self.after, new));
+        let refers = (reference(old).is_some(), reference(new).is_some());
+        if (refers == (true, false) && has_conditions(old)) || (refers == (false, true) && has_conditions(new)) {
+            self.breaking(place, "has conditions beside a $ref, and was or is without one");
         }
+        self.once(direction, before, after, |changes| changes.resolved(direction, place, before, after));
+        // What stands beside a reference holds as well.
+        if refers == (true, true) && (has_conditions(old) || has_conditions(new)) {
+            self.resolved(direction, place, old, new);
+        }
+    }
+
+    /// Compares two schemas unless that is under way; `None` then.
+    fn once<T>(
+        &mut self,
+        direction: Direction,
+        old: &'a Value,
+        new: &'a Value,
+        compare: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let pair = (ptr::from_ref(old), ptr::from_ref(new), direction);
+        if self.below.contains(&pair) {
+            return None;
+        }
+        self.below.push(pair);
+        let compared = compare(self);
+        self.below.pop();
+        Some(compared)
     }
 
     fn resolved(&mut self, direction: Direction, place: &str, old: &'a Value, new: &'a Value) {
@@ -100,14 +107,9 @@ impl<'a> Changes<'a> {
     /// Whether two values are not the same to the last word, also where they refer to.
     fn differ(&mut self, old: &'a Value, new: &'a Value) -> bool {
         if let (Some(before), Some(after)) = (reference(old), reference(new)) {
-            let pair = (before, after, true);
-            if self.below.contains(&pair) {
-                return before != after;
-            }
-            self.below.push(pair);
-            let differ = self.differ(resolve(self.before, old), resolve(self.after, new));
-            self.below.pop();
-            return differ || before != after;
+            let (old, new) = (resolve(self.before, old), resolve(self.after, new));
+            let differ = self.once(Direction::Taken, old, new, |changes| changes.differ(old, new));
+            return differ == Some(true) || before != after;
         }
         match (old, new) {
             (Value::Object(before), Value::Object(after)) => {
