@@ -88,9 +88,10 @@ impl Entry {
             (None, true) => Limit::Unlimited,
             (None, false) => Limit::Gateway,
             (Some(quota), false) => {
+                let exact = if config.exact { " exact" } else { "" };
                 let (field, name) = (
                     format!("routes[{path}].rate_limit"),
-                    format!("{path} {} {}", config.methods.join(","), config.hosts.join(",")),
+                    format!("{path} {} {}{exact}", config.methods.join(","), config.hosts.join(",")),
                 );
                 let shared = defaults.shared.clone();
                 Limit::Own(Arc::new(RateLimit::new(&field, name, quota, defaults.max_callers, shared)?))
@@ -170,13 +171,14 @@ impl Entry {
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
     }
 
-    /// Exact names come before patterns, and those before routes for any host.
-    pub(super) fn generality(&self) -> u8 {
-        match self.hosts.iter().all(|host| matches!(host, HostPattern::Name(_))) {
+    /// Names of hosts come before patterns, and those before routes for any host; among such, those that take their path alone.
+    pub(super) fn generality(&self) -> (u8, bool) {
+        let hosts = match self.hosts.iter().all(|host| matches!(host, HostPattern::Name(_))) {
             _ if self.hosts.is_empty() => 2,
             true => 0,
             false => 1,
-        }
+        };
+        (hosts, !self.exact)
     }
 
     /// Whether it takes a path of which so much is left behind its own.
@@ -190,7 +192,10 @@ impl Entry {
 
     /// Whether it takes the same requests.
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        self.pattern == other.pattern && self.methods == other.methods && self.hosts == other.hosts
+        self.pattern == other.pattern
+            && self.exact == other.exact
+            && self.methods == other.methods
+            && self.hosts == other.hosts
     }
 
     pub(super) fn service(&self) -> Option<&str> {

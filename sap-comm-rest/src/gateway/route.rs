@@ -124,7 +124,7 @@ impl Route {
         })
     }
 
-    /// Takes this path alone, and nothing below it; a slash at its end makes no difference.
+    /// Takes this path alone, and nothing below it; a slash at its end makes no difference. Another may take the rest.
     pub fn exact(mut self) -> Self {
         self.0.exact = true;
         self

@@ -15,7 +15,7 @@ pub(super) struct Table {
 struct Node {
     literals: Vec<(Box<str>, Self)>,
     parameter: Option<Box<Self>>,
-    /// The routes that end here, by their hosts and methods; those that name hosts come first.
+    /// The routes that end here, the more special ones first.
     entries: Vec<Arc<Entry>>,
 }
 
@@ -68,7 +68,7 @@ impl Table {
     }
 
     /// The route for a host and a normal path: the one with the most segments, and at a tie the one whose literals come
-    /// first, then the one that names the host.
+    /// first, then the one that names the host, then the exact one.
     pub(super) fn find(&self, method: &Method, host: Option<&HeaderValue>, path: &str) -> Found<'_> {
         let mut best = None;
         let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
@@ -146,8 +146,12 @@ fn conflict(a: &Entry, b: &Entry) -> bool {
     let compatible = a.segments.len() == b.segments.len()
         && pairs().all(|(a, b)| a == b || *a == Segment::Parameter || *b == Segment::Parameter);
     let shared = a.hosts.iter().any(|host| b.hosts.contains(host));
-    // Beside one that names a host, one that takes any is the more general.
-    if !compatible || !(shared || a.hosts.is_empty() && b.hosts.is_empty()) {
+    // Beside one that names a host, one that takes any is the more general; and so is one that takes more than its path beside one
+    // that does not.
+    if !compatible
+        || !(shared || a.hosts.is_empty() && b.hosts.is_empty())
+        || (a.exact != b.exact && a.segments == b.segments)
+    {
         return false;
     }
     let narrower = |x: &Segment, y: &Segment| *x != Segment::Parameter && *y == Segment::Parameter;
@@ -229,6 +233,40 @@ mod tests {
         }
         assert_eq!(find(&table, &Method::POST, "/items/1/audit").as_deref(), Some("/items/{id} /audit"));
         assert_eq!(find(&table, &Method::DELETE, "/items/1").as_deref(), Some("allow GET, HEAD, POST"));
+    }
+
+    #[test]
+    fn an_exact_route_stands_beside_one_that_takes_what_lies_below() {
+        let route = |service: &str, hosts: &[&str], methods: &[Method], exact: bool| {
+            let route = Route::new("/files").hosts(hosts.iter().copied()).methods(methods.iter().cloned());
+            let route = route.to(service).public();
+            let route = if exact { route.exact() } else { route };
+            Arc::new(Entry::compile(route.into(), &Defaults::for_tests()).unwrap())
+        };
+        let mut routes = vec![
+            route("below", &[], &[], false),
+            route("exact", &[], &[Method::GET], true),
+            route("of host", &["a.example"], &[], false),
+        ];
+        assert!(!routes[0].is_at(&route("other", &[], &[], true)));
+        assert!(routes[1].is_at(&route("other", &[], &[Method::GET], true)));
+        for _ in 0..routes.len() {
+            routes.rotate_left(1);
+            let table = Table::new(routes.clone()).unwrap();
+            for (method, host, path, service) in [
+                (Method::GET, "b", "/files", "exact"),
+                (Method::HEAD, "b", "/files/", "exact"),
+                (Method::GET, "b", "/files/7", "below"),
+                (Method::POST, "b", "/files", "below"),
+                (Method::GET, "a.example", "/files", "of host"),
+            ] {
+                let found = table.find(&method, Some(&HeaderValue::from_static(host)), path);
+                let found = if let Found::Route(entry, _) = found { entry.service() } else { None };
+                assert_eq!(found, Some(service), "{method} {host} {path}");
+            }
+        }
+        routes.push(route("again", &[], &[Method::HEAD], true));
+        assert_eq!(Table::new(routes).unwrap_err().field(), "routes[/files].path");
     }
 
     #[test]
