@@ -159,7 +159,7 @@ impl Write for Escaped<'_> {
 }
 
 fn escape(line: &mut Vec<u8>, text: &str) {
-    let is_special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    let is_special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
     // Most texts have nothing special. To look at all of their bytes goes by many at once.
     if !text.as_bytes().iter().fold(false, |any, byte| any | is_special(byte)) {
         return line.extend_from_slice(text.as_bytes());
