@@ -20,4 +20,5 @@ pub use key_store::{ApiKeyError, ApiKeyStore, ApiKeys};
 pub use keys::KeySet;
 pub use opaque::OpaqueToken;
 pub use signer::JwtSigner;
+pub(crate) use verifier::LEEWAY;
 pub use verifier::{JwtVerifier, JwtVerifierBuilder};

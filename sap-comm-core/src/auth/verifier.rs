@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{Principal, Timestamp};
 
+/// How far clocks may differ, unless a verifier is told otherwise.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
+
 /// Verifies tokens: the algorithm is the key's, and issuer, audience, expiry and subject are required.
 ///
 /// A token that was verified is remembered, by its SHA-256, until it expires or the keys are replaced; its signature is
@@ -62,7 +65,7 @@ impl JwtVerifier {
         JwtVerifierBuilder {
             issuer: issuer.into(),
             audience: audience.into(),
-            leeway: Duration::from_secs(5),
+            leeway: LEEWAY,
             cached_tokens: 10_000,
             keys: KeySet::empty(),
         }

@@ -16,6 +16,9 @@ pub const ATTEMPT: &str = "x-attempt";
 pub const PRINCIPAL: &str = "x-principal";
 /// The value of [`PRINCIPAL`] by which a peer says that it asks for somebody who is not known, and not for itself.
 pub const NOBODY: &str = "-";
+/// The value of [`PRINCIPAL`] that names somebody whom nobody can read: a peer that may speak for users does not ask for itself then,
+/// and another does, as whomever it names.
+pub const SOMEBODY: &str = "?";
 /// A service's API key.
 pub const API_KEY: &str = "x-api-key";
 

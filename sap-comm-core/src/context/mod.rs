@@ -2,7 +2,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{Name, Principal, Timestamp, id};
+use crate::{Name, Principal, Timestamp, auth::LEEWAY, id};
 
 pub mod header;
 mod propagation;
@@ -28,7 +28,32 @@ struct Inner {
     trace: TraceContext,
     deadline: Option<Instant>,
     attempt: u32,
-    principal: Option<Arc<Principal>>,
+    caller: Caller,
+}
+
+/// For whom a request is made.
+#[derive(Debug, Clone, PartialEq)]
+enum Caller {
+    /// Nobody but whoever makes it.
+    Itself,
+    Known(Arc<Principal>),
+    /// Somebody, in the words of [`header::NOBODY`] or [`header::SOMEBODY`].
+    Unknown(&'static str),
+}
+
+impl Caller {
+    /// One whose credential has expired by now is only somebody.
+    fn now(self) -> Self {
+        match self {
+            Self::Known(principal) if principal.expires_at.is_some_and(is_over) => Self::Unknown(header::SOMEBODY),
+            caller => caller,
+        }
+    }
+}
+
+/// Whoever took a token within the leeway of verifiers speaks for its user.
+fn is_over(end: Timestamp) -> bool {
+    end.saturating_add(LEEWAY) <= Timestamp::now()
 }
 
 impl Context {
@@ -42,7 +67,7 @@ impl Context {
             trace: TraceContext::root(),
             deadline: None,
             attempt: 1,
-            principal: None,
+            caller: Caller::Itself,
         }))
     }
 
@@ -81,15 +106,14 @@ impl Context {
     /// deadline and the attempt, for messages that never leave the process.
     #[must_use]
     pub fn handed_on(&self) -> Self {
-        let Inner { request_id, correlation_id, trace, principal, .. } = &*self.0;
-        let lives = |principal: &&Arc<Principal>| principal.expires_at.is_none_or(|end| end > Timestamp::now());
+        let Inner { request_id, correlation_id, trace, caller, .. } = &*self.0;
         Self(Arc::new(Inner {
             request_id: request_id.clone(),
             correlation_id: correlation_id.clone(),
             trace: trace.child(),
             deadline: None,
             attempt: 1,
-            principal: principal.as_ref().filter(lives).cloned(),
+            caller: caller.clone().now(),
         }))
     }
 
@@ -132,7 +156,10 @@ impl Context {
     /// Who asks, once verified.
     #[must_use]
     pub fn principal(&self) -> Option<&Arc<Principal>> {
-        self.0.principal.as_ref()
+        match &self.0.caller {
+            Caller::Known(principal) => Some(principal),
+            Caller::Itself | Caller::Unknown(_) => None,
+        }
     }
 
     /// With another request id; ids that are empty, over 128 bytes or not visible ASCII are refused and the own one kept.
@@ -185,16 +212,23 @@ impl Context {
         self.with(|inner| inner.attempt = attempt)
     }
 
-    /// With another principal.
+    /// With another principal. With `None` whoever sends a request asks for itself.
     #[must_use]
     pub fn with_principal(&self, principal: impl Into<Option<Principal>>) -> Self {
-        self.with(|inner| inner.principal = principal.into().map(Arc::new))
+        self.with(|inner| inner.caller = principal.into().map_or(Caller::Itself, |it| Caller::Known(Arc::new(it))))
     }
 
     /// With another principal, which is shared and not copied.
     #[must_use]
     pub fn with_shared_principal(&self, principal: Arc<Principal>) -> Self {
-        self.with(|inner| inner.principal = Some(principal))
+        self.with(|inner| inner.caller = Caller::Known(principal))
+    }
+
+    /// On behalf of somebody who is not known, until it gets another principal: whoever sends a request within it does not ask
+    /// for itself, and says [`header::NOBODY`].
+    #[must_use]
+    pub fn for_nobody(&self) -> Self {
+        self.with(|inner| inner.caller = Caller::Unknown(header::NOBODY))
     }
 
     fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {

@@ -1,9 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Context, Inner, TraceContext, header};
-use crate::{Name, Principal, Timestamp, id};
+use super::{Caller, Context, Inner, TraceContext, header};
+use crate::{Name, id};
 
 /// The longest timeout taken from a header: a day.
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -25,10 +25,21 @@ impl Context {
         if self.attempt() > 1 {
             set(header::ATTEMPT, self.attempt().to_string());
         }
-        if let Some(principal) = self.principal()
-            && let Ok(json) = serde_json::to_vec(&**principal)
-        {
-            set(header::PRINCIPAL, BASE64_URL_SAFE_NO_PAD.encode(json));
+        if let Some(caller) = self.principal_header() {
+            set(header::PRINCIPAL, caller.into_owned());
+        }
+    }
+
+    /// The value of [`header::PRINCIPAL`]; `None` in a context on nobody's behalf, where whoever sends a request asks for itself.
+    #[must_use]
+    pub fn principal_header(&self) -> Option<Cow<'static, str>> {
+        match &self.0.caller {
+            Caller::Itself => None,
+            Caller::Unknown(said) => Some(Cow::Borrowed(said)),
+            Caller::Known(principal) => Some(match serde_json::to_vec(&**principal) {
+                Ok(json) => BASE64_URL_SAFE_NO_PAD.encode(json).into(),
+                Err(_) => header::SOMEBODY.into(),
+            }),
         }
     }
 
@@ -47,12 +58,13 @@ impl Context {
             },
             None => TraceContext::root(),
         };
-        Self(Arc::new(Inner { request_id, correlation_id, trace, deadline: None, attempt: 1, principal: None }))
+        Self(Arc::new(Inner { request_id, correlation_id, trace, deadline: None, attempt: 1, caller: Caller::Itself }))
     }
 
     /// Reads a context from the headers of an authenticated peer: deadline, attempt and principal too.
     ///
-    /// A principal whose credential has expired by now is left out.
+    /// A principal that cannot be read, or whose credential has expired by now, is left out. That there was one is not: a request
+    /// within the context is made for somebody.
     pub fn extract_trusted<'a>(mut get: impl FnMut(&'static str) -> Option<&'a str>) -> Self {
         let mut context = Self::extract(&mut get);
         if let Some(millis) = get(header::TIMEOUT_MS).and_then(|text| text.parse().ok()) {
@@ -61,17 +73,20 @@ impl Context {
         if let Some(attempt) = get(header::ATTEMPT).and_then(|text| text.parse().ok()) {
             context = context.with_attempt(attempt);
         }
-        if let Some(principal) = get(header::PRINCIPAL).and_then(decode_principal) {
-            context = context.with_principal(principal);
+        match get(header::PRINCIPAL) {
+            Some(said) => context.with(|inner| inner.caller = read_caller(said)),
+            None => context,
         }
-        context
     }
 }
 
-fn decode_principal(text: &str) -> Option<Principal> {
-    let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    let principal: Principal = serde_json::from_slice(&json).ok()?;
-    principal.expires_at.is_none_or(|end| end > Timestamp::now()).then_some(principal)
+fn read_caller(said: &str) -> Caller {
+    if said == header::NOBODY {
+        return Caller::Unknown(header::NOBODY);
+    }
+    let json = BASE64_URL_SAFE_NO_PAD.decode(said).ok();
+    let principal = json.and_then(|json| serde_json::from_slice(&json).ok());
+    principal.map_or(Caller::Unknown(header::SOMEBODY), |principal| Caller::Known(Arc::new(principal)).now())
 }
 
 #[cfg(test)]
@@ -79,6 +94,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::{Principal, Timestamp, auth::LEEWAY};
 
     fn headers(context: &Context) -> HashMap<&'static str, String> {
         let mut headers = HashMap::new();
@@ -115,6 +131,7 @@ mod tests {
             Context::root().with_timeout(Duration::from_secs(3)).with_attempt(2).with_trace(state),
             Context::root().with_principal(Principal::user("usr_1", ["admin"])).with_correlation_id(&"x".repeat(100)),
             Context::root().with_principal(expired),
+            Context::root().for_nobody(),
         ] {
             let headers = headers(&context);
             let carried = |name: &&str| ![header::TIMEOUT_MS, header::ATTEMPT].contains(name);
@@ -140,12 +157,34 @@ mod tests {
     #[test]
     fn a_principal_ends_with_its_credential() {
         let now = Timestamp::now().as_millis();
-        for (millis, arrives) in [(now - 1, false), (now + 60_000, true)] {
+        let leeway = i64::try_from(LEEWAY.as_millis()).unwrap();
+        for (millis, arrives) in [(now - leeway - 1, false), (now - leeway + 2_000, true), (now + 60_000, true)] {
             let expires_at = Some(Timestamp::from_millis(millis));
             let principal = Principal { expires_at, ..Principal::user("usr_1", ["admin"]) };
             let headers = headers(&Context::root().with_principal(principal));
             let arrived = Context::extract_trusted(|name| headers.get(name).map(String::as_str));
             assert_eq!(arrived.principal().is_some(), arrives);
+        }
+    }
+
+    #[test]
+    fn somebody_who_is_not_known_stays_unknown() {
+        let expired = Principal { expires_at: Some(Timestamp::from_millis(0)), ..Principal::user("usr_1", ["admin"]) };
+        let expired = Context::root().with_principal(expired).principal_header().unwrap().into_owned();
+        for (said, says) in [
+            (None, None),
+            (Some("-"), Some("-")),
+            (Some("?"), Some("?")),
+            (Some("e30"), Some("?")),
+            (Some(&expired), Some("?")),
+        ] {
+            let arrived = Context::extract_trusted(|name| said.filter(|_| name == header::PRINCIPAL));
+            assert_eq!(arrived.principal(), None);
+            for context in [arrived.clone(), arrived.child(), arrived.handed_on()] {
+                assert_eq!(headers(&context).get(header::PRINCIPAL).map(String::as_str), says, "{said:?}");
+            }
+            assert_eq!(arrived.with_principal(None).principal_header(), None);
+            assert_eq!(arrived.for_nobody().principal_header().unwrap(), header::NOBODY);
         }
     }
 

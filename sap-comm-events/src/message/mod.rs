@@ -122,6 +122,8 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use sap_comm_core::Principal;
+
     use super::*;
 
     #[test]
@@ -138,6 +140,20 @@ mod tests {
             said.into_iter().for_each(|kind| message.headers.set(header::KIND, kind.to_owned()));
             message.set_command(is_command);
             assert_eq!(message.headers.text(header::KIND), says, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_principal_that_expired_on_the_way_stays_somebody() {
+        let expires_at = Some(Timestamp::from_millis(0));
+        let expired = Principal { expires_at, ..Principal::user("usr_1", ["admin"]) };
+        let publisher = Context::root().with_principal(expired);
+        let handed_on = Headers::caused_by(publisher.clone(), EventKind::Domain);
+        let mut read = Headers::default();
+        publisher.inject(|name, value| read.set(name, value));
+        for headers in [handed_on, read] {
+            let context = Message { headers, ..Message::default() }.context(None);
+            assert_eq!((context.principal(), context.principal_header().as_deref()), (None, Some("?")));
         }
     }
 

@@ -80,8 +80,9 @@ impl Client {
         let headers = request.headers_mut();
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("sap-comm-rest"));
         context.inject(|name, value| {
-            // Without a key we are an outsider, and what only a peer may say is not to leave.
-            if self.0.api_key.is_none() && names::TRUSTED_ONLY.contains(&name) {
+            // Without a key we are an outsider, and what only a peer may say is not to leave; but a certificate may say who we are, and
+            // then that we ask for nobody has to.
+            if self.0.api_key.is_none() && names::TRUSTED_ONLY.contains(&name) && value != names::NOBODY {
                 return;
             }
             if let Ok(value) = HeaderValue::try_from(value) {

@@ -40,15 +40,9 @@ pub(super) fn tell_context(context: &Context, request_id: &HeaderValue, mut tell
 
 /// Tells a service that knows the gateway whom it asks for, which it believes only from a peer that it knows. Where that is nobody it
 /// says so, or the service would take the gateway itself for the user.
-pub(super) fn tell_principal(context: &Context, mut tell: impl FnMut(&str, &[u8])) {
-    if context.principal().is_none() {
-        return tell(header::PRINCIPAL, header::NOBODY.as_bytes());
-    }
-    context.inject(|name, value| {
-        if name == header::PRINCIPAL {
-            tell(name, value.as_bytes());
-        }
-    });
+pub(super) fn tell_principal(context: &Context, tell: impl FnOnce(&str, &[u8])) {
+    let said = context.principal_header().unwrap_or(header::NOBODY.into());
+    tell(header::PRINCIPAL, said.as_bytes());
 }
 
 /// An id as the owner of a header's value.

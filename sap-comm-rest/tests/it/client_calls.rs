@@ -5,11 +5,11 @@ use axum::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sap_comm_core::{
-    ApiError, Context, ErrorCode, Principal, Secret,
+    ApiError, Context, ErrorCode, Principal, Secret, Timestamp,
     auth::{ApiKey, ApiKeySet},
 };
 use sap_comm_rest::{
-    client::ClientError,
+    client::{Client, ClientError},
     server::auth::{Authenticator, authenticate},
 };
 use serde_json::{Value, json};
@@ -67,6 +67,8 @@ async fn the_context_goes_along_and_only_with_a_key_what_peers_alone_may_say() {
     for name in ["x-principal", "x-attempt", "x-timeout-ms", "x-api-key"] {
         assert!(headers[name].is_null(), "{name}");
     }
+    let seen: Value = context.for_nobody().scope(outsider.get("/", []).fetch()).await.unwrap();
+    assert_eq!(seen["headers"]["x-principal"], "-", "a certificate may make a peer of it");
     let peer = client_of(server.endpoint()).api_key(Secret::new("sap_a_b".into())).build().unwrap();
     let seen: Value = context.scope(peer.get("/", []).fetch()).await.unwrap();
     let headers = &seen["headers"];
@@ -98,6 +100,40 @@ async fn one_deadline_and_one_principal_hold_across_two_services() {
     assert_eq!(told["principal"], "usr_1");
     assert_eq!(told["trace"], context.trace().trace_id());
     assert!(told["remaining"].as_u64().is_some_and(|left| left <= 900), "{told}");
+}
+
+#[tokio::test]
+async fn who_is_not_known_does_not_become_the_service_that_asks_on() {
+    let tell = async || {
+        axum::Json(Context::current().principal().map_or("nobody".to_owned(), |principal| principal.id.clone()))
+    };
+    let expired = Principal { expires_at: Some(Timestamp::from_millis(1)), ..Principal::user("usr_1", ["admin"]) };
+    let said =
+        |principal: Principal| Context::root().with_principal(principal).principal_header().unwrap().into_owned();
+    let (expired, known) = (said(expired), said(Principal::user("usr_1", ["admin"])));
+    for (scope, of_the_known) in [("delegate", "usr_1"), ("users:read", "a-service")] {
+        let (gateway, service) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+        let optional =
+            |key: ApiKeySet| authenticate(Authenticator::builder().api_keys(key).build().unwrap()).optional();
+        let behind = optional(ApiKeySet::new([service.record("a-service", [scope])]));
+        let behind = serve(Router::new().route("/", get(tell)).layer(behind)).await;
+        let own = client_of(behind.endpoint()).api_key(service.expose()).build().unwrap();
+        let ask = move |own: Client, context: Context| async move {
+            context.scope(async { axum::Json(own.get("/", []).fetch::<String>().await.unwrap()) }).await
+        };
+        let asks_itself = own.clone();
+        let router = Router::new()
+            .route("/", get(move || ask(own.clone(), Context::current())))
+            .route("/itself", get(move || ask(asks_itself.clone(), Context::current().with_principal(None))))
+            .layer(optional(ApiKeySet::new([gateway.record("api-gateway", ["delegate"])])));
+        let server = serve(router).await;
+        let outer = client_of(server.endpoint()).api_key(gateway.expose()).build().unwrap();
+        for (named, asks) in [("-", "nobody"), ("?", "nobody"), (&*expired, "nobody"), (&*known, of_the_known)] {
+            let answer = |path| outer.get(path, []).header("x-principal", named).fetch::<String>();
+            assert_eq!(answer("/").await.unwrap(), asks, "{scope} {named}");
+            assert_eq!(answer("/itself").await.unwrap(), "a-service", "{scope} {named}");
+        }
+    }
 }
 
 #[tokio::test]

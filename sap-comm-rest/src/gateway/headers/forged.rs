@@ -27,9 +27,6 @@ const FORGED: [&str; 16] = [
 const FORGED_PREFIXES: [&str; 7] =
     ["x-user-", "x-auth-request-", "x-authenticated-", "x-remote-", "x-forwarded-", "x-original-", "x-rewrite-"];
 
-/// Whom nobody can read: a delegate that shows it does not ask for itself, while another service does, as whomever it names.
-const SOMEBODY: &str = "?";
-
 /// What the gateway has read, and says anew.
 const CONTEXT: [&str; 4] = [header::REQUEST_ID, header::CORRELATION_ID, header::TRACEPARENT, header::TRACESTATE];
 
@@ -52,7 +49,7 @@ pub(in crate::gateway) fn strip_delegated(headers: &mut HeaderMap) {
     let mut said = headers.get_all(&PRINCIPAL).iter().peekable();
     if said.peek().is_some() {
         let nobody = said.any(|value| *value == *header::NOBODY);
-        headers.insert(PRINCIPAL, HeaderValue::from_static(if nobody { header::NOBODY } else { SOMEBODY }));
+        headers.insert(PRINCIPAL, HeaderValue::from_static(if nobody { header::NOBODY } else { header::SOMEBODY }));
     }
 }
 

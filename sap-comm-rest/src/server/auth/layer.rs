@@ -70,6 +70,8 @@ impl Authenticate {
                 context
             }
             None if self.required => return Err(AuthError::Missing.into()),
+            // Asked on somebody's behalf, we do not ask others for ourselves.
+            None if from_peer => context.for_nobody(),
             None => context,
         };
         if !from_peer {
