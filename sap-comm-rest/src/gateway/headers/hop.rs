@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, header};
 
 use super::remove_if;
+use crate::gateway::outbound::PRINCIPAL;
 
 /// What belongs to one connection (RFC 9110, 7.6.1), and `Expect`, which the gateway answers itself.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -22,7 +23,7 @@ fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// What a `Connection` header cannot take out: services decide by it.
-const END_TO_END: [HeaderName; 8] = [
+const END_TO_END: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -31,6 +32,7 @@ const END_TO_END: [HeaderName; 8] = [
     header::SET_COOKIE,
     header::CACHE_CONTROL,
     HeaderName::from_static(sap_comm_core::header::API_KEY),
+    PRINCIPAL,
 ];
 
 /// Takes out what belongs to one connection: the headers known for it and those that `Connection` names.
@@ -60,7 +62,7 @@ mod tests {
     fn only_what_is_end_to_end_stays() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("connection", "close, X-Private,, authorization"),
+            ("connection", "close, X-Private,, authorization, x-api-key, X-Principal"),
             ("connection", "\"odd, x-other"),
             ("x-private", "1"),
             ("x-other", "1"),
@@ -72,6 +74,8 @@ mod tests {
             ("upgrade", "h2c"),
             ("expect", "100-continue"),
             ("authorization", "Bearer x"),
+            ("x-api-key", "sap_a_b"),
+            ("x-principal", "?"),
             ("accept", "*/*"),
         ] {
             headers.append(name, HeaderValue::from_static(value));
@@ -79,6 +83,6 @@ mod tests {
         strip_hop_by_hop(&mut headers);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "authorization"]);
+        assert_eq!(names, ["accept", "authorization", "x-api-key", "x-principal"]);
     }
 }
