@@ -83,18 +83,27 @@ impl Begun {
 
     /// Nothing more came for too long. Of one without a length that may be all that there is to say for now.
     pub(in crate::gateway) fn fell_silent(&mut self, has_length: bool, picked: &Picked, reason: impl fmt::Display) {
-        if has_length || self.came == 0 { self.failed(picked, reason) } else { self.left(picked) }
+        if has_length || self.came == 0 {
+            self.failed(picked, reason);
+        } else {
+            self.warn(picked, reason);
+            self.left(picked);
+        }
     }
 
     /// The rest of the answer does not come.
     pub(in crate::gateway) fn failed(&mut self, picked: &Picked, reason: impl fmt::Display) {
+        self.warn(picked, reason);
+        self.settle(picked, OwnedPermit::failure, |_| Outcome::Failure);
+    }
+
+    fn warn(&self, picked: &Picked, reason: impl fmt::Display) {
         tracing::warn!(
             { telemetry::REQUEST_ID } = self.request_id.to_str().unwrap_or_default(),
             upstream = %format_args!("{} {}", self.upstream.service(), picked.endpoint()),
             %reason,
             "the upstream did not finish its answer"
         );
-        self.settle(picked, OwnedPermit::failure, |_| Outcome::Failure);
     }
 
     /// It ended in a way that says nothing of the upstream, such as that nobody reads on.
@@ -116,10 +125,13 @@ fn is_long_enough(now: Instant, picked: &Picked) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use sap_comm_core::{Endpoint, StaticResolver};
     use sap_comm_discovery::EndpointSnapshot;
     use sap_comm_resilience::CircuitBreakerConfig;
     use tokio::time::advance;
+    use tracing::Level;
 
     use super::*;
     use crate::{
@@ -190,6 +202,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_blames_the_upstream_where_more_was_to_come() {
+        let warnings = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&warnings);
+        let log = tracing_subscriber::fmt().with_max_level(Level::WARN).with_writer(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::io::sink()
+        });
+        let _log = tracing::subscriber::set_default(log.finish());
         for (has_length, came, failed) in [(false, 1, 0), (true, 1, 1), (false, 0, 1), (true, 0, 1)] {
             let mut call = Call::begin().await;
             if came > 0 {
@@ -197,6 +216,7 @@ mod tests {
             }
             call.begun.fell_silent(has_length, &call.picked, "silent");
             assert_eq!(call.counted(), [(0, failed); 2], "{has_length} {came}");
+            assert_eq!(warnings.swap(0, Ordering::Relaxed), 1, "it is told whomever it blames");
         }
     }
 
