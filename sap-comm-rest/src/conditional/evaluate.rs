@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 use super::{
     EntityTag, Preconditions,
-    preconditions::{Current, Verdict, changed},
+    preconditions::{Current, Tags, Verdict, changed},
 };
 use crate::server::Verbatim;
 
@@ -22,7 +22,7 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
     if !conditional || !matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    let read = Preconditions::read(headers).map_err(|refusal| (refusal, Preconditions::read_if_match(headers)));
+    let [if_match, if_none_match] = [&header::IF_MATCH, &header::IF_NONE_MATCH].map(|name| Tags::read(headers, name));
     let response = next.run(request).await;
     // Errors, and what shows no thing, are answered as ever. Between a client and the server nobody decides anew.
     if !matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT)
@@ -31,11 +31,11 @@ pub(crate) async fn evaluate(request: Request, next: Next) -> Response {
         return response;
     }
     let current = tag(response.headers());
-    let preconditions = match read {
+    // No list in `If-None-Match` names what has no version, so what is no list does not either.
+    let if_none_match = if current.is_some() { if_none_match } else { Ok(if_none_match.unwrap_or_default()) };
+    let preconditions = match Preconditions::of(if_match, if_none_match) {
         Ok(preconditions) => preconditions,
-        // No list in `If-None-Match` names what has no version, so what is no list does not either.
-        Err((_, Ok(if_match))) if current.is_none() => if_match,
-        Err((refusal, _)) => return refusal.into_response(),
+        Err(refusal) => return refusal.into_response(),
     };
     match preconditions.verdict(current.as_ref().map_or(Current::Unnamed, Current::Version)) {
         Verdict::Go => response,

@@ -22,7 +22,7 @@ pub struct RequiredPreconditions(pub Preconditions);
 
 /// The value of such a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tags {
+pub(super) enum Tags {
     Any,
     List(Vec<EntityTag>),
 }
@@ -52,13 +52,14 @@ impl Preconditions {
     /// # Errors
     /// Names the header that cannot be read.
     pub fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let if_match = Self::read_if_match(headers)?;
-        Ok(Self { if_none_match: Tags::read(headers, &header::IF_NONE_MATCH)?, ..if_match })
+        Self::of(Tags::read(headers, &header::IF_MATCH), Tags::read(headers, &header::IF_NONE_MATCH))
     }
 
-    /// Reads `If-Match` alone.
-    pub(super) fn read_if_match(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(Self { if_match: Tags::read(headers, &header::IF_MATCH)?, if_none_match: None })
+    pub(super) fn of(
+        if_match: Result<Option<Tags>, ApiError>,
+        if_none_match: Result<Option<Tags>, ApiError>,
+    ) -> Result<Self, ApiError> {
+        Ok(Self { if_match: if_match?, if_none_match: if_none_match? })
     }
 
     /// Whether there are none.
@@ -110,7 +111,7 @@ fn failed(message: &str, current: Option<&EntityTag>) -> ApiError {
 }
 
 impl Tags {
-    fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, ApiError> {
+    pub(super) fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, ApiError> {
         let mut list = Vec::new();
         let mut found = false;
         for value in headers.get_all(name) {
