@@ -123,15 +123,19 @@ impl Client {
         }
     }
 
+    /// Whether it came over TLS, as far as services are told.
+    pub(super) fn came_over_tls(&self) -> bool {
+        self.forwarded_proto.as_ref().is_some_and(|proto| proto == Scheme::Https.as_str())
+    }
+
     /// Whether it came in clear text from another machine, as far as that is known: to us, or to a trusted proxy in front. A server
     /// that [`Gateway::serve`](super::Gateway::serve) has looked at is not asked for each request, whatever a proxy says of its own.
     pub(super) fn is_exposed(&self) -> bool {
         if self.at_checked_server {
             return false;
         }
-        let encrypted = self.forwarded_proto.as_ref().is_some_and(|proto| proto == Scheme::Https.as_str());
         let peer = self.peer.map(|peer| peer.ip());
-        !encrypted && [peer, self.address].into_iter().flatten().any(|address| !is_local(address))
+        !self.came_over_tls() && [peer, self.address].into_iter().flatten().any(|address| !is_local(address))
     }
 
     /// Tells a service of it.

@@ -122,7 +122,7 @@ impl Inner {
             rewritten.map_back(response.headers_mut(), |authority| {
                 let is = |own: &[u8]| own.eq_ignore_ascii_case(authority.as_bytes());
                 if asked.is_some_and(|asked| is(asked.as_bytes())) {
-                    Whose::Client
+                    Whose::Client { over_tls: client.came_over_tls() }
                 } else if is(endpoint.authority().as_bytes()) || is(host.as_bytes()) {
                     Whose::Service
                 } else {

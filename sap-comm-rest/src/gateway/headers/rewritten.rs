@@ -14,8 +14,10 @@ pub(in crate::gateway) struct Rewritten<'a> {
 pub(in crate::gateway) enum Whose {
     /// The service alone.
     Service,
-    /// The client, which asked for it: another scheme leads it elsewhere.
-    Client,
+    /// The client, which asked for it: another scheme leads it elsewhere, and shall not lead it out of TLS.
+    Client {
+        over_tls: bool,
+    },
     Another,
 }
 
@@ -35,12 +37,14 @@ impl<'a> Rewritten<'a> {
         for (name, value) in headers.iter_mut() {
             let text = value.to_str().ok();
             let mapped = match *name {
-                header::LOCATION | header::CONTENT_LOCATION => text.and_then(|text| self.reference(text, &whose)),
-                header::LINK => text.and_then(|text| self.links(text, &whose)),
-                header::SET_COOKIE => text.and_then(|text| self.cookie(text)),
+                header::LOCATION | header::CONTENT_LOCATION => {
+                    text.and_then(|text| self.reference(text, &whose)).map(Vec::from)
+                }
+                header::LINK => text.and_then(|text| self.links(text, &whose)).map(Vec::from),
+                header::SET_COOKIE => self.cookie(value.as_bytes()),
                 _ => None,
             };
-            if let Some(mapped) = mapped.and_then(|text| HeaderValue::try_from(text).ok()) {
+            if let Some(mapped) = mapped.and_then(|bytes| HeaderValue::try_from(bytes).ok()) {
                 *value = mapped;
             }
         }
@@ -61,33 +65,30 @@ impl<'a> Rewritten<'a> {
         Some(format!("{}{slash}{rest}", self.outside))
     }
 
-    /// The `Path` of a cookie (RFC 6265, section 5.2). One whose name begins with `__Host-` must have `/`.
-    fn cookie(&self, text: &str) -> Option<String> {
-        let (pair, attributes) = text.split_once(';')?;
-        if pair.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("__Host-")) {
-            return None;
-        }
-        let (mut mapped, mut changed) = (pair.to_owned(), false);
-        for attribute in attributes.split(';') {
-            match self.cookie_path(attribute) {
+    /// The `Path` of a cookie (RFC 6265, section 5.2).
+    fn cookie(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let mut parts = value.split(|byte| *byte == b';');
+        let (mut mapped, mut changed) = (parts.next()?.to_vec(), false);
+        for attribute in parts {
+            mapped.push(b';');
+            match str::from_utf8(attribute).ok().and_then(|attribute| self.cookie_path(attribute)) {
                 Some(path) => {
                     changed = true;
-                    mapped.extend(["; Path=", &path]);
+                    mapped.extend(b" Path=");
+                    mapped.extend(path.as_bytes());
                 }
-                None => mapped.extend([";", attribute]),
+                None => mapped.extend(attribute),
             }
         }
         changed.then_some(mapped)
     }
 
+    /// `/` stays: it is meant for every path, those of other routes too, and what ends a session names it again.
     fn cookie_path(&self, attribute: &str) -> Option<String> {
         let (name, path) = attribute.split_once('=')?;
         let path = path.trim();
-        if !name.trim().eq_ignore_ascii_case("path") || !path.starts_with('/') {
-            return None;
-        }
-        // `/` takes every path, and another that ends with a slash only those below it.
-        self.mapped(if path == "/" { "" } else { path })
+        let is_part = name.trim().eq_ignore_ascii_case("path") && path.starts_with('/') && path != "/";
+        if is_part { self.mapped(path) } else { None }
     }
 
     /// The targets of `Link` (RFC 8288), which stand in angle brackets, and not what looks like them within quotes.
@@ -121,10 +122,12 @@ fn split<'a>(text: &'a str, whose: &impl Fn(&str) -> Whose) -> Option<(&'a str, 
         _ => text.strip_prefix("//"),
     };
     let Some(absolute) = absolute else { return text.starts_with('/').then_some(("", text)) };
+    let is_plain = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
     let (authority, path) = absolute.split_at(absolute.find(['/', '?', '#']).unwrap_or(absolute.len()));
     match whose(authority) {
         Whose::Service => Some(("", path)),
-        Whose::Client => text.split_at_checked(text.len() - path.len()),
+        Whose::Client { over_tls: true } if is_plain => Some(("", path)),
+        Whose::Client { .. } => text.split_at_checked(text.len() - path.len()),
         Whose::Another => None,
     }
 }
@@ -160,7 +163,8 @@ mod tests {
     fn whose(authority: &str) -> Whose {
         match authority {
             "10.0.0.7:8080" => Whose::Service,
-            "api.example.com" => Whose::Client,
+            "api.example.com" => Whose::Client { over_tls: true },
+            "plain.example.com" => Whose::Client { over_tls: false },
             _ => Whose::Another,
         }
     }
@@ -213,6 +217,11 @@ mod tests {
             (root, "//10.0.0.7:8080//evil.example", Some("/api/v1//evil.example")),
             (users, "https://api.example.com/users/7?a", Some("https://api.example.com/api/v1/people/7?a")),
             (users, "//api.example.com/users", Some("//api.example.com/api/v1/people")),
+            (users, "http://api.example.com/users/7", Some("/api/v1/people/7")),
+            (users, "HTTP://api.example.com/elsewhere", None),
+            (same, "http://api.example.com//evil.example", None),
+            (users, "http://plain.example.com/users", Some("http://plain.example.com/api/v1/people")),
+            (users, "https://plain.example.com/users", Some("https://plain.example.com/api/v1/people")),
             (users, "https://api.example.com/elsewhere", None),
             (users, "https://api.example.com:8443/users", None),
             (users, "https://10.0.0.7:8080@api.example.com/users", None),
@@ -265,18 +274,22 @@ mod tests {
             (users, "path=/users", None),
             (users, "path=/users; Secure", None),
             (users, "", None),
-            (root, "a=b; Path=/", Some("a=b; Path=/api/v1")),
+            (root, "a=b; Path=/", None),
+            (root, "a=b; Path=/ ; Secure", None),
             (root, "a=b; Path=/users", Some("a=b; Path=/api/v1/users")),
             (root, "a=b; Path=/api/v1/users", Some("a=b; Path=/api/v1/users")),
             (root, "a=b; Path=", None),
-            (root, "__host-a=b; Secure; Path=/", None),
-            (root, "__Secure-a=b; Secure; Path=/", Some("__Secure-a=b; Secure; Path=/api/v1")),
+            (root, "__Host-a=b; Secure; Path=/", None),
+            (root, "a=\u{e9}; Path=/users; X=\u{e9}", Some("a=\u{e9}; Path=/api/v1/users; X=\u{e9}")),
             (all, "a=b; Path=/site", Some("a=b; Path=/")),
             (all, "a=b; Path=/site/x", Some("a=b; Path=/x")),
             (all, "a=b; Path=/", None),
         ] {
-            assert_eq!(rewritten.cookie(text).as_deref(), mapped, "{rewritten:?} {text}");
+            let own = rewritten.cookie(text.as_bytes());
+            assert_eq!(own.as_deref(), mapped.map(str::as_bytes), "{rewritten:?} {text}");
         }
+        let latin = users.cookie(b"a=\xe9; Path=/users; X=\xe9");
+        assert_eq!(latin.as_deref(), Some(&b"a=\xe9; Path=/api/v1/people; X=\xe9"[..]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::{
     http::{self, HeaderMap, HeaderValue, Uri},
 };
 use sap_comm_rest::{
-    gateway::{Gateway, Route},
+    gateway::{Gateway, Route, Scheme},
     server::Deprecation,
 };
 
@@ -107,6 +107,12 @@ async fn what_a_service_says_of_its_paths_leads_clients_back_through_the_rewrite
         assert_eq!(links[0], format!("<{mapped}/7>; rel=next, <{mapped}?page=1>; rel=\"first\""), "{path}");
         assert_eq!(links[1], format!("<{http}{mapped}>"), "{path}");
     }
+    let people = route("/t/{tenant}/people").rewrite("/people").preserve_host();
+    let over_tls = serve(to_service(&service).route(people).scheme(Scheme::Https).build().unwrap()).await;
+    let answer = get(&over_tls, "/t/acme/people?/people/7").await;
+    assert!(answer.header("location").is_some_and(|location| location.starts_with("https://")), "{answer:?}");
+    let mut led = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("link")).map(|(_, link)| link);
+    assert_eq!(led.next_back().unwrap(), "</t/acme/people>", "a client that came over TLS is not led out of it");
 }
 
 #[tokio::test]
