@@ -39,7 +39,8 @@ pub(super) struct Proved {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// For whom it is made: the token's user, else the user that the peer speaks for, else the peer.
+    /// For whom it is made: the token's user, else the user that the peer speaks for, else the peer where it asks for itself. A peer that
+    /// may speak for users does not where it names anybody, nor does one that says [`NOBODY`].
     pub principal: Arc<Principal>,
     /// The service that sent it with its API key or its certificate.
     pub peer: Option<Arc<Principal>>,
