@@ -71,11 +71,12 @@ pub(crate) async fn run(
 
 async fn authenticate(parts: &Parts, headers: &HeaderMap, context: Context) -> Result<Context, ApiError> {
     let Some(authenticate) = &parts.authenticate else { return Ok(context) };
-    let principal = context.clone().scope(authenticate.authenticate(headers)).await?;
-    if principal.is_none() && !parts.anonymous {
-        return Err(AuthError::Missing.into());
+    match context.clone().scope(authenticate.authenticate(headers)).await? {
+        Some(principal) => Ok(context.with_principal(principal)),
+        // What resolvers ask of others, they do not ask for the service itself.
+        None if parts.anonymous => Ok(context.for_nobody()),
+        None => Err(AuthError::Missing.into()),
     }
-    Ok(context.with_principal(principal))
 }
 
 async fn checked(parts: &Parts, method: &Method, headers: &HeaderMap, params: Params, context: &Context) -> Outcome {

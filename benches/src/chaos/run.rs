@@ -18,9 +18,9 @@ use super::{
 use crate::BenchError;
 
 /// How long the workers may take to begin, and to finish what is under way at the end. A queue of retries whose node was frozen while
-/// it moved one on waits three minutes for the other queue's word, and then moves it anew (RabbitMQ's
-/// `dead_letter_worker_publisher_confirm_timeout`).
-const PATIENCE: Duration = Duration::from_secs(240);
+/// it moved some on looks every three minutes for what the other queue has not confirmed within three minutes, and moves that anew
+/// (RabbitMQ's `dead_letter_worker_publisher_confirm_timeout`).
+const PATIENCE: Duration = Duration::from_secs(400);
 /// How long queues must be empty: a quorum queue counts what it holds every five seconds.
 const STILL: Duration = Duration::from_secs(7);
 /// A worker that takes longer to finish shows its last words.

@@ -20,7 +20,7 @@ use sap_comm::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, Setup, WORKERS, open_files};
+use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, Setup, WORKERS};
 use crate::BenchError;
 
 /// More than besiege it.
@@ -35,7 +35,6 @@ const MAX_BODY: u64 = 1 << 40;
 const UNREACHED: u32 = 1_000_000;
 
 pub(super) fn run(port: u16, origin: u16, setup: Setup) -> Result<(), BenchError> {
-    open_files::raise_limit()?;
     // The gateway brings a thread for each worker; what is left here are the watches and the log.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::refused("start a runtime"))?;

@@ -33,6 +33,7 @@ pub(super) enum Inbound {
 pub struct ResponseBody(Outbound);
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most answers are proxied ones")]
 enum Outbound {
     Proxied(Download),
     Local(axum::body::Body),
