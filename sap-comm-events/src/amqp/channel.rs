@@ -273,7 +273,7 @@ impl Channel {
         self.0.core.has_ended()
     }
 
-    /// Waits until the broker has every settlement so far.
+    /// Waits until the broker has every settlement so far. A quorum queue may have taken some thirty of them only.
     pub(crate) async fn synced(&self) -> Result<(), Error> {
         self.settle();
         // The broker reads a channel in order, and answers this one itself: it has what came before.
@@ -290,7 +290,8 @@ impl Channel {
         self.ask(channel::CLOSE, farewell).done().await
     }
 
-    fn settle(&self) {
+    /// Writes every settlement that is kept back for others.
+    pub(crate) fn settle(&self) {
         let outbound = &self.0.shared.outbound;
         settling::settle(&self.0.core, |write| outbound.write(write));
     }

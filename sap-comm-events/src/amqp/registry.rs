@@ -133,6 +133,8 @@ impl Question {
 /// The channels by their number, which begins at 1.
 pub(super) struct Registry {
     slots: Vec<Option<Open>>,
+    /// Where the next channel is looked for a place: the broker may still send something for one that has just gone.
+    next: usize,
     max: u16,
     /// Why there are no channels any more.
     closed: Option<Error>,
@@ -140,7 +142,7 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(max: u16) -> Self {
-        Self { slots: Vec::new(), max, closed: None }
+        Self { slots: Vec::new(), next: 0, max, closed: None }
     }
 
     pub(super) fn closed(&self) -> Option<&Error> {
@@ -152,8 +154,12 @@ impl Registry {
         if let Some(error) = &self.closed {
             return Err(error.clone());
         }
-        let at = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        let id = u16::try_from(at + 1).ok().filter(|id| *id <= self.max).ok_or(Error::NoChannel(self.max))?;
+        let is_free = |at: &usize| self.slots.get(*at).is_none_or(Option::is_none);
+        let places = usize::from(self.max);
+        let at = (self.next..places).chain(0..self.next.min(places)).find(is_free);
+        let at = at.ok_or(Error::NoChannel(self.max))?;
+        let id = u16::try_from(at + 1).map_err(|_| Error::NoChannel(self.max))?;
+        self.next = at + 1;
         let core = Arc::new(Core { id, ..Core::default() });
         let open = Open {
             core: Arc::clone(&core),
@@ -162,9 +168,11 @@ impl Registry {
             assembly: Assembly::default(),
             opened: false,
         };
-        match self.slots.get_mut(at) {
-            Some(slot) => *slot = Some(open),
-            None => self.slots.push(Some(open)),
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(open);
         }
         Ok(core)
     }

@@ -374,6 +374,8 @@ async fn nothing_is_written_for_a_channel_that_the_broker_closed() {
 async fn what_comes_late_for_a_channel_is_nobody_elses() {
     let (client, mut broker) = connected().await;
     let (_first, mut of_first) = broker.opens(&client).await;
+    // There is no other number left.
+    let _other = broker.opens(&client).await;
     let mut late = Vec::new();
     frame::method(&mut late, 1, basic::DELIVER, |out| {
         out.short("sap-comm-0")?;

@@ -9,7 +9,7 @@ use crate::topology::{NameError, TopologyError};
 /// | variant | has the broker got it? | what to do |
 /// | --- | --- | --- |
 /// | `Unroutable` | no: no queue wanted it | subscribe first, or ignore |
-/// | `Nacked` | no | send again later |
+/// | `Nacked` | one of its queues has not; others may | send the same event, with the same id, later |
 /// | `Unknown`, `Blocked` | perhaps | send the same event, with the same id |
 /// | `Unavailable`, `QueueFull` | no | send again later |
 /// | `Encode`, `TooLarge`, `TooFar`, `Name`, `Topology` | no | change the event or the configuration |

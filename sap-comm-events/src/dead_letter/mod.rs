@@ -28,8 +28,8 @@ use crate::{
 ///
 /// While one of these operations runs, what it has looked at is held: others neither see nor count it. When it ends,
 /// is dropped or killed, or loses its connection, everything that it did not remove is back in its place and order, as
-/// RabbitMQ documents for classic queues; a quorum queue puts it to the front. The process keeps no more than the few
-/// messages on their way, however many stay.
+/// RabbitMQ documents for classic queues; a quorum queue puts it to the front, and mixes it up where that is more than
+/// some thirty. The process keeps no more than the few messages on their way, however many stay.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     broker: Broker,

@@ -9,9 +9,15 @@ use sap_comm_core::Name;
 use super::held::{Held, id_in};
 use crate::{amqp::Channel, backend::Settlement};
 
-/// The way to settle the delivery `tag` of message `id`.
-pub(super) fn settlement(channel: &Channel, held: &Arc<Mutex<Held>>, tag: u64, id: Name) -> Box<dyn Settlement> {
-    Box::new(Tag { channel: channel.clone(), held: Arc::clone(held), tag, id, settled: false })
+/// The way to settle the delivery `tag` of message `id`; whether its queue takes it back.
+pub(super) fn settlement(
+    channel: &Channel,
+    held: &Arc<Mutex<Held>>,
+    tag: u64,
+    id: Name,
+    returns: bool,
+) -> Box<dyn Settlement> {
+    Box::new(Tag { channel: channel.clone(), held: Arc::clone(held), tag, id, returns, settled: false })
 }
 
 /// One delivery; given back when dropped.
@@ -20,6 +26,8 @@ struct Tag {
     held: Arc<Mutex<Held>>,
     tag: u64,
     id: Name,
+    /// A stream takes nothing back, and RabbitMQ closes the connection of whoever tries.
+    returns: bool,
     settled: bool,
 }
 
@@ -62,7 +70,9 @@ impl Drop for Tag {
         // A channel that is gone has given it back already, and the next one may have it in hand.
         if !self.settled && !self.channel.has_ended() {
             self.held.lock().give_back(&self.id);
-            self.channel.give_back(self.tag);
+            if self.returns {
+                self.channel.give_back(self.tag);
+            }
         }
     }
 }

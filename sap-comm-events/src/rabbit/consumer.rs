@@ -96,12 +96,6 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
 }
 
 impl RabbitSource {
-    /// Whether nobody may take over before everything is settled, and what is not goes back at once and in order: with the
-    /// end of the channel.
-    fn keeps_place(&self) -> bool {
-        self.consumer.topology.single_active
-    }
-
     fn reopen(&mut self) {
         let consumer = self.consumer.clone();
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
@@ -163,7 +157,7 @@ impl Source for RabbitSource {
     }
 
     async fn stop(&mut self) {
-        let keeps_place = self.keeps_place();
+        let keeps_place = self.consumer.topology.single_active;
         match &mut self.stage {
             Stage::Open(open) if !keeps_place => open.cancel().await,
             Stage::Open(_) | Stage::Closed => {}
@@ -173,7 +167,7 @@ impl Source for RabbitSource {
 
     async fn flush(self: Box<Self>, left: Vec<Delivery>) {
         // Given back one by one, they would come to us again, behind those that the channel holds.
-        let kept = if self.keeps_place() {
+        let kept = if self.consumer.topology.returns_at_once() {
             left
         } else {
             drop(left);

@@ -5,10 +5,10 @@
 //! often: of a consumer that dies then, only what was in its handler is counted, and what waited behind it is not buried with it.
 //! A single active consumer gets all that comes again, and handles what is suspicious alone: the first is why.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -44,6 +44,7 @@ pub(super) struct Open {
     suspects: usize,
     /// Whether the broker counts deliveries; where it does not, anybody may have written the header.
     counts: bool,
+    single_active: bool,
     stream: Option<(Arc<Reading>, CancellationToken)>,
     /// Whether any consumer has ended.
     ended: bool,
@@ -51,7 +52,10 @@ pub(super) struct Open {
     closed: Option<amqp::Error>,
 }
 
-/// Marks the number of a consumer that holds as many messages as it may.
+/// How long a quorum queue may take for what it was told, under load as well.
+const TOLD: Duration = Duration::from_millis(100);
+
+/// Marks the number of a consumer that holds as many messages as it may, or waits beside the active one.
 const WIDE: u32 = 1 << 16;
 
 impl Open {
@@ -97,6 +101,7 @@ impl Open {
                 (false, _) => limits.concurrency,
             },
             counts,
+            single_active: topology.single_active,
             stream,
             ended: false,
             closed: None,
@@ -180,7 +185,8 @@ impl Open {
         self.closed.take().filter(|_| !self.live.lost.is_cancelled())
     }
 
-    /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
+    /// Stops consuming; what was delivered and not taken goes back, and is known to have been here. To a quorum queue, which mixes up
+    /// what is given back one by one, it goes with the channel.
     pub(super) async fn cancel(&mut self) {
         for number in &self.consumers {
             let cancelled = self.live.answer(self.channel.cancel(*number)).await;
@@ -189,21 +195,53 @@ impl Open {
                 break;
             }
         }
-        self.ahead.clear();
+        self.know();
+        if !self.counts {
+            self.ahead.clear();
+        }
+    }
+
+    /// Takes note of what was delivered and not taken.
+    fn know(&mut self) {
         // What comes out now is not to begin another consumer.
         self.narrow.fill(false);
         while let Ok(event) = self.events.try_recv() {
             if let Event::Delivery(delivery) = event {
-                drop(self.delivery(&delivery));
+                let delivery = self.delivery(&delivery);
+                self.ahead.extend(delivery);
             }
         }
     }
 
-    /// Closes the channel after what was settled; what is not settled goes back.
-    pub(super) async fn close(self) {
+    /// Closes the channel after what was settled; what is not settled goes back, and is known to have been here.
+    pub(super) async fn close(mut self) {
         // An error means that the connection is lost.
+        if let Err(error) = self.tell().await {
+            tracing::debug!(error, "settlements may have come too late");
+        }
         let closed = self.live.answer(self.channel.close()).await;
         tracing::trace!(?closed, "consuming channel closed");
+        self.know();
+    }
+
+    /// Waits until a quorum queue has what was settled: the broker's channel passes some thirty settlements on ahead of the queue, and
+    /// what it keeps back goes with it.
+    async fn tell(&self) -> Result<(), String> {
+        if !self.counts {
+            return Ok(());
+        }
+        let failed = |error: amqp::Error| error.to_string();
+        self.live.answer(self.channel.synced()).await?.map_err(failed)?;
+        if !self.single_active {
+            // Nothing that could be asked here is answered by the queue and changes nothing in it.
+            sleep(TOLD).await;
+            return Ok(());
+        }
+        for (number, queue) in self.consumers.iter().zip(&self.queues) {
+            // The queue answers behind them. A second consumer waits, while the end of the only one would let others take over.
+            self.live.answer(self.channel.consume(queue, number | WIDE, &[])).await?.map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn delivery(&mut self, delivery: &amqp::Delivery) -> Option<Delivery> {
@@ -223,7 +261,7 @@ impl Open {
         };
         let known = known_by(&message, &delivery.content);
         let redelivered = self.held.lock().take(&known, arrival);
-        let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, known);
+        let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, known, self.stream.is_none());
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);
             settlement = Box::new(stream::Read { reading: Arc::clone(reading), offset, settlement: Some(settlement) });

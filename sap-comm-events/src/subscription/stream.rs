@@ -16,7 +16,7 @@ pub enum StreamOffset {
     First,
     /// With the last chunk that was written, of as many events as the broker wrote at once.
     Last,
-    /// With what is published from now on.
+    /// With what is published from now on. If the connection is lost before anything came, that is from then on again.
     Next,
     /// With the chunk that holds this point in time: some events before it may come too. Seconds count.
     Timestamp(Timestamp),

@@ -17,6 +17,7 @@ mod reports;
 mod requests;
 mod retries;
 mod settling;
+mod stopping;
 mod streams;
 mod topology;
 
