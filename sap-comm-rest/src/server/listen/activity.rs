@@ -41,6 +41,8 @@ struct State {
     http2: bool,
     /// Whether the last response was a refusal without a word.
     bare: bool,
+    /// Whether the peer has nothing more to ask, and waits for its answer.
+    ended: bool,
     /// Whether it is to make room as soon as it rests.
     leaves: bool,
 }
@@ -81,6 +83,7 @@ impl Activity {
                 sending: Vec::new(),
                 http2: false,
                 bare: false,
+                ended: false,
                 leaves: false,
             }),
             connection: AtomicWaker::new(),
@@ -141,6 +144,13 @@ impl Activity {
     pub(super) fn answers_nobody(&self) -> bool {
         let state = self.state.lock();
         state.requests == 0 && !state.bare && !state.http2 && state.phase != Phase::Switched
+    }
+
+    /// Nothing more comes in; says whether something is to be answered first.
+    pub(super) fn ends_after_answer(&self) -> bool {
+        let mut state = self.state.lock();
+        state.ended = state.phase == Phase::Busy;
+        state.ended
     }
 
     /// The connection goes on in another protocol.
@@ -234,9 +244,11 @@ impl Drop for InFlight {
         state.requests = state.requests.saturating_sub(1);
         if state.requests == 0 && state.phase == Phase::Busy {
             (state.phase, state.since) = (Phase::Idle, None);
+            let ended = state.ended;
             drop(state);
-            // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline.
-            if self.stream.is_some() {
+            // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline; only the end that was kept
+            // from it is to be read.
+            if self.stream.is_some() || ended {
                 self.activity.connection.wake();
             }
         }

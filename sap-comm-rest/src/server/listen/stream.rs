@@ -31,6 +31,8 @@ pub(super) struct Stream {
     stall: Stall,
     rejected: Option<Rejected>,
     linger: Option<Linger>,
+    /// Runs from the end of what the peer sends, where that comes before its answer.
+    ended: Stall,
     watch: Watch,
     _permit: OwnedSemaphorePermit,
 }
@@ -54,13 +56,28 @@ thread_local! {
 
 impl Stream {
     pub(super) fn new(inner: Transport, watch: Watch, permit: OwnedSemaphorePermit) -> Self {
-        Self { inner, stall: Stall::default(), rejected: None, linger: None, watch, _permit: permit }
+        Self {
+            inner,
+            stall: Stall::default(),
+            rejected: None,
+            linger: None,
+            ended: Stall::default(),
+            watch,
+            _permit: permit,
+        }
     }
 
     /// Lets progress pass; a write without any for too long fails.
     fn bound<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stall.progressed();
+            if self.stall.is_waiting() {
+                self.stall.progressed();
+                if self.ended.is_waiting() {
+                    // It reads on. Whether all is written shows at the next look at the end.
+                    self.ended.progressed();
+                    cx.waker().wake_by_ref();
+                }
+            }
             return progress;
         }
         ready!(self.stall.poll_over(self.watch.config.write_timeout, cx));
@@ -86,6 +103,17 @@ impl Stream {
         let stands_for = ready!(rejected.poll_write(&mut self.inner, cx))?;
         self.rejected = None;
         Poll::Ready(Ok(stands_for))
+    }
+
+    /// Keeps the end of what the peer sends from hyper, which would give up what it answers. A peer may close its sending side once
+    /// it has asked; but so does one that leaves, and for that one nobody works long.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Watch { config, activity, framing, .. } = &self.watch;
+        let answers = activity.ends_after_answer() || self.stall.is_waiting();
+        if !(framing.is_between_requests() && answers) {
+            return Poll::Ready(());
+        }
+        self.ended.poll_over(config.linger, cx)
     }
 
     /// Ends a connection whose request did not arrive in time; where a head of HTTP/1 has begun, with the envelope. No peer is
@@ -121,7 +149,11 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
         let received = buf.filled().get(before..).unwrap_or_default();
-        if !received.is_empty() && self.watch.activity.received() {
+        if received.is_empty() {
+            if result.is_ok() && buf.remaining() > 0 {
+                ready!(self.poll_end(cx));
+            }
+        } else if self.watch.activity.received() {
             let Watch { framing, activity, .. } = &mut self.watch;
             let opens = framing.is_opening();
             framing.read(received);

@@ -11,6 +11,7 @@ mod cors;
 mod differential;
 mod early_answers;
 mod forwarding;
+mod half_closed;
 mod http2;
 mod identity;
 mod isolation;

@@ -77,10 +77,14 @@ impl Framing {
     pub(super) fn is_at_rest(&self) -> bool {
         match &self.state {
             State::Opening(seen) => *seen == 0,
-            State::Head(head) => !head.has_begun() && self.verdict.served() >= self.heads,
             // An HTTP/2 peer has frames of its own to send until it has read the goodbye.
-            State::Body(_) | State::Chunks(_) | State::Http2 | State::Over => false,
+            _ => self.is_between_requests() && self.verdict.served() >= self.heads,
         }
+    }
+
+    /// Whether every request of HTTP/1 that began has arrived whole.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(&self.state, State::Head(head) if !head.has_begun())
     }
 
     /// Whether it is not known yet what the connection speaks.
