@@ -104,7 +104,8 @@ pub(super) async fn forward(upstream: &Upstream, outgoing: &Outgoing, trace: &mu
             (None, Ok((response, lease))) => {
                 trace.endpoint = Some(picked.endpoint().clone());
                 // The endpoint may have answered before it had the whole request.
-                let lease = lease.send_on(outgoing.timeout);
+                let refused = response.status().is_client_error() || response.status().is_server_error();
+                let lease = lease.send_on(outgoing.timeout, refused);
                 return Ok(Answer { response, picked, lease });
             }
             (None, Err(failure)) => {

@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split},
     time::{Instant, Sleep, sleep, timeout},
 };
-use tokio_util::io::poll_read_buf;
+use tokio_util::{io::poll_read_buf, task::AbortOnDropHandle};
 
 use super::{
     ExchangeError, OutgoingHead,
@@ -39,6 +39,8 @@ pub(in crate::gateway) struct Connection {
     /// How much of a head was looked at, and from how much on it is read again in any case.
     seen: usize,
     read_again_at: usize,
+    /// Writes what is left of a refused request.
+    rest: Option<AbortOnDropHandle<()>>,
 }
 
 enum Io {
@@ -78,6 +80,7 @@ impl Connection {
             timer: Box::pin(sleep(Duration::ZERO)),
             seen: 0,
             read_again_at: 0,
+            rest: None,
         })
     }
 
@@ -218,8 +221,8 @@ impl Connection {
     }
 
     /// The endpoint has answered: what is left of the request is written whether or not anybody reads the answer, as long as the
-    /// endpoint takes something of it within `patience`. The connection then serves no other.
-    pub(in crate::gateway) fn send_on(self: Box<Self>, patience: Duration) -> Box<Self> {
+    /// endpoint takes something of it within `patience`; behind a refusal until that was read. The connection then serves no other.
+    pub(in crate::gateway) fn send_on(self: Box<Self>, patience: Duration, refused: bool) -> Box<Self> {
         if !self.outbound.is_under_way() {
             return self;
         }
@@ -229,7 +232,8 @@ impl Connection {
             Io::Reading(reader) => Io::Reading(reader),
             Io::Whole(transport) => {
                 let (reader, writer) = split(transport);
-                tokio::spawn(write_on(writer, std::mem::take(&mut this.outbound), patience));
+                let task = tokio::spawn(write_on(writer, std::mem::take(&mut this.outbound), patience));
+                this.rest = refused.then(|| AbortOnDropHandle::new(task));
                 Io::Reading(reader)
             }
         };

@@ -28,9 +28,9 @@ impl Lease {
     }
 
     /// See [`Connection::send_on`].
-    pub(in crate::gateway) fn send_on(self, patience: Duration) -> Self {
+    pub(in crate::gateway) fn send_on(self, patience: Duration, refused: bool) -> Self {
         let Self { connection, destination } = self;
-        Self { connection: connection.send_on(patience), destination }
+        Self { connection: connection.send_on(patience, refused), destination }
     }
 
     pub(in crate::gateway) fn into_connection(self) -> Box<Connection> {

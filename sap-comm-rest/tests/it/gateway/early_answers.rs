@@ -1,9 +1,11 @@
 //! Services that answer before they have read the request.
 
+use std::time::Duration;
+
 use axum::{Router, routing::post};
 use sap_comm_rest::server::{Json, KitConfig, Server, ServerConfig, kit};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Running, Wire, raw_upstream, read_head, serve, to, within};
@@ -76,4 +78,23 @@ async fn a_connection_that_is_reset_without_an_answer_is_a_bad_gateway() {
         let answer = wire.answer().await;
         assert_eq!((answer.status, answer.code().as_str()), (502, "BAD_GATEWAY"));
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_and_falls_silent_is_let_go() {
+    let service = service().await;
+    let mut config = ServerConfig::default();
+    config.linger = Duration::from_millis(200);
+    let server = Server::bind("127.0.0.1:0", config).await.unwrap();
+    let gateway = to(&service).build().unwrap();
+    let gateway = Running::spawn(server.local_addr(), async move {
+        server.serve(gateway, CancellationToken::new()).await.unwrap();
+    });
+    let begun = Instant::now();
+    let mut wire = Wire::open(&gateway).await;
+    wire.write("POST /api HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\nabc").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (415, Some("close")));
+    assert!(wire.is_closed().await);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it is not waited for as if its body were wanted");
 }
