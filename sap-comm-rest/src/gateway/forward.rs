@@ -6,7 +6,7 @@ use sap_comm_discovery::{Outcome, Picked};
 use tokio::time::Instant;
 
 use super::{
-    body::Upload,
+    body::{Upload, UploadFault},
     exchange::{Allotted, HeaderLines, OutgoingHead},
     failure::{Failure, is_failure, is_sent},
     headers::strip_hop_by_hop,
@@ -174,6 +174,7 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, numb
     let progress = || outgoing.upload.as_ref().map(Upload::last_progress);
     let answer = lease.send(&head, body, now, limit, progress).await;
     match answer {
+        None if lease.waits_for_client() => Err(Failure::Upload(UploadFault::Stalled)),
         None => Err(Failure::Timeout(outgoing.timeout)),
         Some(Err(error)) => Err(match outgoing.upload.as_ref().and_then(Upload::fault) {
             Some(fault) => Failure::Upload(fault),

@@ -211,6 +211,11 @@ impl Connection {
         self.remaining.is_over()
     }
 
+    /// Whether it is the client that gives nothing, and not the endpoint that does not answer.
+    pub(in crate::gateway) fn waits_for_client(&self) -> bool {
+        self.outbound.is_under_way() && !self.outbound.waits_for_endpoint()
+    }
+
     /// Whether all of the answer has come, as far as that is known without reading it.
     pub(in crate::gateway) fn has_come(&self) -> bool {
         self.remaining.is_within(self.received.len())

@@ -117,3 +117,26 @@ async fn a_client_that_drips_its_body_is_refused() {
     }
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "after {sent}: {}", String::from_utf8_lossy(&answer));
 }
+
+#[tokio::test]
+async fn whoever_keeps_the_other_waiting_is_to_blame() {
+    let upstream = raw_upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(100));
+    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    let post = "POST /api HTTP/1.1\r\nHost: a\r\n";
+    for (rest, status) in [
+        ("Content-Length: 10\r\n\r\n", 408),
+        ("Content-Length: 10\r\n\r\nhalf", 408),
+        ("Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", 408),
+        ("Content-Length: 4\r\n\r\nbody", 504),
+        ("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", 504),
+    ] {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(format!("{post}{rest}")).await;
+        assert_eq!(wire.answer().await.status, status, "{rest:?}");
+    }
+}
