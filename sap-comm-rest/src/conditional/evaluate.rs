@@ -1,9 +1,12 @@
+use std::convert::Infallible;
+
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::{
@@ -63,5 +66,6 @@ fn not_modified(response: Response) -> Response {
     for name in about_the_body {
         parts.headers.remove(name);
     }
-    Response::from_parts(parts, Body::empty())
+    // Of an empty body the length would be told, and of this answer's that is the whole one's (section 8.6).
+    Response::from_parts(parts, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>()))
 }
