@@ -23,6 +23,10 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused_and_the_connection_cl
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
         "GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: 127.0.0.1:abc\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: 127.0.0.1:-1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: [::1]:a\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: a:80:80\r\n\r\n",
         "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n",
     ] {
         let mut connection = Connection::open(server.addr).await;
@@ -150,5 +154,14 @@ async fn a_connection_serves_several_requests() {
     for _ in 0..3 {
         connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert_eq!(connection.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_host_may_have_a_port() {
+    let server = serve(router()).await;
+    for host in ["a", "a:80", "a:", "[::1]", "[::1]:80", "127.0.0.1:65535"] {
+        let answer = ask(server.addr, &format!("GET /peer HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.status, 200, "{host}");
     }
 }

@@ -50,6 +50,7 @@ async fn refusals_are_the_envelope_too() {
         (Request::get("http://a/nothing"), 404),
         (Request::post("http://a/"), 405),
         (Request::get("http://a/").header("host", "b"), 400),
+        (Request::get("http://a:b/"), 400),
         (Request::get(format!("http://a/{}", "x".repeat(9_000))), 414),
     ] {
         let response = ask(&mut sender, request).await;

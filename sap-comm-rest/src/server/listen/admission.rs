@@ -42,7 +42,11 @@ fn check_host<B>(request: &Request<B>, headers: &HeaderMap) -> Result<(), Refusa
         return Err(ambiguous("The request has several Host headers"));
     }
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    match (host.map(HeaderValue::as_bytes), authority) {
+    let host = host.map(HeaderValue::as_bytes);
+    if !host.or(authority).is_none_or(has_port) {
+        return Err(ambiguous("The port of the host is no number"));
+    }
+    match (host, authority) {
         (None, None) if request.version() == Version::HTTP_11 => Err(ambiguous("The request has no Host header")),
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
             Err(ambiguous("The Host header and the URI name different hosts"))
@@ -54,6 +58,14 @@ fn check_host<B>(request: &Request<B>, headers: &HeaderMap) -> Result<(), Refusa
 /// The connection is closed, since the peer and we may not agree on where the next request begins.
 fn ambiguous(message: &str) -> Refusal {
     Refusal { error: ApiError::new(ErrorCode::BAD_REQUEST, message), close: true, allow: None }
+}
+
+/// Whether a host has a port that is a number, or none.
+fn has_port(host: &[u8]) -> bool {
+    // An address of IPv6 has colons of its own.
+    let name = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    let mut parts = host.get(name..).unwrap_or_default().splitn(2, |byte| *byte == b':');
+    parts.nth(1).is_none_or(|port| port.iter().all(u8::is_ascii_digit))
 }
 
 impl Refusal {
