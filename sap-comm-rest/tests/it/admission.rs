@@ -27,6 +27,8 @@ async fn a_request_that_can_be_read_in_two_ways_is_refused_and_the_connection_cl
         "GET / HTTP/1.1\r\nhost: 127.0.0.1:-1\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: [::1]:a\r\n\r\n",
         "GET / HTTP/1.0\r\nhost: a:80:80\r\n\r\n",
+        "GET /#a HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET http://a/b?c#d HTTP/1.1\r\nhost: a\r\n\r\n",
         "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n",
     ] {
         let mut connection = Connection::open(server.addr).await;
@@ -164,4 +166,22 @@ async fn a_host_may_have_a_port() {
         let answer = ask(server.addr, &format!("GET /peer HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
         assert_eq!(answer.status, 200, "{host}");
     }
+}
+
+#[tokio::test]
+async fn what_the_server_takes_it_says_itself() {
+    let server = serve(router()).await;
+    let mut connection = Connection::open(server.addr).await;
+    for _ in 0..2 {
+        connection.send(b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let answer = connection.answer().await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (204, Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        );
+        assert_eq!(answer.header("connection"), None);
+        assert!(answer.header("x-request-id").is_some());
+    }
+    let other = ask(server.addr, "GET * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!((400..500).contains(&other.status), "{other:?}");
 }

@@ -1,5 +1,5 @@
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
 use super::{ServerConfig, framing::Verdict, refusals::Refusals};
@@ -7,7 +7,8 @@ use super::{ServerConfig, framing::Verdict, refusals::Refusals};
 /// A request that no service should see.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    error: ApiError,
+    /// `None` where there is nothing wrong with it.
+    error: Option<ApiError>,
     close: bool,
     allow: Option<HeaderValue>,
 }
@@ -18,20 +19,24 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 /// Refuses what is over a limit or can be understood in two ways.
 pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Verdict) -> Result<(), Refusal> {
     if request.version() < Version::HTTP_2 && framing.refuses_next() {
-        return Err(ambiguous("The request leaves open where its body ends"));
+        return Err(ambiguous("The request can be read in two ways"));
     }
     let uri = request.uri();
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > config.max_uri {
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
-        return Err(Refusal { error, close: false, allow: None });
+        return Err(Refusal { error: Some(error), close: false, allow: None });
     }
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", request.method()));
-        return Err(Refusal { error, close: true, allow: Some(METHODS) });
+        return Err(Refusal { error: Some(error), close: true, allow: Some(METHODS) });
     }
-    let headers = request.headers();
-    check_host(request, headers)
+    check_host(request, request.headers())?;
+    if uri.path() == "*" && request.method() == Method::OPTIONS {
+        // It asks the server, and no service (RFC 9110, section 9.3.7).
+        return Err(Refusal { error: None, close: false, allow: Some(METHODS) });
+    }
+    Ok(())
 }
 
 /// RFC 9112, section 3.2: exactly one host, and the same as the URI's.
@@ -55,11 +60,6 @@ fn check_host<B>(request: &Request<B>, headers: &HeaderMap) -> Result<(), Refusa
     }
 }
 
-/// The connection is closed, since the peer and we may not agree on where the next request begins.
-fn ambiguous(message: &str) -> Refusal {
-    Refusal { error: ApiError::new(ErrorCode::BAD_REQUEST, message), close: true, allow: None }
-}
-
 /// Whether a host has a port that is a number, or none.
 fn has_port(host: &[u8]) -> bool {
     // An address of IPv6 has colons of its own.
@@ -68,13 +68,24 @@ fn has_port(host: &[u8]) -> bool {
     parts.nth(1).is_none_or(|port| port.iter().all(u8::is_ascii_digit))
 }
 
+/// The connection is closed, since the peer and we may not agree on where the next request begins.
+fn ambiguous(message: &str) -> Refusal {
+    let error = Some(ApiError::new(ErrorCode::BAD_REQUEST, message));
+    Refusal { error, close: true, allow: None }
+}
+
 impl Refusal {
     /// The envelope, under the request's own id when it has one.
     pub(super) fn into_response<B>(self, request: &Request<B>, refusals: &Refusals) -> Response {
         let headers = request.headers();
         let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
-        refusals.log(&self.error, &context);
-        let mut response = context.clone().sync_scope(|| self.error.into_response());
+        let mut response = match self.error {
+            Some(error) => {
+                refusals.log(&error, &context);
+                context.clone().sync_scope(|| error.into_response())
+            }
+            None => StatusCode::NO_CONTENT.into_response(),
+        };
         if let Ok(id) = HeaderValue::from_str(context.request_id()) {
             response.headers_mut().insert(names::REQUEST_ID, id);
         }

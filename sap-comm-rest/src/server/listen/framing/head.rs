@@ -72,6 +72,7 @@ impl Head {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
+        self.doubtful |= !self.started && has_fragment(bytes);
         let room = KEPT.saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.length = self.length.saturating_add(bytes.len());
@@ -120,6 +121,7 @@ impl Head {
         }
         if !self.started {
             (self.started, self.request_line) = (true, line.len());
+            self.doubtful |= has_fragment(line);
             return None;
         }
         let mut parts = line.splitn(2, |byte| *byte == b':');
@@ -140,6 +142,11 @@ impl Head {
 
 fn is(text: &[u8], lowercase: &[u8]) -> bool {
     text.eq_ignore_ascii_case(lowercase)
+}
+
+/// Hyper drops a fragment from the target, where none may be: others may not.
+fn has_fragment(request_line: &[u8]) -> bool {
+    memchr(b'#', request_line).is_some()
 }
 
 /// Spaces only: a tab is whitespace to some readers and part of the value to others.

@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn a_target_with_a_fragment_is_doubtful() {
+        let long = "x".repeat(1_000);
+        for target in ["/#a", "/a?b#c", "#", &format!("/{long}#"), &format!("/#{long}")] {
+            let wire = format!("GET / HTTP/1.1\r\nx: #\r\n\r\nGET {target} HTTP/1.1\r\n\r\n");
+            for piece in [1, 7, 4_096] {
+                assert_eq!(first_refused(wire.as_bytes(), piece), Some(1), "{target:?} {piece}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_behind_a_malformed_body_is_a_request() {
         for chunks in ["g\r\n", "5\r\nhello0\r\n", "ffffffffffffffffff\r\n", "-1\r\n", "5\nhello\r\n", "\r\n"] {
             let wire = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}\r\n");
