@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts as Head, uri::PathAndQuery,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts as Head,
+    uri::PathAndQuery,
 };
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, Context, ErrorCode, Principal, auth::AuthError, config::ConfigError, telemetry};
@@ -22,7 +23,7 @@ use super::{
     access::authorize,
     client::{Client, Peer},
     entry::{Entry, Limit},
-    headers::{Via, strip_delegated, strip_forged},
+    headers::{Via, goes_no_further, strip_delegated, strip_forged},
     live::{Live, Parts, Place},
     log::Log,
     outbound::tell_context,
@@ -31,10 +32,13 @@ use super::{
     record::Record,
     routes_file::{RoutesFile, follow},
     screen::{Screened, screen},
-    table::Found,
+    table::{Found, allow},
     upgrade::Tunnels,
 };
-use crate::{server::auth::SignatureBound, tls::TlsConnection};
+use crate::{
+    server::{SERVED_METHODS, auth::SignatureBound, set_security_headers},
+    tls::TlsConnection,
+};
 
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
@@ -188,6 +192,9 @@ impl Inner {
         strip_forged(&mut parts.headers);
         match (&entry.target, &self.parts.fallback) {
             (Target::Service(service), _) => {
+                if parts.method == Method::OPTIONS && goes_no_further(&mut parts.headers) {
+                    return Ok(options(entry));
+                }
                 let target = target(entry, &uri, &path, matched)?;
                 if let Some(host) = host.filter(|_| entry.preserve_host) {
                     // HTTP/2 has it in the target.
@@ -266,6 +273,16 @@ impl SignatureBound for FailuresOf<'_> {
             failures.count(self.1);
         }
     }
+}
+
+/// What a route takes, for whoever asks no further than this gateway.
+fn options(entry: &Entry) -> Response<ResponseBody> {
+    let methods = if entry.methods.is_empty() { None } else { allow(entry.methods.iter()) };
+    let mut response = Response::new(ResponseBody::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_security_headers(response.headers_mut());
+    response.headers_mut().insert(header::ALLOW, methods.unwrap_or(SERVED_METHODS));
+    response
 }
 
 /// What the router in this process is asked: the request's own headers stay, for upgrades too.

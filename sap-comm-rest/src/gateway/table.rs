@@ -126,14 +126,19 @@ impl Node {
 
     /// `Allow`, for methods that no entry takes.
     fn allowed_methods(&self, host: &[u8], rest: &str) -> Option<HeaderValue> {
-        let mut names: Vec<_> = self.entries(host, rest).flat_map(|entry| &entry.methods).map(Method::as_str).collect();
-        if names.contains(&"GET") {
-            names.push("HEAD");
-        }
-        names.sort_unstable();
-        names.dedup();
-        HeaderValue::from_str(&names.join(", ")).ok()
+        allow(self.entries(host, rest).flat_map(|entry| &entry.methods))
     }
+}
+
+/// `Allow`, for a path with these methods.
+pub(super) fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> Option<HeaderValue> {
+    let mut names: Vec<_> = methods.map(Method::as_str).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.sort_unstable();
+    names.dedup();
+    HeaderValue::from_str(&names.join(", ")).ok()
 }
 
 /// Whether some request would fit both routes equally well.

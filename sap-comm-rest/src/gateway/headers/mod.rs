@@ -3,6 +3,7 @@
 mod forged;
 mod framing;
 mod hop;
+mod max_forwards;
 mod rewritten;
 mod via;
 
@@ -11,6 +12,7 @@ use http::{HeaderMap, HeaderName};
 pub(super) use forged::{strip_delegated, strip_forged};
 pub(super) use framing::{check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
+pub(super) use max_forwards::goes_no_further;
 pub(super) use rewritten::{Rewritten, Whose};
 pub(super) use via::Via;
 

@@ -14,7 +14,7 @@ pub(super) struct Refusal {
 }
 
 /// What a listener takes for its services: every method but those that make a proxy or an echo of it.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+pub(crate) const SERVED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// Refuses what is over a limit or can be understood in two ways.
 pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Verdict) -> Result<(), Refusal> {
@@ -29,12 +29,12 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
     }
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", request.method()));
-        return Err(Refusal { error: Some(error), close: true, allow: Some(METHODS) });
+        return Err(Refusal { error: Some(error), close: true, allow: Some(SERVED_METHODS) });
     }
     check_host(request, request.headers())?;
     if uri.path() == "*" && request.method() == Method::OPTIONS {
         // It asks the server, and no service (RFC 9110, section 9.3.7).
-        return Err(Refusal { error: None, close: false, allow: Some(METHODS) });
+        return Err(Refusal { error: None, close: false, allow: Some(SERVED_METHODS) });
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ use tower_service::Service;
 
 use crate::tls::ServerTls;
 
+pub(crate) use admission::SERVED_METHODS;
 pub use config::ServerConfig;
 pub use error::ServerError;
 pub(crate) use handler::ConnectionHandler;

@@ -187,3 +187,19 @@ async fn ranges_are_the_upstreams_to_serve_or_not() {
         assert_eq!(answer.header(name), Some(value));
     }
 }
+
+#[tokio::test]
+async fn options_go_as_far_as_they_are_asked_to() {
+    let upstream = upstream(echo()).await;
+    let route = Route::new("/some").methods(["GET", "OPTIONS"]).to("test").public();
+    let gateway = serve(to(&upstream).route(route).build().unwrap()).await;
+    for (path, allow) in [("/api", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"), ("/some", "GET, HEAD, OPTIONS")] {
+        let answer = send(&gateway, "OPTIONS", path, &[("Max-Forwards", "0")], "").await;
+        assert_eq!((answer.status, answer.header("allow")), (204, Some(allow)));
+    }
+    for (method, told, sent) in [("OPTIONS", "5", "4"), ("OPTIONS", "1", "0"), ("OPTIONS", "x", "x"), ("GET", "0", "0")]
+    {
+        let answer = send(&gateway, method, "/api", &[("Max-Forwards", told)], "").await;
+        assert_eq!((answer.status, answer.sent("max-forwards").as_deref()), (200, Some(sent)), "{method} {told}");
+    }
+}
