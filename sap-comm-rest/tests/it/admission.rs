@@ -48,6 +48,8 @@ async fn a_request_that_http_forbids_is_refused_and_the_connection_closed() {
     let server = serve(router()).await;
     for request in [
         "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 18446744073709551615\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 18446744073709551616\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\nabcde",
         "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x5\r\n\r\nabcde",
         "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -184,4 +186,29 @@ async fn what_the_server_takes_it_says_itself() {
     }
     let other = ask(server.addr, "GET * HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!((400..500).contains(&other.status), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_head_has_no_content() {
+    let mut config = ServerConfig::default();
+    config.header_timeout = std::time::Duration::from_millis(150);
+    let server = serve_with(router(), "127.0.0.1:0", config).await;
+    let peer = "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (request, status) in [
+        ("HEAD / HTTP/1.1\r\nhost : a\r\n\r\n".to_owned(), 400),
+        ("HEAD / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\n".to_owned(), 400),
+        ("HEAD / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(), 400),
+        (format!("HEAD /{}", "x".repeat(64 * 1024)), 414),
+        (format!("HEAD / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200)), 431),
+        ("HEAD / HTTP/1.1\r\n".to_owned(), 408),
+    ] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(peer.as_bytes()).await;
+        assert_eq!(connection.answer().await.status, 200);
+        connection.try_send(request.as_bytes()).await;
+        let all = connection.closed().await;
+        let (head, content) = all.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?} {all:?}");
+        assert_eq!(content, "", "{request:?}");
+    }
 }

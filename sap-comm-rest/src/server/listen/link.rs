@@ -60,7 +60,9 @@ impl Link {
     /// Tells a peer that forgot the `s` of `https`. What it has sent in clear text is not read.
     async fn answer_plain(self, mut stream: TcpStream) {
         let error = ApiError::new(ErrorCode::BAD_REQUEST, "This port speaks TLS: use https");
-        let Some(answer) = rejected::envelope(StatusCode::BAD_REQUEST, &error, None, &self.refusals) else { return };
+        let Some(answer) = rejected::envelope(StatusCode::BAD_REQUEST, &error, None, false, &self.refusals) else {
+            return;
+        };
         if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
             return;
         }

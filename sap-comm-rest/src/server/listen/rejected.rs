@@ -12,7 +12,7 @@ use http::StatusCode;
 use sap_comm_core::{ApiError, Context as RequestContext, ErrorCode, Timestamp, header};
 use tokio::io::AsyncWrite;
 
-use super::{ServerConfig, refusals::Refusals};
+use super::{ServerConfig, framing::Framing, refusals::Refusals};
 use crate::tls::Transport;
 
 /// The envelope in place of a head of hyper's.
@@ -59,18 +59,20 @@ const METHOD_AND_VERSION: usize = "OPTIONS  HTTP/1.1".len();
 
 impl Bare<'_> {
     /// Hyper says of a head that does not fit that its headers are too long, also where the request line is. One that fills
-    /// all there is for the head is too long whatever may be in it.
-    pub(super) fn look_at(&mut self, request_line: usize, config: &ServerConfig) {
+    /// all there is for the head is too long whatever may be in it. And it says so of a body that is too long for a number.
+    pub(super) fn look_at(&mut self, framing: &Framing, config: &ServerConfig) {
         let longest = config.max_uri.saturating_add(METHOD_AND_VERSION).min(config.max_header_bytes.saturating_sub(1));
-        if self.status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && request_line > longest {
-            self.status = StatusCode::URI_TOO_LONG;
-        }
+        self.status = match self.status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if framing.request_line() > longest => StatusCode::URI_TOO_LONG,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if framing.is_in_doubt() => StatusCode::BAD_REQUEST,
+            other => other,
+        };
     }
 }
 
 impl Rejected {
     /// The envelope for a request that hyper refused; `None` for what it never says by itself.
-    pub(super) fn new(bare: &Bare<'_>, stands_for: usize, refusals: &Refusals) -> Option<Self> {
+    pub(super) fn new(bare: &Bare<'_>, stands_for: usize, for_head: bool, refusals: &Refusals) -> Option<Self> {
         let error = match bare.status {
             StatusCode::BAD_REQUEST => ApiError::new(ErrorCode::BAD_REQUEST, "The request is not well-formed HTTP"),
             StatusCode::URI_TOO_LONG => ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long"),
@@ -79,7 +81,7 @@ impl Rejected {
             }
             _ => return None,
         };
-        Some(Self { bytes: envelope(bare.status, &error, bare.date, refusals)?, written: 0, stands_for })
+        Some(Self { bytes: envelope(bare.status, &error, bare.date, for_head, refusals)?, written: 0, stands_for })
     }
 
     /// Writes it; then says how many bytes of hyper's are done with.
@@ -95,18 +97,20 @@ impl Rejected {
 }
 
 /// The envelope for a request that did not arrive in time, of which hyper says nothing.
-pub(super) fn late(refusals: &Refusals) -> Option<Vec<u8>> {
+pub(super) fn late(for_head: bool, refusals: &Refusals) -> Option<Vec<u8>> {
     let error = ApiError::new(ErrorCode::REQUEST_TIMEOUT, "The request did not arrive in time");
     let now = u64::try_from(Timestamp::now().as_secs()).unwrap_or(0);
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now));
-    envelope(StatusCode::REQUEST_TIMEOUT, &error, Some(&date), refusals)
+    envelope(StatusCode::REQUEST_TIMEOUT, &error, Some(&date), for_head, refusals)
 }
 
-/// A whole response that ends the connection, under an id of our own: of what cannot be read nothing is believed.
+/// A whole response that ends the connection, under an id of our own: of what cannot be read nothing is believed. For
+/// HEAD without its content.
 pub(super) fn envelope(
     status: StatusCode,
     error: &ApiError,
     date: Option<&str>,
+    for_head: bool,
     refusals: &Refusals,
 ) -> Option<Vec<u8>> {
     let context = RequestContext::root();
@@ -121,7 +125,9 @@ pub(super) fn envelope(
         context.request_id(),
     )
     .into_bytes();
-    bytes.extend(body);
+    if !for_head {
+        bytes.extend(body);
+    }
     Some(bytes)
 }
 
@@ -146,6 +152,6 @@ mod tests {
             assert_eq!(find(other.as_bytes()), None, "{other:?}");
         }
         let ok = find(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-        assert!(Rejected::new(&ok, 1, &Refusals::default()).is_none());
+        assert!(Rejected::new(&ok, 1, false, &Refusals::default()).is_none());
     }
 }

@@ -93,8 +93,8 @@ impl Stream {
                 }
                 Some(mut bare) => {
                     let Watch { config, framing, refusals, .. } = &self.watch;
-                    bare.look_at(framing.request_line(), config);
-                    self.rejected = Rejected::new(&bare, bytes.len(), refusals);
+                    bare.look_at(framing, config);
+                    self.rejected = Rejected::new(&bare, bytes.len(), framing.is_for_head(), refusals);
                 }
                 None => {}
             }
@@ -126,7 +126,7 @@ impl Stream {
             // Nor is it said in the midst of an answer that the peer has not taken.
             None if !framing.is_within_head() || self.stall.is_waiting() => return Poll::Ready(()),
             none => {
-                let Some(bytes) = rejected::late(refusals) else { return Poll::Ready(()) };
+                let Some(bytes) = rejected::late(framing.is_for_head(), refusals) else { return Poll::Ready(()) };
                 let written = Pin::new(&mut self.inner).poll_write(cx, &bytes);
                 let whole = matches!(written, Poll::Ready(Ok(written)) if written == bytes.len());
                 if !whole || !matches!(Pin::new(&mut self.inner).poll_shutdown(cx), Poll::Ready(Ok(()))) {

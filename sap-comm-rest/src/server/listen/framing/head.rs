@@ -13,6 +13,7 @@ pub(super) struct Head {
     /// How long its first line was.
     request_line: usize,
     started: bool,
+    for_head: bool,
     doubtful: bool,
     content_length: Option<u64>,
     chunked: bool,
@@ -20,6 +21,9 @@ pub(super) struct Head {
 
 /// The lines that matter are short; of others the beginning suffices to know them.
 const KEPT: usize = 256;
+
+/// Hyper takes no longer body, and says that the head is too long.
+const LONGEST: u64 = u64::MAX - 2;
 
 impl Head {
     pub(super) fn new() -> Self {
@@ -29,6 +33,7 @@ impl Head {
             last: 0,
             request_line: 0,
             started: false,
+            for_head: false,
             doubtful: false,
             content_length: None,
             chunked: false,
@@ -43,6 +48,11 @@ impl Head {
     /// How long its first line is, so far.
     pub(super) fn request_line(&self) -> usize {
         if self.started { self.request_line } else { self.length }
+    }
+
+    /// Whether its method is HEAD, as far as was read.
+    pub(super) fn is_for_head(&self) -> bool {
+        if self.started { self.for_head } else { is_for_head(&self.line) }
     }
 
     pub(super) fn read(&mut self, bytes: &[u8]) -> Step {
@@ -90,6 +100,7 @@ impl Head {
     fn long_line(&mut self, line: &[u8], length: usize, well_ended: bool) -> Option<Length> {
         if !self.started {
             (self.started, self.request_line) = (true, length.saturating_sub(1));
+            self.for_head = is_for_head(line);
         }
         self.doubtful |= !well_ended;
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
@@ -121,6 +132,7 @@ impl Head {
         }
         if !self.started {
             (self.started, self.request_line) = (true, line.len());
+            self.for_head = is_for_head(line);
             self.doubtful |= has_fragment(line);
             return None;
         }
@@ -144,6 +156,10 @@ fn is(text: &[u8], lowercase: &[u8]) -> bool {
     text.eq_ignore_ascii_case(lowercase)
 }
 
+fn is_for_head(request_line: &[u8]) -> bool {
+    request_line.starts_with(b"HEAD ")
+}
+
 /// Hyper drops a fragment from the target, where none may be: others may not.
 fn has_fragment(request_line: &[u8]) -> bool {
     memchr(b'#', request_line).is_some()
@@ -164,5 +180,5 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|length| *length <= LONGEST)
 }

@@ -20,6 +20,8 @@ pub(super) struct Framing {
     state: State,
     /// Requests whose head was read.
     heads: u64,
+    /// Whether the last of them was HEAD's.
+    for_head: bool,
     verdict: Verdict,
 }
 
@@ -66,7 +68,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Framing {
     pub(super) fn new() -> Self {
-        Self { state: State::Opening(0), heads: 0, verdict: Verdict::new() }
+        Self { state: State::Opening(0), heads: 0, for_head: false, verdict: Verdict::new() }
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -107,6 +109,21 @@ impl Framing {
             State::Head(head) => head.request_line(),
             _ => 0,
         }
+    }
+
+    /// Whether the first request that is not served has HEAD for its method, which is answered without content. It is not known of one that
+    /// others came behind.
+    pub(super) fn is_for_head(&self) -> bool {
+        match (&self.state, self.heads.saturating_sub(self.verdict.served())) {
+            (State::Head(head), 0) => head.is_for_head(),
+            (_, 1) => self.for_head,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing more is read, since a request is in doubt.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self.state, State::Over)
     }
 
     /// Reads what came in.
@@ -167,6 +184,7 @@ impl Framing {
 
     fn head_ended(&mut self, length: Length) {
         self.heads += 1;
+        self.for_head = matches!(&self.state, State::Head(head) if head.is_for_head());
         self.state = match length {
             Length::Known(0) => State::Head(Head::new()),
             Length::Known(length) => State::Body(length),
@@ -231,6 +249,7 @@ mod tests {
             "Content-Length: 0x5\r\n",
             "Content-Length:\r\n",
             "Content-Length: 99999999999999999999\r\n",
+            "Content-Length: 18446744073709551615\r\n",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
             "Transfer-Encoding: gzip, chunked\r\n",
             "Transfer-Encoding:\tchunked\r\n",
@@ -306,6 +325,26 @@ mod tests {
             assert_eq!(lengths(&format!("GET / HTTP/1.1\r\n\r\nGET /{target}")), 1_005, "{piece}");
             assert_eq!(lengths(&format!("GET /{target} HTTP/1.1\r\nx: {target}{target}\r\n")), 1_014, "{piece}");
             assert_eq!(lengths("GET / HTTP/1.1\r\n\r\n"), 0, "{piece}");
+        }
+    }
+
+    #[test]
+    fn requests_for_a_head_are_known_however_the_bytes_come() {
+        let long = "x".repeat(1_000);
+        for piece in [1, 7, 4_096] {
+            let is_for_head = |wire: &str, served: usize| {
+                let mut framing = Framing::new();
+                wire.as_bytes().chunks(piece).for_each(|bytes| framing.read(bytes));
+                let verdict = framing.verdict();
+                let _ = (0..served).filter(|_| verdict.refuses_next()).count();
+                framing.is_for_head()
+            };
+            let (head, get) = (format!("HEAD /{long} HTTP/1.1\r\n\r\n"), "GET / HTTP/1.1\r\n\r\n");
+            assert!(is_for_head("HEAD /", 0) && is_for_head(&format!("HEAD /{long}"), 0) && is_for_head(&head, 0));
+            assert!(is_for_head(&format!("{get}HEAD / HTTP/1.1\r\nx"), 1) && is_for_head(&format!("{get}{head}"), 1));
+            assert!(is_for_head("HEAD / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 0));
+            assert!(!is_for_head("", 0) && !is_for_head("HEADS /", 0) && !is_for_head(get, 0));
+            assert!(!is_for_head(&format!("{get}{head}"), 0) && !is_for_head(&format!("{head}{get}"), 1));
         }
     }
 
