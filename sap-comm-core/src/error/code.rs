@@ -71,6 +71,8 @@ codes! {
     UNSUPPORTED_MEDIA_TYPE = 415;
     /// The input is well-formed and breaks a rule; `details` names the fields.
     VALIDATION_FAILED = 422;
+    /// The protocol must be another, as `Upgrade` says.
+    UPGRADE_REQUIRED = 426;
     /// A condition such as `If-Match` is required.
     PRECONDITION_REQUIRED = 428;
     /// The caller is over its rate limit.

@@ -13,7 +13,7 @@ pub struct GatewayStats {
     pub connected: u64,
     /// Sockets that went away.
     pub disconnected: u64,
-    /// Handshakes refused: token, origin, capacity.
+    /// Handshakes refused: token, origin, form, capacity.
     pub refused: u64,
     /// Sockets that were disconnected because their token ended.
     pub expired: u64,

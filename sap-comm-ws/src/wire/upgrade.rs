@@ -6,13 +6,14 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_service::Service;
 
 use super::{guarded::Guarded, polling};
+use crate::edge::{asks_for_websocket, parameter};
 
 /// What a connection becomes once it is upgraded.
 type Connection = (Guarded<TokioIo<Upgraded>>, http::Request<()>);
@@ -37,7 +38,10 @@ where
     S::Future: Send,
 {
     match accept_key(&request) {
-        Some(key) => accept(upgrade, &key, request),
+        Some(key) => match refusal(request.uri().clone(), next).await {
+            Some(refusal) => refusal,
+            None => accept(upgrade, &key, request),
+        },
         None if *request.method() == Method::GET => polling::rewrite(next.run(request).await).await,
         None => next.run(request).await,
     }
@@ -45,14 +49,19 @@ where
 
 /// The answer to the key of a request that the service would upgrade.
 fn accept_key(request: &Request) -> Option<HeaderValue> {
-    let asks = |name: &str, value: &str| {
-        let query = request.uri().query().unwrap_or_default();
-        query.split('&').filter_map(|pair| pair.split_once('=')).any(|pair| pair == (name, value))
-    };
-    let upgrades = request.headers().get(header::UPGRADE)?.as_bytes().eq_ignore_ascii_case(b"websocket");
-    let key = request.headers().get(header::SEC_WEBSOCKET_KEY)?;
-    let accepted = *request.method() == Method::GET && upgrades && asks("transport", "websocket") && asks("EIO", "4");
-    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok().filter(|_| accepted)
+    let accepted = asks_for_websocket(request) && parameter(request.uri(), "EIO") == Some("4");
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).filter(|_| accepted)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
+}
+
+/// What the service has against upgrading the session that the request names.
+///
+/// It tells only those who post: nothing is posted to the session here, which does no more than look for it.
+async fn refusal(uri: Uri, next: Next) -> Option<Response> {
+    let sid = uri.query().unwrap_or_default().split('&').find(|pair| pair.starts_with("sid="))?;
+    let post = http::Request::post(format!("{}?EIO=4&transport=polling&{sid}", uri.path()));
+    let answer = next.run(post.body(Body::empty()).ok()?).await;
+    (!answer.status().is_success()).then_some(answer)
 }
 
 fn accept<S>(mut upgrade: Upgrade<S>, key: &HeaderValue, request: Request) -> Response

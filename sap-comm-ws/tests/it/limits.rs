@@ -26,6 +26,7 @@ async fn an_oversize_polling_body_is_refused() {
     let line = format!("POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1");
     let answer = request(&server, &line, "", &"x".repeat(1_100_000)).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{}", answer.lines().next().unwrap_or_default());
+    assert!(answer.contains(r#"{"error":{"code":"PAYLOAD_TOO_LARGE""#), "{answer}");
 }
 
 #[tokio::test]
