@@ -8,7 +8,7 @@ use sap_comm::{
 
 use super::{NAME, store::Store};
 use crate::contract::{
-    api::GET_USER,
+    api::{GET_USER, UserError},
     events::{ContentPublished, MarkNotificationRead, NOTIFICATION_EVENTS, NotificationCreated, UserDeleted},
     rest::Notification,
 };
@@ -28,10 +28,10 @@ pub(super) struct Handlers {
 }
 
 impl Handlers {
-    /// One notification for each user of the audience, once. A user who is not known yet may still arrive: the event is
-    /// retried for those, and the others have theirs already.
+    /// One notification for each user of the audience, once. Who does not exist, or no longer, is left out. The event is
+    /// retried for those who cannot be looked up, and the others have theirs already.
     pub(super) async fn notify_audience(&self, event: Event<ContentPublished>) -> Result<(), HandlerError> {
-        let mut missing = None;
+        let mut failed = None;
         for users in event.data.audience.chunks(BATCH) {
             let lookups = users.iter().cloned().map(|id| {
                 let users = &self.users;
@@ -45,14 +45,17 @@ impl Handlers {
             for (id, user) in found {
                 match user {
                     Ok(_) => known.push(id),
-                    Err(error) => missing = Some(error),
+                    Err(error) if error.code() == Some(UserError::NotFound) => {
+                        tracing::warn!(event_id = %event.id, user_id = id, "no such user to notify");
+                    }
+                    Err(error) => failed = Some(error),
                 }
             }
             if !known.is_empty() {
                 self.notify(&event, &known).await?;
             }
         }
-        missing.map_or(Ok(()), |error| Err(error.into()))
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Notifies users that exist, unless an earlier attempt did.

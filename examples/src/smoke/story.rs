@@ -197,9 +197,9 @@ impl Story {
         Ok(id)
     }
 
-    /// Nobody with this id will ever arrive, so that the handler fails each time.
+    /// Nobody can be looked up by what is no id, so that the handler fails each time.
     async fn poison(&mut self) -> Result {
-        let id = self.publish_content("Poison", &["usr_nobody"]).await?;
+        let id = self.publish_content("Poison", &["no id"]).await?;
         let report = self
             .observer
             .find("event.processing.failed", |event| {
@@ -209,7 +209,7 @@ impl Story {
         same("the source", "notification-service", &*report.source)?;
         let data: Value = serde_json::from_str(report.data.get())?;
         same("the original event", &json!("content.published"), &data["originalEvent"]["type"])?;
-        same("the code", &json!("USER_NOT_FOUND"), &data["error"]["code"])?;
+        same("the code", &json!("UNKNOWN_ERROR"), &data["error"]["code"])?;
         let letters = self.cluster.broker().dead_letters("content.events", "notification-service").peek(100).await?;
         let event_id = data["originalEvent"]["id"].as_str().unwrap_or_default();
         let letter = letters.iter().find(|letter| letter.id == event_id);
