@@ -39,7 +39,8 @@ pub struct TopologyCommand {
     /// Play one story through every pattern as outside clients would, print each step, and exit
     #[arg(long)]
     smoke: bool,
-    /// Run each service in a process of its own, with RabbitMQ between them: a private one, unless --broker names one
+    /// Run each service in a process of its own, with RabbitMQ between them: a private one, unless --broker names one.
+    /// When one of them ends, so do the others
     #[arg(long)]
     processes: bool,
     /// Create the demo users, whose passwords everybody knows, even where others can reach them
