@@ -7,7 +7,7 @@ use sap_comm::{
     id,
 };
 
-use super::store::{Store, StoredCredentials};
+use super::store::{Store, StoredCredentials, StoredRefresh};
 use crate::{
     contract::rest::Tokens,
     deps::{AUDIENCE, ISSUER, StartError},
@@ -32,8 +32,8 @@ impl Issuer {
         self.0.jwks()
     }
 
-    /// New tokens, and what to store of the refresh token: its hash and its end.
-    pub(super) fn issue(&self, user: &StoredCredentials) -> Result<(Tokens, String, Timestamp), KeyError> {
+    /// New tokens of a session, and what to store of the refresh token, which names the session.
+    pub(super) fn issue(&self, session: String, user: &StoredCredentials) -> Result<(Tokens, StoredRefresh), KeyError> {
         let now = Timestamp::now();
         let iat = u64::try_from(now.as_secs()).unwrap_or(0);
         let claims = Claims {
@@ -50,10 +50,10 @@ impl Issuer {
         let refresh = OpaqueToken::generate()?;
         let tokens = Tokens {
             access_token: self.0.sign(&claims)?,
-            refresh_token: refresh.expose().to_owned(),
+            refresh_token: format!("{session}.{}", refresh.expose()),
             token_type: "Bearer".into(),
             expires_in: ACCESS_LIFE.as_secs(),
         };
-        Ok((tokens, refresh.hash(), now.saturating_add(REFRESH_LIFE)))
+        Ok((tokens, StoredRefresh { session, hash: refresh.hash(), expires_at: now.saturating_add(REFRESH_LIFE) }))
     }
 }

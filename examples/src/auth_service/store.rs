@@ -27,9 +27,10 @@ pub(super) const SCHEMA: &str = "
         created_at BIGINT NOT NULL
     );
     CREATE UNIQUE INDEX IF NOT EXISTS credentials_of_address ON credentials (email) WHERE status = 'active';
-    CREATE TABLE IF NOT EXISTS refresh_tokens (
-        token_hash TEXT PRIMARY KEY,
+    CREATE TABLE IF NOT EXISTS sessions (
+        id TEXT PRIMARY KEY,
         user_id TEXT NOT NULL,
+        token_hash TEXT NOT NULL,
         expires_at BIGINT NOT NULL
     );
     CREATE TABLE IF NOT EXISTS signing_keys (id BIGINT PRIMARY KEY, pkcs8 TEXT NOT NULL);
@@ -50,6 +51,13 @@ pub(super) struct StoredCredentials {
     pub(super) roles: Vec<String>,
 }
 
+/// What is kept of a refresh token.
+pub(super) struct StoredRefresh {
+    pub(super) session: String,
+    pub(super) hash: String,
+    pub(super) expires_at: Timestamp,
+}
+
 /// How long credentials wait for their user: longer than `user.created` can be under way.
 const PENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -66,10 +74,11 @@ impl Store {
             .await
     }
 
-    pub(super) async fn find_by_user(&self, user_id: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
+    pub(super) async fn find_by_session(&self, session: &str) -> Result<Option<StoredCredentials>, sqlx::Error> {
         self.find(
-            "SELECT user_id, password_hash, roles FROM credentials WHERE user_id = $1 AND status = 'active'",
-            user_id,
+            "SELECT credentials.user_id, password_hash, roles FROM credentials
+             JOIN sessions ON sessions.user_id = credentials.user_id WHERE sessions.id = $1 AND status = 'active'",
+            session,
         )
         .await
     }
@@ -142,38 +151,50 @@ impl Store {
     /// Forgets how a user logs in, and ends what is logged in.
     pub(super) async fn delete(&self, user_id: &str) -> Result<(), sqlx::Error> {
         let mut tx = self.0.begin().await?;
-        for sql in ["DELETE FROM refresh_tokens WHERE user_id = $1", "DELETE FROM credentials WHERE user_id = $1"] {
+        for sql in ["DELETE FROM sessions WHERE user_id = $1", "DELETE FROM credentials WHERE user_id = $1"] {
             sqlx::query(sql).bind(user_id).execute(&mut *tx).await?;
         }
         tx.commit().await
     }
 
-    pub(super) async fn add_refresh_token(
-        &self,
-        hash: &str,
-        user_id: &str,
-        expires_at: Timestamp,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query("INSERT INTO refresh_tokens (token_hash, user_id, expires_at) VALUES ($1, $2, $3)")
-            .bind(hash)
+    /// Begins a session with its first refresh token, and forgets those that have expired.
+    pub(super) async fn begin_session(&self, user_id: &str, refresh: &StoredRefresh) -> Result<(), sqlx::Error> {
+        let mut tx = self.0.begin().await?;
+        sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+            .bind(Timestamp::now().as_millis())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("INSERT INTO sessions (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, $4)")
+            .bind(&refresh.session)
             .bind(user_id)
-            .bind(expires_at.as_millis())
-            .execute(self.pool())
-            .await
-            .map(drop)
+            .bind(&refresh.hash)
+            .bind(refresh.expires_at.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
     }
 
-    /// Takes a refresh token out, and with it all that have expired; the user, if it was there and alive.
-    pub(super) async fn take_refresh_token(&self, hash: &str) -> Result<Option<String>, sqlx::Error> {
-        let now = Timestamp::now().as_millis();
-        let mut tx = self.0.begin().await?;
-        sqlx::query("DELETE FROM refresh_tokens WHERE expires_at <= $1").bind(now).execute(&mut *tx).await?;
-        let row = sqlx::query("DELETE FROM refresh_tokens WHERE token_hash = $1 RETURNING user_id")
-            .bind(hash)
-            .fetch_optional(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        row.map(|row| row.try_get(0)).transpose()
+    /// Puts the next refresh token of a session in the place of the one that is `used`; `false` when that is not its
+    /// token, or has expired.
+    pub(super) async fn rotate(&self, used: &str, next: &StoredRefresh) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query(
+            "UPDATE sessions SET token_hash = $3, expires_at = $4
+             WHERE id = $1 AND token_hash = $2 AND expires_at > $5",
+        )
+        .bind(&next.session)
+        .bind(used)
+        .bind(&next.hash)
+        .bind(next.expires_at.as_millis())
+        .bind(Timestamp::now().as_millis())
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Ends a session; `false` when there is none.
+    pub(super) async fn end_session(&self, session: &str) -> Result<bool, sqlx::Error> {
+        let done = sqlx::query("DELETE FROM sessions WHERE id = $1").bind(session).execute(self.pool()).await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// How many API keys were made and not taken back.

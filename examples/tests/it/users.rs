@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sap_comm_examples::smoke::http::{Answer, Http};
+use sap_comm_examples::{
+    demo,
+    smoke::http::{Answer, Http},
+};
 use sap_comm_testkit::Postgres;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -257,4 +260,31 @@ async fn content_is_listed_by_cursor_and_the_old_list_is_deprecated() {
     let foreign =
         http.get("/api/v2/contents?cursor=AAAA").token(&admin).refused(400, "INVALID_ARGUMENT").await.unwrap();
     assert_eq!(foreign.text("/error/details/parameter").unwrap(), "cursor");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_again_ends_its_session() {
+    let postgres = Postgres::shared().await.unwrap().new_database().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for database in [postgres, format!("sqlite://{}", directory.path().display())] {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0", "--database", &database]);
+        let http = Http::new(program.gateway().await);
+        let (email, password) = demo::USER;
+        let begin = async || login(&http, email, password).await.text("/refreshToken").unwrap();
+        let refresh = |token: &str| http.post("/api/v1/auth/refresh", &json!({"refreshToken": token}));
+        let (first, other) = (begin().await, begin().await);
+        let second = refresh(&first).expect(200).await.unwrap().text("/refreshToken").unwrap();
+        let third = refresh(&second).expect(200).await.unwrap().text("/refreshToken").unwrap();
+        for token in [&first, &third, "rubbish", ""] {
+            refresh(token).refused(401, "INVALID_TOKEN").await.unwrap();
+        }
+        let other = refresh(&other).expect(200).await.unwrap().text("/refreshToken").unwrap();
+        // Of several who trade one token at once, one at most succeeds, and nobody afterwards.
+        let answers = join_all((0..RIVALS).map(|_| refresh(&other).send())).await;
+        let won: Vec<_> = answers.into_iter().map(Result::unwrap).filter(|answer| answer.status == 200).collect();
+        assert_eq!(won.len(), 1);
+        for answer in won {
+            refresh(&answer.text("/refreshToken").unwrap()).refused(401, "INVALID_TOKEN").await.unwrap();
+        }
+    }
 }

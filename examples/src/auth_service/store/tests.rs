@@ -22,7 +22,9 @@ async fn nobody_logs_in_before_activation() {
         store.prepare(id, EMAIL, "a hash", &[]).await.unwrap();
     }
     assert!(store.find_by_email(EMAIL).await.unwrap().is_none());
-    assert!(store.find_by_user("usr_1").await.unwrap().is_none());
+    let refresh = StoredRefresh { session: "ses_1".into(), hash: String::new(), expires_at: Timestamp::now() };
+    store.begin_session("usr_1", &refresh).await.unwrap();
+    assert!(store.find_by_session("ses_1").await.unwrap().is_none());
     assert!(store.activate("usr_2").await.unwrap());
     assert_eq!(store.find_by_email(EMAIL).await.unwrap().unwrap().user_id, "usr_2");
     // The other one's credentials never take an address that is in use.
