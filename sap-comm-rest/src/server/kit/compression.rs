@@ -35,9 +35,9 @@ fn coding() -> CompressionLayer {
     CompressionLayer::new().no_deflate().no_zstd()
 }
 
-/// `no-transform` asks to leave a body as it is; a part of a body is one of the plain bytes.
+/// `no-transform` asks to leave a body as it is; a part of a body is one of the plain bytes, and 304 has none.
 fn may_change(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-    status != StatusCode::PARTIAL_CONTENT
+    ![StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
         && !headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
             value
                 .to_str()
