@@ -184,6 +184,9 @@ pub(crate) struct Limits {
     /// Deliveries in hand.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory the handlers take what they can"))]
     pub(crate) concurrency: usize,
+    /// Whether they are handled in an order.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "in memory what goes back keeps its order"))]
+    pub(crate) ordered: bool,
     /// How often a message may have killed its consumers.
     pub(crate) redeliveries: u32,
 }

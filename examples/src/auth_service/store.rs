@@ -27,6 +27,7 @@ pub(super) const SCHEMA: &str = "
         created_at BIGINT NOT NULL
     );
     CREATE UNIQUE INDEX IF NOT EXISTS credentials_of_address ON credentials (email) WHERE status = 'active';
+    DROP TABLE IF EXISTS refresh_tokens;
     CREATE TABLE IF NOT EXISTS sessions (
         id TEXT PRIMARY KEY,
         user_id TEXT NOT NULL,

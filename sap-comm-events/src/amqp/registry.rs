@@ -140,6 +140,9 @@ pub(super) struct Registry {
     closed: Option<Error>,
 }
 
+/// So many numbers are used in turns, however few channels are open.
+const LEAST_PLACES: usize = 64;
+
 impl Registry {
     pub(super) fn new(max: u16) -> Self {
         Self { slots: Vec::new(), next: 0, max, closed: None }
@@ -155,7 +158,8 @@ impl Registry {
             return Err(error.clone());
         }
         let is_free = |at: &usize| self.slots.get(*at).is_none_or(Option::is_none);
-        let places = usize::from(self.max);
+        let open = self.slots.iter().flatten().count();
+        let places = usize::from(self.max).min((open * 2).max(LEAST_PLACES));
         let at = (self.next..places).chain(0..self.next.min(places)).find(is_free);
         let at = at.ok_or(Error::NoChannel(self.max))?;
         let id = u16::try_from(at + 1).map_err(|_| Error::NoChannel(self.max))?;

@@ -186,7 +186,7 @@ impl Open {
     }
 
     /// Stops consuming; what was delivered and not taken goes back, and is known to have been here. To a quorum queue, which mixes up
-    /// what is given back one by one, it goes with the channel.
+    /// what is given back one by one, it goes with the channel, where its order counts.
     pub(super) async fn cancel(&mut self) {
         for number in &self.consumers {
             let cancelled = self.live.answer(self.channel.cancel(*number)).await;
@@ -196,7 +196,7 @@ impl Open {
             }
         }
         self.know();
-        if !self.counts {
+        if !(self.counts && self.limits.ordered) {
             self.ahead.clear();
         }
     }

@@ -45,7 +45,7 @@ impl Replies {
     pub(super) async fn open(&self, broker: &Broker) -> Result<&Open, SubscribeError> {
         let open = async || {
             let queue = id::prefixed(&format!("{}.replies", broker.service()));
-            let limits = Limits { prefetch: PREFETCH, concurrency: 1, redeliveries: u32::MAX };
+            let limits = Limits { prefetch: PREFETCH, concurrency: 1, ordered: true, redeliveries: u32::MAX };
             let source = broker.backend().consume(Topology::of_replies(&queue), limits).await?;
             let waiting = Waiting::default();
             let task = AbortOnDropHandle::new(tokio::spawn(hand_out(source, Arc::clone(&waiting))));

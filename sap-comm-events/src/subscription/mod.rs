@@ -271,7 +271,8 @@ impl Broker {
         // A prefetch below what the handlers hold would leave them idle.
         let in_hand = concurrency.saturating_mul(largest);
         let prefetch = prefetch.max(u16::try_from(in_hand).unwrap_or(u16::MAX));
-        let limits = Limits { prefetch, concurrency: in_hand, redeliveries: config.max_redeliveries };
+        let ordered = concurrency == 1 || ordering.is_some();
+        let limits = Limits { prefetch, concurrency: in_hand, ordered, redeliveries: config.max_redeliveries };
         let source = self.backend().consume(topology.clone(), limits).await?;
         if !ephemeral {
             self.note(&topology);

@@ -59,7 +59,7 @@ impl Broker {
         topology.check()?;
         let source = self
             .backend()
-            .consume(topology, Limits { prefetch: TAIL_LENGTH, concurrency: 1, redeliveries: u32::MAX })
+            .consume(topology, Limits { prefetch: TAIL_LENGTH, concurrency: 1, ordered: true, redeliveries: u32::MAX })
             .await?;
         Ok(Tail { source })
     }

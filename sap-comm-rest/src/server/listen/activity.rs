@@ -146,11 +146,16 @@ impl Activity {
         state.requests == 0 && !state.bare && !state.http2 && state.phase != Phase::Switched
     }
 
-    /// Nothing more comes in; says whether something is to be answered first.
-    pub(super) fn ends_after_answer(&self) -> bool {
+    /// Nothing more comes in; says whether something is to be answered first. Another protocol minds its end itself.
+    pub(super) fn ends_after_answer(&self) -> Option<bool> {
         let mut state = self.state.lock();
         state.ended = state.phase == Phase::Busy;
-        state.ended
+        (state.phase != Phase::Switched).then_some(state.ended)
+    }
+
+    /// Whether the server stops.
+    pub(super) fn drains(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
     }
 
     /// The connection goes on in another protocol.
@@ -213,7 +218,7 @@ impl Activity {
     /// another task.
     pub(super) fn attend(&self, waker: &Waker) -> bool {
         self.connection.register(waker);
-        self.drains.load(Ordering::Acquire)
+        self.drains()
     }
 }
 

@@ -72,11 +72,7 @@ impl Stream {
         if progress.is_ready() {
             if self.stall.is_waiting() {
                 self.stall.progressed();
-                if self.ended.is_waiting() {
-                    // It reads on. Whether all is written shows at the next look at the end.
-                    self.ended.progressed();
-                    cx.waker().wake_by_ref();
-                }
+                self.reads_on(cx);
             }
             return progress;
         }
@@ -105,15 +101,33 @@ impl Stream {
         Poll::Ready(Ok(stands_for))
     }
 
+    /// The same of bytes, which the peer takes.
+    fn written(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(progress, Poll::Ready(Ok(1..))) {
+            self.reads_on(cx);
+        }
+        self.bound(cx, progress)
+    }
+
+    /// The peer has not left. Whether all is written shows at the next look at its end.
+    fn reads_on(&mut self, cx: &Context<'_>) {
+        if self.ended.is_waiting() {
+            self.ended.progressed();
+            cx.waker().wake_by_ref();
+        }
+    }
+
     /// Keeps the end of what the peer sends from hyper, which would give up what it answers. A peer may close its sending side once
     /// it has asked; but so does one that leaves, and for that one nobody works long.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Watch { config, activity, framing, .. } = &self.watch;
-        let answers = activity.ends_after_answer() || self.stall.is_waiting();
+        let answers = activity.ends_after_answer().is_some_and(|answers| answers || self.stall.is_waiting());
         if !(framing.is_between_requests() && answers) {
             return Poll::Ready(());
         }
-        self.ended.poll_over(config.linger, cx)
+        // One that leaves is not to hold up a server that stops.
+        let limit = if activity.drains() { config.linger.min(config.drain_timeout / 2) } else { config.linger };
+        self.ended.poll_over(limit, cx)
     }
 
     /// Ends a connection whose request did not arrive in time; where a head of HTTP/1 has begun, with the envelope. No peer is
@@ -168,7 +182,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let progress = self.poll_own_words(cx, buf);
-        self.bound(cx, progress)
+        self.written(cx, progress)
     }
 
     fn poll_write_vectored(
@@ -185,11 +199,11 @@ impl AsyncWrite for Stream {
                 joint.clear();
                 bufs.iter().for_each(|buf| joint.extend_from_slice(buf));
                 let progress = Pin::new(&mut self.inner).poll_write(cx, joint);
-                self.bound(cx, progress)
+                self.written(cx, progress)
             });
         }
         let progress = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.bound(cx, progress)
+        self.written(cx, progress)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,12 +1,13 @@
 //! Clients that close their sending side once they have asked, and such as leave.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     routing::{any, get, post},
 };
+use futures_util::{Stream, stream};
 use sap_comm_rest::server::{KitConfig, Server, ServerConfig, kit};
 use tokio::{io::AsyncWriteExt, sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,16 @@ fn router(given_up: mpsc::UnboundedSender<()>) -> Router {
         .route("/api/late", get(async move || (late().await, "late").1))
         .route("/api/large", get(async move || (late().await, "x".repeat(LARGE)).1))
         .route("/api/echo", post(async move |body: Bytes| (late().await, body).1))
+        .route("/api/pieces", get(async || Body::from_stream(pieces())))
         .route("/api/never", any(never))
+}
+
+/// An answer that takes longer than its peer is waited for, and does not stand still so long.
+fn pieces() -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(0, async |number| {
+        tokio::time::sleep(LINGER / 3).await;
+        (number < 5).then(|| (Ok(Bytes::from_static(b"piece ")), number + 1))
+    })
 }
 
 fn config() -> ServerConfig {
@@ -101,6 +111,16 @@ async fn all_that_was_asked_is_answered() {
         for _ in 0..3 {
             assert_eq!(wire.answer().await.body, b"late");
         }
+        assert!(wire.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_comes_whole() {
+    let (servers, _given_up) = servers().await;
+    for server in &servers {
+        let mut wire = asked(server, "GET /api/pieces HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(wire.answer().await.body, "piece ".repeat(5).as_bytes());
         assert!(wire.is_closed().await);
     }
 }
