@@ -41,6 +41,20 @@ async fn an_open_request_ends_before_the_server_does() {
 }
 
 #[tokio::test]
+async fn one_that_has_stopped_sending_is_answered_in_the_drain() {
+    let (server, gate) = gated(ServerConfig::default()).await;
+    let mut client = Connection::open(server.addr).await;
+    client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    gate.arrived.acquire().await.unwrap().forget();
+    client.finish().await;
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.open.add_permits(1);
+    assert_eq!(client.answer().await.body, "done");
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
     let mut config = ServerConfig::default();
     config.drain_timeout = Duration::from_millis(100);

@@ -101,25 +101,29 @@ impl Connection {
         self.keeps_alive = false;
         self.timer.as_mut().reset(now + limit);
         let (mut interim, mut unwritten) = (0, None);
-        poll_fn(|cx| {
-            match self.poll_write(cx) {
+        let mut asking = Asking { connection: self, answered: false };
+        let answer = poll_fn(|cx| {
+            let this = &mut *asking.connection;
+            match this.poll_write(cx) {
                 Poll::Ready(Err(error @ ExchangeError::Upload(_))) => return Poll::Ready(Some(Err(error))),
                 // An endpoint may answer and close before it has read the whole request.
                 Poll::Ready(Err(error)) => {
-                    self.outbound.give_up();
+                    this.outbound.give_up();
                     unwritten = Some(error);
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            match self.poll_head(cx, head, &mut interim) {
+            match this.poll_head(cx, head, &mut interim) {
                 Poll::Ready(Err(ExchangeError::Ended | ExchangeError::Broken(_))) if unwritten.is_some() => {
                     Poll::Ready(unwritten.take().map(Err))
                 }
                 Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                Poll::Pending => self.poll_silence(cx, limit, &progress).map(|()| None),
+                Poll::Pending => this.poll_silence(cx, limit, &progress).map(|()| None),
             }
         })
-        .await
+        .await;
+        asking.answered = matches!(answer, Some(Ok(_)));
+        answer
     }
 
     fn poll_silence(
@@ -134,6 +138,15 @@ impl Connection {
                 Some(later) => self.timer.as_mut().reset(later),
                 None => return Poll::Ready(()),
             }
+        }
+    }
+
+    /// Nobody waits for the endpoint any more. It learns so at once: the end alone may be that of who has asked, and waits.
+    pub(in crate::gateway) fn abandon(&self) {
+        if let Io::Whole(transport) = &self.io
+            && let Err(error) = transport.tcp().set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection is not reset");
         }
     }
 
@@ -273,6 +286,20 @@ impl Connection {
             self.read = (self.read * 2).min(MOST_READ);
         }
         Poll::Ready(Ok(read))
+    }
+}
+
+/// A request that is not answered yet.
+struct Asking<'a> {
+    connection: &'a mut Connection,
+    answered: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.connection.abandon();
+        }
     }
 }
 

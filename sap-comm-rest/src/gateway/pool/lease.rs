@@ -42,6 +42,8 @@ impl Lease {
         let Self { connection, destination } = self;
         if connection.is_reusable() {
             destination.give(connection, since);
+        } else if !connection.is_over() {
+            connection.abandon();
         }
     }
 }

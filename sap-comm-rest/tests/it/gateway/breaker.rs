@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::support::{
-    Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, to, to_service, upstream, upstream_at,
-    within,
+    Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, serve_impatiently, to, to_service,
+    upstream, upstream_at, within,
 };
 use crate::support::frames::{END_HEADERS, END_STREAM, GET, kind, open};
 
@@ -198,7 +198,7 @@ async fn a_stream_of_events_holds_no_probe_and_a_client_that_leaves_blames_nobod
         })
         .await;
         let gateway = to(&service).breaker(sensitive()).build().unwrap();
-        let edge = serve(gateway.clone()).await;
+        let edge = serve_impatiently(gateway.clone()).await;
         let mut wire = Wire::open(&edge).await;
         wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
         within(read_head(&mut wire.0)).await;

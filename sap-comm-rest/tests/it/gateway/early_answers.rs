@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Running, Wire, raw_upstream, read_head, serve, to, within};
+use super::support::{Running, Wire, raw_upstream, read_head, serve, serve_impatiently, to, within};
 use crate::support::{halves, oversized};
 
 async fn service() -> Running {
@@ -83,13 +83,7 @@ async fn a_connection_that_is_reset_without_an_answer_is_a_bad_gateway() {
 #[tokio::test]
 async fn a_client_that_is_refused_and_falls_silent_is_let_go() {
     let service = service().await;
-    let mut config = ServerConfig::default();
-    config.linger = Duration::from_millis(200);
-    let server = Server::bind("127.0.0.1:0", config).await.unwrap();
-    let gateway = to(&service).build().unwrap();
-    let gateway = Running::spawn(server.local_addr(), async move {
-        server.serve(gateway, CancellationToken::new()).await.unwrap();
-    });
+    let gateway = serve_impatiently(to(&service).build().unwrap()).await;
     let begun = Instant::now();
     let mut wire = Wire::open(&gateway).await;
     wire.write("POST /api HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\nabc").await;

@@ -12,7 +12,7 @@ use sap_comm_rest::server::{KitConfig, Server, ServerConfig, kit};
 use tokio::{io::AsyncWriteExt, sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Running, Wire, to, within};
+use super::support::{Running, Wire, serve_by, to, within};
 
 /// Longer than an answer takes, shorter than the patience of a test.
 const LINGER: Duration = Duration::from_millis(600);
@@ -64,11 +64,7 @@ async fn servers() -> ([Running; 2], mpsc::UnboundedReceiver<()>) {
     let service = Running::spawn(server.local_addr(), async move {
         server.serve(router, CancellationToken::new()).await.unwrap();
     });
-    let gateway = to(&service).build().unwrap();
-    let server = Server::bind("127.0.0.1:0", config()).await.unwrap();
-    let gateway = Running::spawn(server.local_addr(), async move {
-        server.serve(gateway, CancellationToken::new()).await.unwrap();
-    });
+    let gateway = serve_by(to(&service).build().unwrap(), config()).await;
     ([service, gateway], given_up)
 }
 
@@ -144,7 +140,9 @@ async fn one_that_leaves_is_noticed() {
         let begun = Instant::now();
         drop(asked(server, "GET /api/never HTTP/1.1\r\nHost: a\r\n\r\n").await);
         within(given_up.recv()).await.unwrap();
-        assert!(begun.elapsed() >= LINGER, "it may have closed its sending side only");
+        let elapsed = begun.elapsed();
+        assert!(elapsed >= LINGER, "it may have closed its sending side only");
+        assert!(elapsed < LINGER * 2, "a service learns of it as soon as its gateway");
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route};
 use tokio::sync::Semaphore;
 
-use super::support::{Wire, echo, get, resolver, serve, upstream, within};
+use super::support::{Wire, echo, get, resolver, serve, serve_impatiently, upstream, within};
 
 #[tokio::test]
 async fn a_service_that_hangs_takes_its_share_and_nothing_of_the_others() {
@@ -70,7 +70,7 @@ async fn a_client_that_goes_gives_its_place_back() {
         .route(Route::new("/").to("hung").public())
         .build()
         .unwrap();
-    let edge = serve(gateway.clone()).await;
+    let edge = serve_impatiently(gateway.clone()).await;
     for _ in 0..3 {
         let mut wire = Wire::open(&edge).await;
         wire.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;

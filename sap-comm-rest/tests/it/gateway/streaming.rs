@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::support::{Wire, echo, raw_upstream, read_head, serve, to, upstream, within};
+use super::support::{Wire, echo, raw_upstream, read_head, serve, serve_impatiently, to, upstream, within};
 
 const PIECE: usize = 64 * 1024;
 const PIECES: u64 = 1_024;
@@ -127,7 +127,7 @@ async fn a_client_that_leaves_takes_its_request_along() {
     })
     .await;
     let gateway = to(&upstream).build().unwrap();
-    let edge = serve(gateway.clone()).await;
+    let edge = serve_impatiently(gateway.clone()).await;
     let mut wire = Wire::open(&edge).await;
     wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
     within(arrived.recv()).await.unwrap();

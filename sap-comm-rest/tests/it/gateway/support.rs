@@ -142,12 +142,20 @@ pub(super) fn to_service(upstream: &Running) -> GatewayBuilder {
 }
 
 pub(super) async fn serve(gateway: Gateway) -> Running {
-    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    serve_by(gateway, ServerConfig::default()).await
+}
+
+/// Serves a gateway that soon gives up the requests of clients that have left.
+pub(super) async fn serve_impatiently(gateway: Gateway) -> Running {
+    let mut config = ServerConfig::default();
+    config.linger = Duration::from_millis(100);
+    serve_by(gateway, config).await
+}
+
+pub(super) async fn serve_by(gateway: Gateway, config: ServerConfig) -> Running {
+    let server = Server::bind("127.0.0.1:0", config).await.unwrap();
     let address = server.local_addr();
-    let task = tokio::spawn(async move {
-        server.serve(gateway, CancellationToken::new()).await.unwrap();
-    });
-    Running { address, task }
+    Running::spawn(address, async move { server.serve(gateway, CancellationToken::new()).await.unwrap() })
 }
 
 /// One response from the wire.

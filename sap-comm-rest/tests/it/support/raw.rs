@@ -39,6 +39,11 @@ impl Connection {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Says that nothing more is sent.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Waits until there is something to read, and leaves it there.
     pub(crate) async fn readable(&self) {
         timeout(PATIENCE, self.stream.readable()).await.expect("nothing arrives").unwrap();

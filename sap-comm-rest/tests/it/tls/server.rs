@@ -47,6 +47,29 @@ async fn both_versions_of_http_are_agreed_on_in_the_handshake() {
 }
 
 #[tokio::test]
+async fn a_client_may_say_goodbye_before_it_is_answered() {
+    let (files, ca) = (Files::new(), TestCa::new().unwrap());
+    let late = async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        "late"
+    };
+    let (server, _tls) = serve_tls(Router::new().route("/", get(late)), server_options(&files, &ca)).await;
+    for closes in [true, false] {
+        let mut stream = handshake(server.addr, &ca, &["http/1.1"], None).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        if closes {
+            stream.shutdown().await.unwrap();
+        } else {
+            stream.get_mut().1.send_close_notify();
+            stream.flush().await.unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("late"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_forgets_tls_is_told_so() {
     let (files, ca) = (Files::new(), TestCa::new().unwrap());
     let (server, _tls) = serve_tls(router(), server_options(&files, &ca)).await;
