@@ -96,6 +96,13 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
 }
 
 impl RabbitSource {
+    /// Whether what goes back goes with the end of the channel, at once and in order: a quorum queue mixes up what is given back one by
+    /// one, and where one consumer is active the next is not to begin before.
+    fn returns_at_once(&self) -> bool {
+        let Topology { single_active, quorum, stream, .. } = &*self.consumer.topology;
+        *single_active || (*quorum && stream.is_none())
+    }
+
     fn reopen(&mut self) {
         let consumer = self.consumer.clone();
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
@@ -167,7 +174,7 @@ impl Source for RabbitSource {
 
     async fn flush(self: Box<Self>, left: Vec<Delivery>) {
         // Given back one by one, they would come to us again, behind those that the channel holds.
-        let kept = if self.consumer.topology.returns_at_once() {
+        let kept = if self.returns_at_once() {
             left
         } else {
             drop(left);

@@ -265,12 +265,6 @@ impl Interest {
 }
 
 impl Topology {
-    /// Whether what goes back goes with the end of the channel, at once and in order: a quorum queue mixes up what is given back one by
-    /// one, and where one consumer is active the next is not to begin before.
-    pub(crate) fn returns_at_once(&self) -> bool {
-        self.single_active || (self.quorum && self.stream.is_none())
-    }
-
     /// What `group` needs to consume `interest` from `exchange`, with retries after `delays`.
     pub(crate) fn of(
         exchange: &str,
