@@ -6,7 +6,7 @@ use sap_comm_core::{Context, Event, EventPayload};
 use sap_comm_events::{Broker, EventProcessingFailed, EventRouter, HandlerError, Subscription};
 use tokio::sync::mpsc;
 
-use super::{LIMIT, config, foreign, numbers, soon, vhost};
+use super::{LIMIT, assert_undisturbed, config, foreign, numbers, soon, vhost};
 use crate::{
     events::{ReportRequested, UserCreated},
     waiting::until,
@@ -274,5 +274,5 @@ async fn what_another_had_in_hand_is_taken_over_without_a_new_connection() {
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
     assert_eq!(next.health().last_error, None);
     next.close(LIMIT).await;
-    assert_eq!(next.health().last_error, None);
+    assert_undisturbed(&next);
 }

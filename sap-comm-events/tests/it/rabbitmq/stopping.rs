@@ -6,7 +6,7 @@ use sap_comm_core::Event;
 use sap_comm_events::{Broker, EventRouter, Outcome, StreamOffset, Subscription};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{config, foreign, in_a_vhost_of_its_own, numbers, soon, vhost};
+use super::{assert_undisturbed, config, foreign, in_a_vhost_of_its_own, numbers, soon, vhost};
 use crate::events::UserCreated;
 
 const QUEUE: &str = "user.events.user-service";
@@ -55,7 +55,7 @@ async fn everything_handled_is_settled_when_many_end_at_once() {
         let stopping = tokio::spawn(handle.stop());
         gate.add_permits(1_000);
         soon(stopping).await.unwrap();
-        assert_eq!(broker.health().last_error, None);
+        assert_undisturbed(&broker);
         let mut all = Vec::new();
         while let Ok(number) = handled.try_recv() {
             all.push(number);
@@ -106,7 +106,7 @@ async fn a_pause_keeps_the_order_of_a_quorum_queue() {
         seen.push(soon(begun.recv()).await.unwrap());
     }
     assert_eq!(seen, (4..100).collect::<Vec<_>>());
-    assert_eq!(broker.health().last_error, None);
+    assert_undisturbed(&broker);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
