@@ -3,17 +3,24 @@ use std::time::Duration;
 use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route, UpstreamConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Wire, echo, get, raw_upstream, read_head, resolver, send, serve, to, to_service, upstream};
+use super::support::{
+    Running, Wire, echo, get, raw_upstream, read_head, resolver, send, serve, to, to_service, upstream,
+};
 
-#[tokio::test]
-async fn a_silent_upstream_is_given_up() {
+/// A gateway that soon gives up its upstream, which reads on and never answers.
+async fn before_silence() -> (Running, Running) {
     let upstream = raw_upstream(|mut stream, _| async move {
         read_head(&mut stream).await;
         std::future::pending::<()>().await;
     })
     .await;
     let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(100));
-    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    (serve(to_service(&upstream).route(route).build().unwrap()).await, upstream)
+}
+
+#[tokio::test]
+async fn a_silent_upstream_is_given_up() {
+    let (gateway, _upstream) = before_silence().await;
     let answer = get(&gateway, "/api").await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "GATEWAY_TIMEOUT"));
 }
@@ -120,13 +127,7 @@ async fn a_client_that_drips_its_body_is_refused() {
 
 #[tokio::test]
 async fn whoever_keeps_the_other_waiting_is_to_blame() {
-    let upstream = raw_upstream(|mut stream, _| async move {
-        read_head(&mut stream).await;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let route = Route::new("/api").to("test").public().timeout(Duration::from_millis(100));
-    let gateway = serve(to_service(&upstream).route(route).build().unwrap()).await;
+    let (gateway, _upstream) = before_silence().await;
     let post = "POST /api HTTP/1.1\r\nHost: a\r\n";
     for (rest, status) in [
         ("Content-Length: 10\r\n\r\n", 408),
