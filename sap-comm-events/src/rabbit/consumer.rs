@@ -103,6 +103,13 @@ impl RabbitSource {
         *single_active || (*quorum && stream.is_none())
     }
 
+    /// Whether consuming goes on until the channel ends: where one consumer is active the next is not to begin before, and a quorum queue
+    /// mixes up what is on its way to a consumer that is cancelled.
+    fn keeps_place(&self) -> bool {
+        let Consumer { topology, limits, .. } = &self.consumer;
+        topology.single_active || (topology.quorum && topology.stream.is_none() && limits.ordered)
+    }
+
     fn reopen(&mut self) {
         let consumer = self.consumer.clone();
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
@@ -164,7 +171,7 @@ impl Source for RabbitSource {
     }
 
     async fn stop(&mut self) {
-        let keeps_place = self.consumer.topology.single_active;
+        let keeps_place = self.keeps_place();
         match &mut self.stage {
             Stage::Open(open) if !keeps_place => open.cancel().await,
             Stage::Open(_) | Stage::Closed => {}

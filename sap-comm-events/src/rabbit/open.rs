@@ -7,6 +7,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ pub(super) struct Open {
     consumers: Vec<u32>,
     /// Which of them hold one message at a time.
     narrow: Vec<bool>,
+    /// What the broker is yet to answer about consumers in another's place.
+    beginning: Vec<BoxFuture<'static, Result<(), amqp::Error>>>,
     limits: Limits,
     held: Arc<Mutex<Held>>,
     /// How many redeliveries in a row may have killed a consumer.
@@ -90,6 +93,7 @@ impl Open {
             ahead: VecDeque::new(),
             consumers: (0..).take(queues.len()).collect(),
             narrow: vec![is_narrow; queues.len()],
+            beginning: Vec::new(),
             queues,
             limits,
             held,
@@ -185,9 +189,13 @@ impl Open {
         self.closed.take().filter(|_| !self.live.lost.is_cancelled())
     }
 
-    /// Stops consuming; what was delivered and not taken goes back, and is known to have been here. To a quorum queue, which mixes up
-    /// what is given back one by one, it goes with the channel, where its order counts.
+    /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
     pub(super) async fn cancel(&mut self) {
+        // RabbitMQ's channel breaks down, and its connection with it, when the queue has begun a consumer that was cancelled meanwhile.
+        while let Some(begun) = self.beginning.pop() {
+            let begun = self.live.answer(begun).await;
+            tracing::trace!(?begun, "consumer in another's place");
+        }
         for number in &self.consumers {
             let cancelled = self.live.answer(self.channel.cancel(*number)).await;
             if !matches!(cancelled, Ok(Ok(()))) {
@@ -196,9 +204,7 @@ impl Open {
             }
         }
         self.know();
-        if !(self.counts && self.limits.ordered) {
-            self.ahead.clear();
-        }
+        self.ahead.clear();
     }
 
     /// Takes note of what was delivered and not taken.
@@ -226,7 +232,7 @@ impl Open {
 
     /// Waits until a quorum queue has what was settled: the broker's channel passes some thirty settlements on ahead of the queue, and
     /// what it keeps back goes with it.
-    async fn tell(&self) -> Result<(), String> {
+    async fn tell(&mut self) -> Result<(), String> {
         if !self.counts {
             return Ok(());
         }
@@ -280,7 +286,7 @@ impl Open {
         *consumer = number | WIDE;
         // The broker answers a refusal with the end of the channel, which is heard.
         drop(self.channel.prefetch(self.limits.prefetch));
-        drop(self.channel.consume(queue, number | WIDE, &[]));
+        self.beginning.push(Box::pin(self.channel.consume(queue, number | WIDE, &[])));
         drop(self.channel.cancel(number));
     }
 }

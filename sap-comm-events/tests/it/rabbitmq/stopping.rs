@@ -109,6 +109,20 @@ async fn a_pause_keeps_the_order_of_a_quorum_queue() {
     assert_undisturbed(&broker);
 }
 
+/// A consumer that gets its first event makes room for more; RabbitMQ's channel broke down when it stopped before the queue knew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_consumer_that_stops_as_it_begins_leaves_its_neighbours_alone() {
+    let broker = in_a_vhost_of_its_own(config()).await;
+    for round in 0..20 {
+        let (router, mut begun) = numbers();
+        let handle = broker.subscribe(quorum().concurrency(2).prefetch(50), router).await.unwrap();
+        publish(&broker, round * 3..(round + 1) * 3).await;
+        soon(begun.recv()).await.unwrap();
+        soon(handle.stop()).await;
+    }
+    assert_undisturbed(&broker);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_stops_with_events_in_hand_leaves_its_neighbours_alone() {
     let broker = in_a_vhost_of_its_own(config()).await;
