@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
@@ -33,6 +34,9 @@ impl Unit {
         }
     }
 }
+
+/// How often it is looked whether an event that waits in hand has gone back, where no other comes that would tell.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What is known of a task.
 struct Running {
@@ -149,6 +153,7 @@ impl<'a> Dispatch<'a> {
     }
 
     fn take(&mut self, mut work: Work) {
+        self.let_go();
         self.in_hand += 1;
         let Handling { router, settings, .. } = &**self.handling;
         if self.has_batches
@@ -182,6 +187,7 @@ impl<'a> Dispatch<'a> {
             && !self.alone
             && let Some(unit) = self.ready.pop_front()
         {
+            let Some(unit) = self.still_ours(unit) else { continue };
             if unit.is_for_itself(suspicious) {
                 if !self.tasks.is_empty() {
                     self.ready.push_front(unit);
@@ -215,6 +221,54 @@ impl<'a> Dispatch<'a> {
         }
     }
 
+    /// What went back with its channel is not begun: another consumer may have it, or it comes again.
+    fn still_ours(&mut self, unit: Unit) -> Option<Unit> {
+        match unit {
+            Unit::One(key, work) if work.is_void() => {
+                self.leave(key, 1);
+                None
+            }
+            Unit::Batch(mut works) => {
+                let count = works.len();
+                works.retain(|work| !work.is_void());
+                self.in_hand -= count - works.len();
+                (!works.is_empty()).then_some(Unit::Batch(works))
+            }
+            one => Some(one),
+        }
+    }
+
+    /// Lets go of what waits in hand and went back with its channel. That is all that came over it, and this is before anything of
+    /// the next channel waits: the first tells of all.
+    fn let_go(&mut self) {
+        self.in_hand -= self.gathering.let_go();
+        if self.held.first_key_value().is_some_and(|(_, (_, work))| work.is_void()) {
+            for (at, (key, work)) in std::mem::take(&mut self.held) {
+                if work.is_void() {
+                    self.gone(key, work);
+                } else {
+                    self.held.insert(at, (key, work));
+                }
+            }
+        }
+    }
+
+    /// An event was handled, and went back before it could be tried again.
+    fn gone(&mut self, key: Option<Key>, work: Work) {
+        self.handling.outlived(work.delivery);
+        self.leave(key, 1);
+    }
+
+    /// Deliveries are not in hand any more; the next of their key is.
+    fn leave(&mut self, key: Option<Key>, deliveries: usize) {
+        self.in_hand -= deliveries;
+        if let Some(key) = key
+            && let Some(next) = self.lanes.leave(&key)
+        {
+            self.ready.push_back(Unit::One(Some(key), next));
+        }
+    }
+
     fn ended(&mut self, ended: Result<(Id, Option<Again>), JoinError>) {
         let (id, again) = match ended {
             Ok(ended) => ended,
@@ -226,26 +280,25 @@ impl<'a> Dispatch<'a> {
         };
         let Some(Running { key, deliveries }) = self.running.remove(&id) else { return };
         self.alone = false;
-        if let Some(Again { work, after }) = again {
-            self.last_number += 1;
-            self.held.insert((Instant::now() + after, self.last_number), (key, work));
-            return;
-        }
-        self.in_hand -= deliveries;
-        if let Some(key) = key
-            && let Some(next) = self.lanes.leave(&key)
-        {
-            self.ready.push_back(Unit::One(Some(key), next));
+        match again {
+            None => self.leave(key, deliveries),
+            Some(Again { work, .. }) if work.is_void() => self.gone(key, work),
+            Some(Again { work, after }) => {
+                self.last_number += 1;
+                self.held.insert((Instant::now() + after, self.last_number), (key, work));
+            }
         }
     }
 
     fn due(&self) -> Option<Instant> {
         let held = self.held.first_key_value().map(|((due, _), _)| *due);
-        held.into_iter().chain(self.gathering.due()).min()
+        let due = held.into_iter().chain(self.gathering.due()).min()?;
+        Some(if self.has_room() { due } else { due.min(Instant::now() + LOOK) })
     }
 
     /// Something is due.
     fn ring(&mut self) {
+        self.let_go();
         let now = Instant::now();
         while let Some(first) = self.held.first_entry()
             && first.key().0 <= now

@@ -31,6 +31,20 @@ impl Gathering {
         (filling.works.len() >= batching.size).then(|| self.0.swap_remove(at).works)
     }
 
+    /// Lets go of what went back with its channel: the first of a batch tells of those behind it. Returns how many these were.
+    pub(super) fn let_go(&mut self) -> usize {
+        let mut gone = 0;
+        self.0.retain_mut(|filling| {
+            if filling.works.first().is_some_and(Work::is_void) {
+                let count = filling.works.len();
+                filling.works.retain(|work| !work.is_void());
+                gone += count - filling.works.len();
+            }
+            !filling.works.is_empty()
+        });
+        gone
+    }
+
     /// When the next batch is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.0.iter().map(|filling| filling.due).min()

@@ -125,7 +125,6 @@ impl Worker {
                     source.flush(kept).await;
                     return;
                 }
-                kept.retain(|delivery| !delivery.settlement.is_void());
             }
             control.paused.send_replace(false);
         }

@@ -55,11 +55,17 @@ impl Handling {
             Ok(()) => delivery.settlement.ack(),
             Err(GoesBack(reason)) => {
                 tracing::error!(reason, "the event goes back to its queue: what should become of it was not confirmed");
-                if delivery.settlement.is_void() && self.settings.topology.stream.is_none() {
-                    // It is back already, and is counted as one that outlives its channel.
-                    delivery.settlement.ack();
+                if delivery.settlement.is_void() {
+                    self.outlived(delivery);
                 }
             }
+        }
+    }
+
+    /// What was handled and is back already is counted as one that outlives its channel.
+    pub(super) fn outlived(&self, delivery: Delivery) {
+        if self.settings.topology.stream.is_none() {
+            delivery.settlement.ack();
         }
     }
 

@@ -41,6 +41,11 @@ impl Work {
         &self.delivery.message
     }
 
+    /// Whether it went back to its queue already: its channel has ended.
+    pub(super) fn is_void(&self) -> bool {
+        self.delivery.settlement.is_void()
+    }
+
     /// Whether it was delivered so often before that it is to be handled alone, for its consumer to die of nothing else.
     pub(super) fn is_for_itself(&self, suspicious: u32) -> bool {
         matches!(self.delivery.redelivered, Redelivered::Times(times) if times > suspicious)

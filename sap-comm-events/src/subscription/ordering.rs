@@ -45,7 +45,7 @@ pub enum RetryOrder {
     /// dead letter do they go on without it. The default.
     ///
     /// What waits counts against the prefetch, so a key with many events may hold up others. The attempts of an event in
-    /// hand are forgotten when its process ends; the crash itself is counted.
+    /// hand are forgotten when its process or its channel ends, which itself is counted.
     #[default]
     HoldKey,
     /// They go on: the event takes the ladder of delays, and comes back behind them.
