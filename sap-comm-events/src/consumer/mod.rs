@@ -85,6 +85,15 @@ enum Ended {
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
+/// Keeps what is consumed while something takes its time: an ephemeral queue would not outlive a lost connection for so long.
+async fn keeping<T>(source: &mut dyn Source, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = source.keep() => match never {},
+    }
+}
+
 impl Worker {
     pub(crate) fn new(broker: &Broker, settings: Settings, router: EventRouter, source: Box<dyn Source>) -> Self {
         let halt = Mutex::default();
@@ -117,11 +126,7 @@ impl Worker {
             } else {
                 // The queue would not outlive its source, and what is given back would come behind what was delivered.
                 kept = left;
-                let resumes = tokio::select! {
-                    resumes = handling.rest(control) => resumes,
-                    never = source.keep() => match never {},
-                };
-                if !resumes {
+                if !keeping(&mut *source, handling.rest(control)).await {
                     source.flush(kept).await;
                     return;
                 }
@@ -156,7 +161,10 @@ impl Handling {
         if !keeps_place && !pauses_only {
             source.stop().await;
         }
-        let left = dispatch.finish().await;
+        let left = match pauses_only {
+            true => keeping(source, dispatch.finish()).await,
+            false => dispatch.finish().await,
+        };
         if keeps_place {
             source.stop().await;
         }
@@ -176,12 +184,7 @@ impl Handling {
             };
             let processing = self.process(Work::from(delivery));
             if self.settings.ephemeral {
-                // The queue would not outlive a lost connection for as long as a handler may take.
-                tokio::select! {
-                    biased;
-                    () = processing => {}
-                    never = source.keep() => match never {},
-                }
+                keeping(source, processing).await;
             } else {
                 processing.await;
             }

@@ -1,6 +1,6 @@
 //! A broker that dies, freezes, blocks, or is cut off.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sap_comm_core::Context;
 use sap_comm_events::{Broker, BrokerState, OverflowPolicy, PublishError, PublishOptions, Subscription};
@@ -323,19 +323,23 @@ async fn an_event_that_outlives_its_channel_each_time_becomes_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ephemeral_consumer_keeps_its_queue_while_its_handlers_are_busy() {
     let node = RabbitNode::shared().await.unwrap();
-    for concurrency in [1, 2] {
+    for (concurrency, pauses) in [(1, false), (2, false), (1, true), (2, true)] {
         let uri = vhost().await;
         let (_, vhost) = uri.rsplit_once('/').unwrap();
         let broker = Broker::connect(&uri, config()).await.unwrap();
         let (router, mut started, release) = held_back();
         let subscription = Subscription::new("user.events").ephemeral().concurrency(concurrency);
-        let _handle = broker.subscribe(subscription, router).await.unwrap();
+        let handle = Arc::new(broker.subscribe(subscription, router).await.unwrap());
         for number in 0..2 {
             broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
         }
         for _ in 0..concurrency {
             soon(started.recv()).await.unwrap();
         }
+        let pausing = pauses.then(|| {
+            let handle = Arc::clone(&handle);
+            tokio::spawn(async move { handle.pause().await })
+        });
         node.close_connections_of(vhost).await.unwrap();
         eventually("the loss is noticed", || !broker.health().is_ready()).await;
         // A queue without a consumer is gone after a minute.
@@ -346,6 +350,10 @@ async fn an_ephemeral_consumer_keeps_its_queue_while_its_handlers_are_busy() {
         };
         soon(until(async || broker.health().is_ready() && consumers().await == "1")).await;
         release.add_permits(10);
+        if let Some(pausing) = pausing {
+            soon(pausing).await.unwrap();
+            soon(handle.resume()).await;
+        }
         soon(broker.publish("user.events", UserCreated::numbered(2))).await.unwrap();
         soon(async { while started.recv().await != Some(2) {} }).await;
     }
