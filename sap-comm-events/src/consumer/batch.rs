@@ -60,9 +60,9 @@ impl Handling {
     }
 
     async fn settle_in_scene(&self, delivery: Delivery, verdict: Verdict) {
+        // Nothing is said and nothing follows of what was handled, so it needs no scene.
         if matches!(verdict, Verdict::Ack) && delivery.message.reply_to.is_none() {
-            delivery.settlement.ack();
-            return;
+            return self.settle(delivery, verdict).await;
         }
         let event = self.read(&delivery.message);
         let (context, span) = self.scene(&delivery, correlation_id(&event));
@@ -104,4 +104,69 @@ fn each(outcomes: Outcomes, wanted: usize) -> Vec<Verdict> {
 fn miscounted(events: usize, outcomes: usize) -> FailureCause {
     let reason = format_args!("the handler was given {events} events and answered {outcomes} outcomes");
     FailureCause::new(&ErrorCode::INTERNAL_ERROR, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+    use sap_comm_core::{Event, EventKind, EventPayload};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{
+        Batching, Broker, BrokerConfig, EventRouter,
+        backend::{Limits, Redelivered, Settlement},
+        consumer::Settings,
+        message::{EventFormat, Message},
+        topology::{QueueKind, Topology},
+    };
+
+    #[derive(Serialize, Deserialize, EventPayload)]
+    #[event(type = "step.taken")]
+    struct StepTaken {}
+
+    /// Tells how it was settled.
+    #[derive(Debug)]
+    struct Told(Arc<Mutex<Vec<&'static str>>>);
+
+    #[async_trait]
+    impl Settlement for Told {
+        fn is_void(&self) -> bool {
+            false
+        }
+
+        fn ack(self: Box<Self>) {
+            self.0.lock().push("soon");
+        }
+
+        async fn ack_surely(self: Box<Self>) {
+            self.0.lock().push("surely");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_again_is_settled_surely() {
+        let router = EventRouter::new().on_batch(Batching::of(2), |_: Vec<Event<StepTaken>>| async { Ok(()) });
+        let (exchange, group) = ("step.events".to_owned(), "walker".to_owned());
+        let topology = Topology::of(&exchange, &group, &router.interest(), &[], QueueKind::Classic, false);
+        let limits = Limits { prefetch: 2, concurrency: 2, ordered: true, redeliveries: 1 };
+        let (timeout, ordering, ephemeral) = (None, None, false);
+        let settings = Settings { exchange, group, limits, concurrency: 1, timeout, ordering, ephemeral, topology };
+        let broker = Broker::memory(BrokerConfig::new("walker")).unwrap();
+        let handling = Handling { broker, settings, router, halt: Mutex::default() };
+        let told = Arc::default();
+        let works = [Redelivered::No, Redelivered::Behind].map(|redelivered| {
+            let event = Event::new("walker", StepTaken {});
+            let body = bytes::Bytes::from(event.to_json().unwrap()).into();
+            let message =
+                Message::of_event(&event, EventFormat::Envelope, body, EventKind::Domain, Context::root()).into();
+            let settlement = Box::new(Told(Arc::clone(&told)));
+            Work::from(Delivery { message, queue: "step.events.walker".into(), redelivered, settlement })
+        });
+        handling.process_batch(works.into()).await;
+        assert_eq!(*told.lock(), ["soon", "surely"]);
+    }
 }

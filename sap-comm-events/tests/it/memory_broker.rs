@@ -7,7 +7,7 @@ use std::{
 
 use sap_comm_core::{Event, EventPayload};
 use sap_comm_events::{
-    BrokerConfig, EventRouter, HandlerError, PublishError, Subscription, SubscriptionHandle,
+    Batching, BrokerConfig, EventRouter, HandlerError, PublishError, Subscription, SubscriptionHandle,
     test_util::{Faults, Ledger, MemoryBroker},
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,20 @@ async fn it_tells_what_was_published_handled_and_given_up() {
     broker.forget();
     broker.assert_none_published::<UserCreated>();
     broker.assert_no_dead_letters();
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_what_was_handled_in_batches() {
+    let broker = MemoryBroker::new("user-service").unwrap();
+    let batching = Batching::of(3).linger(Duration::from_secs(1));
+    let router = EventRouter::new().on_batch(batching, |_: Vec<Event<UserCreated>>| async { Ok(()) });
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    for number in 0..4 {
+        broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+    }
+    broker.wait_until_idle(LIMIT).await.unwrap();
+    let handled: Vec<_> = broker.handled::<UserCreated>().iter().map(|event| event.data.number).collect();
+    assert_eq!(handled, [0, 1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
