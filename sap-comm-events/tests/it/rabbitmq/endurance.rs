@@ -182,11 +182,19 @@ async fn a_silent_broker_is_given_up_and_nothing_grows_meanwhile() {
     let _handle = broker.subscribe("user.events", router).await.unwrap();
     relay.freeze(Direction::Both);
     eventually("the silence is noticed", || broker.health().state == BrokerState::Reconnecting).await;
-    let brief = || PublishOptions::new().deadline(Duration::from_millis(200));
-    let publishes = (0..200).map(|number| broker.publish_with("user.events", UserCreated::numbered(number), brief()));
-    for published in futures_util::future::join_all(publishes).await {
-        assert!(published.unwrap_err().is_transient());
+    let publish = |number| {
+        let (broker, brief) = (broker.clone(), PublishOptions::new().deadline(Duration::from_secs(2)));
+        async move { broker.publish_with("user.events", UserCreated::numbered(number), brief).await }
+    };
+    let publishing = tokio::spawn(futures_util::future::join_all((0..200).map(publish)));
+    eventually("as many wait as may", || broker.health().pending == 10).await;
+    soon(until(async || {
         assert!(broker.health().pending <= 10);
+        publishing.is_finished()
+    }))
+    .await;
+    for published in publishing.await.unwrap() {
+        assert!(published.unwrap_err().is_transient());
     }
     relay.pass().await.unwrap();
     soon(broker.publish("user.events", UserCreated::numbered(999))).await.unwrap();
