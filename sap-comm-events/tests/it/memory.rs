@@ -9,7 +9,7 @@ use sap_comm_events::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::events::UserCreated;
+use crate::{conformance::ending::Published, events::UserCreated};
 
 #[tokio::test(start_paused = true)]
 async fn each_retry_waits_for_its_delay() {
@@ -267,4 +267,14 @@ async fn a_batch_of_later_events_waits_for_nothing() {
     for number in 0..3 {
         assert_eq!(arrived.recv().await, Some(number));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_while_the_broker_closes_is_handled_or_waits() {
+    let broker = Broker::memory(BrokerConfig::new("user-service")).unwrap();
+    let published = Published::while_closing(&broker).await;
+    let left = broker.lag("user.events", "user-service").await.unwrap().unwrap();
+    let waiting = published.waiting().len();
+    let most = waiting + published.unknown.len();
+    assert!((waiting as u64..=most as u64).contains(&left), "{left} of {waiting} to {most}");
 }

@@ -1,5 +1,7 @@
 //! Stopping, draining and closing.
 
+use std::collections::HashSet;
+
 use super::*;
 
 pub(crate) async fn a_stopped_consumer_finishes_what_it_has_and_the_rest_waits<F: Future<Output = Broker>>(
@@ -127,47 +129,70 @@ pub(crate) async fn a_broker_closed_twice_at_once_is_closed_once_for_both<F: Fut
     assert!(!broker.health().is_ready() && !other.health().is_ready());
 }
 
+/// What was published while a broker closed.
+#[derive(Default)]
+pub(crate) struct Published {
+    pub(crate) confirmed: Vec<u32>,
+    /// Of which nobody knows.
+    pub(crate) unknown: Vec<u32>,
+    pub(crate) handled: Vec<u32>,
+}
+
+impl Published {
+    /// Publishes numbers, and closes the broker meanwhile.
+    pub(crate) async fn while_closing(broker: &Broker) -> Self {
+        let (router, mut numbers) = numbers();
+        let _handle = broker.subscribe("user.events", router).await.unwrap();
+        let publishers: Vec<_> = (0..8_u32)
+            .map(|publisher| {
+                let broker = broker.clone();
+                tokio::spawn(async move {
+                    let mut published = Self::default();
+                    for number in (publisher * 100_000).. {
+                        match broker.publish("user.events", UserCreated::numbered(number)).await {
+                            Ok(_) => published.confirmed.push(number),
+                            Err(PublishError::Closed) => break,
+                            Err(PublishError::Unknown { .. }) => {
+                                published.unknown.push(number);
+                                break;
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    published
+                })
+            })
+            .collect();
+        let mut all = Self::default();
+        for _ in 0..50 {
+            all.handled.push(soon(numbers.recv()).await.unwrap());
+        }
+        soon(broker.close(LIMIT)).await;
+        while let Ok(number) = numbers.try_recv() {
+            all.handled.push(number);
+        }
+        for publisher in publishers {
+            let published = soon(publisher).await.unwrap();
+            all.confirmed.extend(published.confirmed);
+            all.unknown.extend(published.unknown);
+        }
+        all
+    }
+
+    /// Those confirmed that were not handled: they wait in their queue.
+    pub(crate) fn waiting(&self) -> Vec<u32> {
+        let handled: HashSet<_> = self.handled.iter().collect();
+        self.confirmed.iter().copied().filter(|number| !handled.contains(number)).collect()
+    }
+}
+
 pub(crate) async fn what_is_published_while_the_broker_closes_has_an_outcome_that_is_true<
     F: Future<Output = Broker>,
 >(
     broker: impl Fn(BrokerConfig) -> F,
 ) {
-    let broker = broker(config()).await;
-    let (router, mut numbers) = numbers();
-    let _handle = broker.subscribe("user.events", router).await.unwrap();
-    let publishers: Vec<_> = (0..8_u32)
-        .map(|publisher| {
-            let broker = broker.clone();
-            // Those confirmed, and one of which nobody knows.
-            tokio::spawn(async move {
-                let mut published = Vec::new();
-                for number in (publisher * 100_000).. {
-                    match broker.publish("user.events", UserCreated::numbered(number)).await {
-                        Ok(_) => published.push(number),
-                        Err(PublishError::Closed) => break,
-                        Err(PublishError::Unknown { .. }) => {
-                            published.push(number);
-                            break;
-                        }
-                        Err(error) => panic!("{error}"),
-                    }
-                }
-                published
-            })
-        })
-        .collect();
-    let mut handled = Vec::new();
-    for _ in 0..50 {
-        handled.push(soon(numbers.recv()).await.unwrap());
-    }
-    soon(broker.close(LIMIT)).await;
-    while let Ok(number) = numbers.try_recv() {
-        handled.push(number);
-    }
-    let mut published = Vec::new();
-    for publisher in publishers {
-        published.extend(soon(publisher).await.unwrap());
-    }
+    let Published { confirmed, unknown, mut handled } = Published::while_closing(&broker(config()).await).await;
+    let published: HashSet<_> = confirmed.into_iter().chain(unknown).collect();
     handled.retain(|number| !published.contains(number));
     assert_eq!(handled, [0; 0], "handled, and refused to their publishers");
 }

@@ -5,7 +5,7 @@ mod bulk;
 mod context;
 mod dead_letters;
 mod delays;
-mod ending;
+pub(crate) mod ending;
 mod failing;
 mod formats;
 mod limits;

@@ -1,13 +1,13 @@
 //! What is settled, and what goes back, as a consumer stops.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sap_comm_core::Event;
 use sap_comm_events::{Broker, EventRouter, Outcome, StreamOffset, Subscription};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{assert_undisturbed, config, foreign, in_a_vhost_of_its_own, numbers, soon, vhost};
-use crate::events::UserCreated;
+use crate::{conformance::ending::Published, events::UserCreated};
 
 const QUEUE: &str = "user.events.user-service";
 
@@ -180,4 +180,14 @@ async fn what_was_redriven_or_purged_is_gone_from_a_quorum_queue() {
     assert_eq!(soon(letters.purge(1_000)).await.unwrap().done, 150);
     assert_eq!(left(&uri, &format!("{QUEUE}.dead")).await, [0_u32; 0]);
     assert!(seen.try_recv().is_err(), "nothing was sent back twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_while_the_broker_closes_is_handled_or_waits() {
+    let uri = vhost().await;
+    let published = Published::while_closing(&Broker::connect(&uri, config()).await.unwrap()).await;
+    let waits: HashSet<_> = left(&uri, QUEUE).await.into_iter().collect();
+    let mut lost = published.waiting();
+    lost.retain(|number| !waits.contains(number));
+    assert_eq!(lost, [0_u32; 0]);
 }
