@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use sap_comm_events::SubscriptionHandle;
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 
 pub(crate) async fn a_stopped_consumer_finishes_what_it_has_and_the_rest_waits<F: Future<Output = Broker>>(
@@ -195,6 +198,55 @@ pub(crate) async fn what_is_published_while_the_broker_closes_has_an_outcome_tha
     let published: HashSet<_> = confirmed.into_iter().chain(unknown).collect();
     handled.retain(|number| !published.contains(number));
     assert_eq!(handled, [0; 0], "handled, and refused to their publishers");
+}
+
+pub(crate) async fn many_subscriptions_stopped_at_once_under_load_lose_nothing<F: Future<Output = Broker>>(
+    broker: impl Fn(BrokerConfig) -> F,
+) {
+    let broker = broker(config().count_redeliveries(false)).await;
+    let (sender, mut handled) = mpsc::unbounded_channel();
+    let router = EventRouter::new().on(move |event: Event<UserCreated>| {
+        let sender = sender.clone();
+        async move {
+            tokio::task::yield_now().await;
+            Ok(sender.send(event.data.number)?)
+        }
+    });
+    let subscription = || Subscription::new("user.events").concurrency(2).prefetch(10);
+    let mut handles = Vec::new();
+    for _ in 0..20 {
+        handles.push(broker.subscribe(subscription(), router.clone()).await.unwrap());
+    }
+    let stopped = CancellationToken::new();
+    let publishers: Vec<_> = (0..4_u32)
+        .map(|publisher| {
+            let (broker, stopped) = (broker.clone(), stopped.clone());
+            tokio::spawn(async move {
+                let mut numbers = (publisher * 100_000)..;
+                while !stopped.is_cancelled() {
+                    let number = numbers.next().unwrap();
+                    broker.publish("user.events", UserCreated::numbered(number)).await.unwrap();
+                }
+                (publisher * 100_000..numbers.start).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        seen.push(soon(handled.recv()).await.unwrap());
+    }
+    soon(futures_util::future::join_all(handles.into_iter().map(SubscriptionHandle::stop))).await;
+    let _handle = broker.subscribe(subscription(), router).await.unwrap();
+    stopped.cancel();
+    let mut published = Vec::new();
+    for publisher in publishers {
+        published.extend(soon(publisher).await.unwrap());
+    }
+    while seen.len() < published.len() {
+        seen.push(soon(handled.recv()).await.unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, published, "each is handled once");
 }
 
 pub(crate) async fn a_dropped_handle_stops_its_consumer<F: Future<Output = Broker>>(

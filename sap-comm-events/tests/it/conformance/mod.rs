@@ -152,6 +152,7 @@ macro_rules! conformance {
                 ending::a_closed_broker_refuses,
                 ending::a_broker_closed_twice_at_once_is_closed_once_for_both,
                 ending::what_is_published_while_the_broker_closes_has_an_outcome_that_is_true,
+                ending::many_subscriptions_stopped_at_once_under_load_lose_nothing,
                 ending::a_dropped_handle_stops_its_consumer,
                 ending::what_is_not_settled_holds_up_the_next_and_counts_as_waiting,
                 load::thousands_of_concurrent_publishes_all_arrive_once,
