@@ -79,6 +79,31 @@ async fn a_redrive_that_is_killed_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_takes_its_time_shows_how_far_it_is() {
+    let uri = vhost().await;
+    let letters = buried(&uri, 400).await;
+    let redrive = ["dead-letters", "redrive", QUEUE, "--rate", "100"];
+    let mut child = program(&uri, &redrive).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = soon(shown.next_line()).await.unwrap().unwrap();
+    let numbers: Vec<u32> = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    let [seen, total, matched, done] = numbers[..] else { panic!("{line}") };
+    assert_eq!(line, format!("{seen} of {total} seen, {matched} match, {done} done"));
+    assert!(total == 400 && 0 < done && done <= matched && matched <= seen && seen <= total, "{line}");
+    assert!(soon(child.wait()).await.unwrap().success());
+    assert_eq!(letters.count().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_round_shows_nothing() {
+    let uri = vhost().await;
+    let letters = buried(&uri, 400).await;
+    let (code, printed, shown) = run(&uri, &["dead-letters", "redrive", QUEUE, "--rate", "100", "--quiet"]).await;
+    assert_eq!((code, shown.as_str()), (0, ""), "{printed}");
+    assert_eq!(letters.count().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_prints_what_is_published() {
     let uri = vhost().await;
     let broker = Broker::connect(&uri, config()).await.unwrap();
