@@ -30,7 +30,7 @@ pub(super) fn id_in(known_by: &str) -> Option<&str> {
     (!known_by.starts_with(MADE)).then_some(known_by)
 }
 
-/// The ids in hand, those of the channel before included, at most two prefetches of them, and those given back of late.
+/// The ids in hand, those of channels before included, at most two prefetches of them, and those given back of late.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     current: Counted,
@@ -79,9 +79,14 @@ pub(super) struct Arrival {
 const MAX_RETURNED: usize = 1_024;
 
 impl Held {
-    /// A new channel: what was in hand comes again, here or elsewhere.
-    pub(super) fn renew(&mut self) {
-        self.previous = std::mem::take(&mut self.current);
+    /// A new channel: what was in hand comes again, here or elsewhere. Of channels before the last, which may have been gone before all
+    /// of that came again, as much is remembered as fits beside it into `most`, which is what may be in hand.
+    pub(super) fn renew(&mut self, most: usize) {
+        let earlier = std::mem::replace(&mut self.previous, std::mem::take(&mut self.current));
+        let room = most.saturating_sub(self.previous.0.len());
+        for (id, times) in earlier.0.into_iter().take(room) {
+            *self.previous.0.entry(id).or_default() += times;
+        }
         self.outlived.retain(|id, _| self.previous.0.contains_key(id));
         self.strangers.clear();
     }
@@ -127,9 +132,11 @@ impl Held {
         }
     }
 
-    /// The message is settled.
+    /// The message is settled, over this channel or the one before.
     pub(super) fn release(&mut self, id: &str) {
-        self.current.remove(id);
+        if self.current.remove(id).is_none() {
+            self.previous.remove(id);
+        }
         self.outlived.remove(id);
     }
 
@@ -182,7 +189,7 @@ mod tests {
             assert_eq!(held.take(&made, arrival(true, None, 4)), Redelivered::Uncounted);
         }
         held.give_back(&made);
-        held.renew();
+        held.renew(4);
         for _ in 0..2 {
             assert_eq!(held.take(&made, arrival(true, None, 4)), Redelivered::No, "they were here");
         }
@@ -196,7 +203,7 @@ mod tests {
         }
         held.release("a");
         held.give_back("a");
-        held.renew();
+        held.renew(4);
         for _ in 0..2 {
             assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
         }
@@ -213,11 +220,42 @@ mod tests {
     fn what_this_process_held_is_not_counted() {
         let mut held = Held::default();
         assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
-        held.renew();
+        held.renew(4);
         assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
         held.release("a");
-        held.renew();
+        held.renew(4);
         assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Uncounted);
+    }
+
+    #[test]
+    fn what_one_channel_held_is_known_however_soon_the_next_ones_end() {
+        let mut held = Held::default();
+        for id in ["a", "b", "c"] {
+            assert_eq!(held.take(id, arrival(false, None, 1)), Redelivered::No);
+        }
+        held.outlive("c");
+        held.renew(3);
+        assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::No);
+        held.renew(3);
+        held.renew(3);
+        let again = ["a", "b", "c"].map(|id| held.take(id, arrival(true, None, 1)));
+        assert_eq!(again, [Redelivered::No, Redelivered::No, Redelivered::Times(1)]);
+        assert!(held.previous.0.is_empty(), "each came once");
+    }
+
+    #[test]
+    fn what_went_elsewhere_is_not_remembered_for_ever() {
+        let mut held = Held::default();
+        for number in 0..10 {
+            for id in 0..3 {
+                held.take(&format!("{number}-{id}"), arrival(false, None, 1));
+            }
+            held.renew(4);
+            assert!(held.previous.0.len() <= 4);
+        }
+        for id in ["9-0", "9-1", "9-2"] {
+            assert_eq!(held.take(id, arrival(true, None, 1)), Redelivered::No, "what was held last is known");
+        }
     }
 
     #[test]
@@ -259,7 +297,7 @@ mod tests {
         assert_eq!(held.take("b", arrival(true, Some(3), 1)), Redelivered::Times(2));
         assert_eq!(held.take("c", arrival(false, Some(0), 1)), Redelivered::No);
         assert_eq!(held.take("d", arrival(true, Some(3), 1)), Redelivered::Times(3));
-        held.renew();
+        held.renew(4);
         assert_eq!(held.take("a", arrival(true, Some(4), 1)), Redelivered::No, "it was here, and nobody died");
     }
 
@@ -268,7 +306,7 @@ mod tests {
         let mut held = Held::default();
         assert_eq!(held.take("a", arrival(false, None, 1)), Redelivered::No);
         for times in 1..4 {
-            held.renew();
+            held.renew(4);
             if times == 2 {
                 held.outlive("a");
             }
@@ -278,7 +316,7 @@ mod tests {
             }
             assert_eq!(held.outlived.get("a"), Some(&times));
         }
-        held.renew();
+        held.renew(4);
         assert_eq!(held.take("a", arrival(true, None, 1)), Redelivered::Times(3));
         held.release("a");
         held.outlive("a");

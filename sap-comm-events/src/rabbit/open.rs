@@ -9,6 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use sap_comm_core::Name;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +18,13 @@ use super::{
     declare::{DeclareError, declare},
     held::{Arrival, Held, known_by},
     link::Live,
-    properties, stream,
+    properties::{self, Arrived},
+    stream,
 };
 use crate::{
     amqp::{self, Channel, Event},
-    backend::{Delivery, Limits},
+    backend::{Delivery, Limits, Redelivered},
+    message::Message,
     subscription::Reading,
     topology::Topology,
 };
@@ -74,19 +77,15 @@ impl Open {
         let limiting = channel.prefetch(if is_narrow { 1 } else { limits.prefetch });
         live.answer(limiting).await.map_err(DeclareError::Connection)?.map_err(failed)?;
         let held = Arc::clone(&topology.held);
-        held.lock().renew();
+        held.lock().renew(usize::from(limits.prefetch) * topology.consumed.len());
         let (mut arguments, mut stream) = (None, None);
         if let Some(reading) = &topology.stream {
             let (offset, given_back) = reading.begin();
             arguments = Some(stream::argument(offset));
             stream = Some((Arc::clone(reading), given_back));
         }
-        for (number, queue) in (0..).zip(&topology.consumed) {
-            let consuming = channel.consume(queue, number, arguments.as_slice());
-            live.answer(consuming).await.map_err(DeclareError::Connection)?.map_err(failed)?;
-        }
         let queues = topology.consumed.clone();
-        Ok(Self {
+        let open = Self {
             live,
             channel,
             events,
@@ -109,7 +108,12 @@ impl Open {
             stream,
             ended: false,
             closed: None,
-        })
+        };
+        for (number, queue) in (0..).zip(&open.queues) {
+            let consuming = open.channel.consume(queue, number, arguments.as_slice());
+            open.live.answer(consuming).await.map_err(DeclareError::Connection)?.map_err(failed)?;
+        }
+        Ok(open)
     }
 
     /// The next delivery; `None` once any consumer has ended, or an event of a stream was given back. Cancel safe.
@@ -219,7 +223,7 @@ impl Open {
         }
     }
 
-    /// Closes the channel after what was settled; what is not settled goes back, and is known to have been here.
+    /// Closes the channel after what was settled; what is not settled goes back.
     pub(super) async fn close(mut self) {
         // An error means that the connection is lost.
         if let Err(error) = self.tell().await {
@@ -227,7 +231,6 @@ impl Open {
         }
         let closed = self.live.answer(self.channel.close()).await;
         tracing::trace!(?closed, "consuming channel closed");
-        self.know();
     }
 
     /// Waits until a quorum queue has what was settled: the broker's channel passes some thirty settlements on ahead of the queue, and
@@ -253,26 +256,32 @@ impl Open {
     fn delivery(&mut self, delivery: &amqp::Delivery) -> Option<Delivery> {
         let number = delivery.consumer & !WIDE;
         let queue = Arc::clone(self.queues.get(usize::try_from(number).ok()?)?);
-        let properties::Arrived { message, delivery_count, offset } = properties::read(&delivery.content);
+        let Arrived { message, delivery_count, offset } = properties::read(&delivery.content);
         let delivery_count = delivery_count.filter(|_| self.counts);
         if delivery_count.unwrap_or(0) <= self.limits.suspicious() {
             self.widen(number, &queue);
         }
-        let arrival = Arrival {
-            queue: usize::try_from(number).unwrap_or(usize::MAX),
-            redelivered: delivery.redelivered,
-            count: delivery_count,
-            suspects: self.suspects,
-            most: self.limits.redeliveries.min(self.limits.suspicious().saturating_add(1)),
-        };
-        let known = known_by(&message, &delivery.content);
-        let redelivered = self.held.lock().take(&known, arrival);
+        let (known, redelivered) = self.note(delivery, &message, delivery_count);
         let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, known, self.stream.is_none());
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);
             settlement = Box::new(stream::Read { reading: Arc::clone(reading), offset, settlement: Some(settlement) });
         }
         Some(Delivery { message: Arc::new(message), queue, redelivered, settlement })
+    }
+
+    /// What a delivery is known by, and what is known of earlier ones; from now on it is known to have been here.
+    fn note(&self, delivery: &amqp::Delivery, message: &Message, count: Option<u32>) -> (Name, Redelivered) {
+        let arrival = Arrival {
+            queue: usize::try_from(delivery.consumer & !WIDE).unwrap_or(usize::MAX),
+            redelivered: delivery.redelivered,
+            count,
+            suspects: self.suspects,
+            most: self.limits.redeliveries.min(self.limits.suspicious().saturating_add(1)),
+        };
+        let known = known_by(message, &delivery.content);
+        let redelivered = self.held.lock().take(&known, arrival);
+        (known, redelivered)
     }
 
     /// Lets consumer `number` hold as many messages as it may, by another in its place.
@@ -288,6 +297,19 @@ impl Open {
         drop(self.channel.prefetch(self.limits.prefetch));
         self.beginning.push(Box::pin(self.channel.consume(queue, number | WIDE, &[])));
         drop(self.channel.cancel(number));
+    }
+}
+
+impl Drop for Open {
+    /// However it ends, before it has begun with every queue too, what was not taken goes back with the channel, and is known to have been
+    /// here.
+    fn drop(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::Delivery(delivery) = event {
+                let Arrived { message, delivery_count, .. } = properties::read(&delivery.content);
+                let _own = self.note(&delivery, &message, delivery_count.filter(|_| self.counts));
+            }
+        }
     }
 }
 

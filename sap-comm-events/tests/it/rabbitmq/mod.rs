@@ -11,6 +11,7 @@ pub(crate) mod dead_letters;
 mod endurance;
 mod faults;
 mod foreign;
+mod losses;
 mod lost;
 mod old;
 mod permissions;
