@@ -93,6 +93,8 @@ pub(super) struct Core {
     pub(super) book: Mutex<Book>,
     /// So many settlements are not kept back.
     pub(super) hurry: AtomicUsize,
+    /// Consumers that the broker ended.
+    pub(super) lost: Mutex<Vec<u32>>,
 }
 
 impl Core {
@@ -349,7 +351,8 @@ impl Open {
                 if no_wait & 1 == 0 && !self.core.has_ended() {
                     out(Reaction::CancelOk { channel: self.core.id, tag: tag.to_owned() });
                 }
-                if consumer(tag).is_some() {
+                if let Some(number) = consumer(tag) {
+                    self.core.lost.lock().push(number);
                     news.push(self.event(Event::Cancelled));
                 }
             }

@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Channel, Connection, Error, Event, Login, Mechanism, connect,
+    Channel, Connection, Error, Event, Login, Mechanism,
+    assembly::consumer_tag,
+    connect,
     decode::Decoder,
     encode::Encoder,
     frame::{self, AROUND, HEAD, Payload},
@@ -121,6 +123,21 @@ impl Broker {
             self.says(id, channel::OPEN.answer(), |out| out.u32(0)).await;
         });
         (opened.unwrap(), events)
+    }
+
+    /// Ends consumer `number` of channel 1.
+    pub(crate) async fn cancels(&mut self, number: u32) {
+        self.says(1, basic::CANCEL, |out| {
+            out.short(&consumer_tag(number)).unwrap();
+            out.bits([true]);
+        })
+        .await;
+    }
+
+    /// The next frame is an acknowledgement; of which delivery.
+    pub(crate) async fn hears_ack(&mut self) -> u64 {
+        let acked = self.hears_of(basic::ACK).await;
+        Decoder(&acked).u64().unwrap()
     }
 
     async fn closes_channel(&mut self, id: u16) {

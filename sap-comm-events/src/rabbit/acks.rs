@@ -7,23 +7,27 @@ use parking_lot::Mutex;
 use sap_comm_core::Name;
 
 use super::held::{Held, id_in};
-use crate::{amqp::Channel, backend::Settlement};
+use crate::{
+    amqp::{Channel, Delivery},
+    backend::Settlement,
+};
 
-/// The way to settle the delivery `tag` of message `id`; whether its queue takes it back.
+/// The way to settle a delivery of message `id`; whether its queue takes it back.
 pub(super) fn settlement(
     channel: &Channel,
     held: &Arc<Mutex<Held>>,
-    tag: u64,
+    &Delivery { consumer, tag, .. }: &Delivery,
     id: Name,
     returns: bool,
 ) -> Box<dyn Settlement> {
-    Box::new(Tag { channel: channel.clone(), held: Arc::clone(held), tag, id, returns, settled: false })
+    Box::new(Tag { channel: channel.clone(), held: Arc::clone(held), consumer, tag, id, returns, settled: false })
 }
 
 /// One delivery; given back when dropped.
 struct Tag {
     channel: Channel,
     held: Arc<Mutex<Held>>,
+    consumer: u32,
     tag: u64,
     id: Name,
     /// A stream takes nothing back, and RabbitMQ closes the connection of whoever tries.
@@ -39,16 +43,16 @@ impl Settlement for Tag {
     }
 
     fn is_void(&self) -> bool {
-        self.channel.has_ended()
+        self.channel.has_lost(self.consumer)
     }
 
     fn ack(mut self: Box<Self>) {
         self.settled = true;
-        if self.channel.has_ended() {
+        if self.is_void() {
             self.held.lock().outlive(&self.id);
             tracing::debug!(
                 event_id = id_in(&self.id),
-                "the event was handled and will come again: its channel is gone"
+                "the event was handled and will come again: its consumer is gone"
             );
             return;
         }
@@ -67,8 +71,8 @@ impl Settlement for Tag {
 
 impl Drop for Tag {
     fn drop(&mut self) {
-        // A channel that is gone has given it back already, and the next one may have it in hand.
-        if !self.settled && !self.channel.has_ended() {
+        // A consumer that is gone has given it back already, and the next one may have it in hand.
+        if !self.settled && !self.is_void() {
             self.held.lock().give_back(&self.id);
             if self.returns {
                 self.channel.give_back(self.tag);
@@ -80,5 +84,43 @@ impl Drop for Tag {
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tag").field("tag", &self.tag).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        amqp::{Content, Event, tests::connected},
+        backend::Redelivered,
+        rabbit::held::Arrival,
+    };
+
+    fn delivery(consumer: u32, tag: u64) -> Delivery {
+        Delivery { consumer, tag, redelivered: false, content: Content::of("k", b"\0\0", b"") }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_to_a_consumer_that_the_broker_ended_is_back_already() {
+        let (client, mut broker) = connected().await;
+        let (channel, mut events) = broker.opens(&client).await;
+        let held = Arc::new(Mutex::new(Held::default()));
+        let taken = |id: &str, consumer, tag| {
+            held.lock().take(id, Arrival::default());
+            settlement(&channel, &held, &delivery(consumer, tag), id.into(), true)
+        };
+        let (handled, dropped, of_another) = (taken("a", 0, 1), taken("b", 0, 2), taken("c", 1, 3));
+        broker.cancels(0).await;
+        assert!(matches!(events.recv().await, Some(Event::Cancelled)));
+        let void = [&handled, &dropped, &of_another].map(|settlement| settlement.is_void());
+        assert_eq!(void, [true, true, false]);
+        handled.ack();
+        drop(dropped);
+        of_another.ack();
+        assert_eq!(broker.hears_ack().await, 3);
+        held.lock().renew(3);
+        let again = Arrival { redelivered: true, suspects: 1, ..Arrival::default() };
+        let known = ["a", "b", "c"].map(|id| held.lock().take(id, again));
+        assert_eq!(known, [Redelivered::Times(1), Redelivered::No, Redelivered::Uncounted]);
     }
 }

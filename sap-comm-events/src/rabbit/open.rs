@@ -262,7 +262,7 @@ impl Open {
             self.widen(number, &queue);
         }
         let (known, redelivered) = self.note(delivery, &message, delivery_count);
-        let mut settlement = acks::settlement(&self.channel, &self.held, delivery.tag, known, self.stream.is_none());
+        let mut settlement = acks::settlement(&self.channel, &self.held, delivery, known, self.stream.is_none());
         if let (Some((reading, _)), Some(offset)) = (&self.stream, offset) {
             reading.take(offset);
             settlement = Box::new(stream::Read { reading: Arc::clone(reading), offset, settlement: Some(settlement) });
