@@ -5,8 +5,12 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sap_comm_core::Name;
+use tokio::time::timeout;
 
-use super::held::{Held, id_in};
+use super::{
+    held::{Held, id_in},
+    link::ANSWER,
+};
 use crate::{
     amqp::{Channel, Delivery},
     backend::Settlement,
@@ -63,8 +67,10 @@ impl Settlement for Tag {
     async fn ack_surely(self: Box<Self>) {
         let channel = self.channel.clone();
         self.ack();
-        if let Err(error) = channel.synced().await {
-            tracing::debug!(%error, "settlements may have come too late: the channel is gone");
+        // Without heartbeats nothing else tells that nobody is there any more.
+        let synced = timeout(ANSWER, channel.synced()).await;
+        if !matches!(synced, Ok(Ok(()))) {
+            tracing::debug!(?synced, "settlements may have come too late: the channel is gone, or the broker silent");
         }
     }
 }
@@ -122,5 +128,15 @@ mod tests {
         let again = Arrival { redelivered: true, suspects: 1, ..Arrival::default() };
         let known = ["a", "b", "c"].map(|id| held.lock().take(id, again));
         assert_eq!(known, [Redelivered::Times(1), Redelivered::No, Redelivered::Uncounted]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acknowledgement_does_not_wait_for_a_silent_broker_for_ever() {
+        let (client, mut broker) = connected().await;
+        let (channel, _events) = broker.opens(&client).await;
+        let held = Arc::new(Mutex::new(Held::default()));
+        settlement(&channel, &held, &delivery(0, 1), "a".into(), true).ack_surely().await;
+        assert_eq!(broker.hears_ack().await, 1);
+        assert!(!client.lost().is_cancelled(), "it did not take the heartbeat to end it");
     }
 }

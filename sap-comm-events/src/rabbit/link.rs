@@ -28,8 +28,8 @@ const ATTEMPT_OF_SEVERAL: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 /// An answer within a second or so of the broker's return costs one refused attempt a second.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How long a broker may take to answer a channel or a farewell.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long a broker may take to answer.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One generation of a connection.
