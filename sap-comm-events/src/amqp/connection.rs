@@ -19,7 +19,7 @@ use super::{
     outbound::Outbound,
     reading,
     registry::{Answer, Core, News, Registry, Sink},
-    writing,
+    settling, writing,
 };
 
 /// A connection to a broker; dropping it cuts it.
@@ -94,7 +94,12 @@ impl Connection {
 
     /// Takes leave of the broker, and waits until it is gone, but not longer than `limit`.
     pub(crate) async fn close(&self, limit: Duration) {
-        self.shared.outbound.write(|out| {
+        let outbound = &self.shared.outbound;
+        // The broker takes nothing behind a farewell.
+        for core in self.shared.registry.lock().cores() {
+            settling::settle(core, |write| outbound.append(write));
+        }
+        outbound.write(|out| {
             let written = frame::method(out, 0, connection::CLOSE, farewell);
             debug_assert!(written.is_ok(), "the reason fits");
         });

@@ -60,7 +60,7 @@ impl Outbound {
         written
     }
 
-    /// Like [`Outbound::write`], for the writer itself.
+    /// Like [`Outbound::write`], for the writer itself, or ahead of it.
     pub(super) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.queue.lock().write(write);
     }

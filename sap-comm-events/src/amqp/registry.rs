@@ -207,6 +207,11 @@ impl Registry {
         }
     }
 
+    /// The channels that are open.
+    pub(super) fn cores(&self) -> impl Iterator<Item = &Arc<Core>> {
+        self.slots.iter().flatten().map(|open| &open.core)
+    }
+
     fn slot(&mut self, id: u16) -> Option<&mut Option<Open>> {
         self.slots.get_mut(usize::from(id).checked_sub(1)?)
     }

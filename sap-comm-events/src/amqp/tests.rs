@@ -351,6 +351,18 @@ async fn what_is_acknowledged_is_told_before_the_channel_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_acknowledged_is_told_before_the_connection_goes() {
+    let (client, mut broker) = connected().await;
+    let (channel, _events) = broker.opens(&client).await;
+    channel.ack(1);
+    let ((), ()) = tokio::join!(client.close(Duration::from_secs(2)), async {
+        assert_eq!(broker.hears_ack().await, 1);
+        broker.hears_of(connection::CLOSE).await;
+        broker.says(0, connection::CLOSE_OK, |_| ()).await;
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_broker_hears_that_its_farewell_was_heard() {
     let (client, mut broker) = connected().await;
     broker.closes(0, connection::CLOSE, 320, "CONNECTION_FORCED").await;
