@@ -101,7 +101,8 @@ impl BrokerConfig {
         self
     }
 
-    /// How long [`Broker::connect`](super::Broker::connect) tries. 5 s: a wrong address shows soon, a starting broker is awaited.
+    /// How long [`Broker::connect`](super::Broker::connect) tries, and whoever subscribes, declares or looks at dead letters waits for a
+    /// connection and then for each answer. 5 s: a wrong address shows soon, a starting broker is awaited.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

@@ -53,7 +53,7 @@ struct Consumer {
     limits: Limits,
 }
 
-/// Starts consuming within `limit`, and keeps on.
+/// Starts consuming, and keeps on; waits for a connection, and then for an answer each time, no longer than `limit`.
 pub(super) async fn start(
     mut link: Watcher,
     vitals: Arc<Vitals>,
@@ -71,7 +71,8 @@ pub(super) async fn start(
             Err(Absence::Closed) => return Err(SubscribeError::Closed),
             Err(Absence::Away) => return Err(away()),
         };
-        match Open::start(live, &topology, limits).await {
+        let starting = Open::start(Arc::clone(&live), &topology, limits);
+        match live.patiently(limit, starting).await.map_err(DeclareError::Connection).flatten() {
             Ok(open) => break open,
             Err(DeclareError::Connection(error)) if Instant::now() + PAUSE < by => {
                 tracing::debug!(error, "consuming could not start");
@@ -84,7 +85,7 @@ pub(super) async fn start(
     Ok(RabbitSource { consumer, stage: Stage::Open(Box::new(open)) })
 }
 
-/// Declares what a consumer needs, within `limit`.
+/// Declares what a consumer needs; waits for a connection, and then for an answer each time, no longer than `limit`.
 pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Duration) -> Result<(), SubscribeError> {
     let unavailable = |reason| SubscribeError::Unavailable { reason };
     let live = match link.live_within(limit).await {
@@ -92,7 +93,8 @@ pub(super) async fn declare(mut link: Watcher, topology: &Topology, limit: Durat
         Err(Absence::Closed) => return Err(SubscribeError::Closed),
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {limit:?}"))),
     };
-    Ok(super::declare::declare(&live, topology).await?)
+    let declared = live.patiently(limit, super::declare::declare(&live, topology)).await;
+    Ok(declared.map_err(DeclareError::Connection).flatten()?)
 }
 
 impl RabbitSource {

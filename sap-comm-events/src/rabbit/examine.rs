@@ -29,15 +29,18 @@ pub(super) async fn examine(
             return Err(SubscribeError::Unavailable { reason: format!("no connection within {limit:?}") });
         }
     };
-    let mut examiner = Examiner { live, channel: None };
+    let mut examiner = Examiner { live: Arc::clone(&live), channel: None };
     let mut differences = Vec::new();
-    for exchange in &spec.exchanges {
-        differences.extend(examiner.exchange(exchange).await?);
-    }
-    for queue in &spec.queues {
-        differences.extend(examiner.queue(queue).await?);
-    }
-    Ok(differences)
+    let examining = async {
+        for exchange in &spec.exchanges {
+            differences.extend(examiner.exchange(exchange).await?);
+        }
+        for queue in &spec.queues {
+            differences.extend(examiner.queue(queue).await?);
+        }
+        Ok(differences)
+    };
+    live.patiently(limit, examining).await.map_err(unavailable)?
 }
 
 /// What every RabbitMQ knows. It closes the connection of whoever asks for another that it does not.

@@ -41,7 +41,7 @@ impl RabbitHand {
 pub(super) async fn depth(link: &Watcher, queue: &str, wait: Duration) -> Result<u64, DeadLetterError> {
     let (live, channel) = open(link, wait).await?;
     let passive = QueueOptions { passive: true, ..QueueOptions::default() };
-    let declared = live.answer(channel.declare_queue(queue, passive, &[])).await;
+    let declared = live.patiently(wait, live.answer(channel.declare_queue(queue, passive, &[]))).await.flatten();
     Ok(declared.map_err(unavailable)?.map_err(|error| explain(&error, queue))?.into())
 }
 
@@ -51,7 +51,7 @@ async fn open(link: &Watcher, wait: Duration) -> Result<(Arc<Live>, Channel), De
         Err(Absence::Closed) => return Err(unavailable("it is closed".to_owned())),
         Err(Absence::Away) => return Err(unavailable(format!("no connection within {wait:?}"))),
     };
-    let channel = live.channel().await.map_err(unavailable)?;
+    let channel = live.patiently(wait, live.channel()).await.flatten().map_err(unavailable)?;
     Ok((live, channel))
 }
 

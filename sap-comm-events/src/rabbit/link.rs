@@ -1,10 +1,10 @@
 //! A connection that is made anew whenever it is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -38,6 +38,8 @@ pub(super) struct Live {
     /// Cancelled once it is lost.
     pub(super) lost: CancellationToken,
     address: Arc<Address>,
+    /// The broker has answered something.
+    answered: Notify,
 }
 
 /// A supervised connection; dropping it ends the connection.
@@ -181,7 +183,25 @@ impl Live {
     pub(super) async fn answer_since<F: Future>(&self, asked: Instant, question: F) -> Result<F::Output, String> {
         tokio::select! {
             () = self.lost.cancelled() => Err("the connection is lost".to_owned()),
-            answer = timeout_at(asked + ANSWER, question) => answer.map_err(|_| format!("no answer within {ANSWER:?}")),
+            answer = timeout_at(asked + ANSWER, question) => {
+                let answer = answer.map_err(|_| format!("no answer within {ANSWER:?}"))?;
+                self.answered.notify_waiters();
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Waits for `work`, which may take any number of answers, as long as the broker gives one within `limit` each time.
+    pub(super) async fn patiently<F: Future>(&self, limit: Duration, work: F) -> Result<F::Output, String> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return Ok(output),
+                answered = timeout(limit, self.answered.notified()) => {
+                    answered.map_err(|_| format!("the broker has not answered for {limit:?}"))?;
+                }
+            }
         }
     }
 }
@@ -213,7 +233,7 @@ impl Supervisor {
     fn live(&mut self, connection: Connection) -> Arc<Live> {
         self.vitals.up(self.side);
         let (lost, address) = (connection.lost().clone(), Arc::clone(self.addresses.current()));
-        Arc::new(Live { connection, lost, address })
+        Arc::new(Live { connection, lost, address, answered: Notify::new() })
     }
 
     /// Follows a connection until it is lost.

@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 
 use sap_comm_core::Event;
-use sap_comm_events::{Broker, EventRouter};
-use sap_comm_testkit::{RabbitNode, Relay};
+use sap_comm_events::{Broker, EventRouter, SubscribeError, Subscription};
+use sap_comm_testkit::{Direction, RabbitNode, Relay};
 use tokio::sync::mpsc;
 
-use super::{config, eventually, soon, vhost};
+use super::{config, eventually, numbers, soon, vhost};
 use crate::{
     conformance::held_back,
     events::{ReportRequested, UserCreated},
@@ -54,4 +54,19 @@ async fn order_is_kept_over_losses_in_quick_succession() {
     for number in 1..100 {
         assert_eq!(soon(begun.recv()).await, Some(number));
     }
+}
+
+/// A broker that is there and says nothing is not waited for longer than one that is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_consumes_or_looks_does_not_wait_for_a_silent_broker_beyond_the_connect_timeout() {
+    let limit = std::time::Duration::from_secs(3);
+    let relay = relayed().await;
+    let broker = Broker::connect(&relay.through(&vhost().await), config().connect_timeout(limit)).await.unwrap();
+    relay.freeze(Direction::Both);
+    let (router, _numbers) = numbers();
+    let error = soon(broker.subscribe(Subscription::new("user.events"), router)).await.unwrap_err();
+    let SubscribeError::Unavailable { reason } = &error else { panic!("{error:?}") };
+    assert_eq!(reason, "the broker has not answered for 3s");
+    let error = soon(broker.dead_letters("user.events", "user-service").count()).await.unwrap_err();
+    assert!(error.to_string().contains("the broker has not answered for 3s"), "{error}");
 }
