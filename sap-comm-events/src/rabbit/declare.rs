@@ -83,6 +83,9 @@ pub(super) async fn declare(live: &Live, topology: &Topology) -> Result<(), Decl
     for binding in &topology.bindings {
         declaring.binding(binding, of_others.contains(binding.queue.as_str())).await?;
     }
+    // Whoever consumes next may need its place.
+    let closed = live.answer(declaring.channel.close()).await;
+    tracing::trace!(?closed, "declared");
     Ok(())
 }
 
