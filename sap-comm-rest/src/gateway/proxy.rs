@@ -22,7 +22,7 @@ use super::{
     upgrade,
     upstream::InUse,
 };
-use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, set_harmless_security_headers};
+use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, join_cookies, set_harmless_security_headers};
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
@@ -61,6 +61,9 @@ impl Inner {
         let upgrade = self.tunnels.begin(parts)?;
         let headers = &mut parts.headers;
         strip_hop_by_hop(headers);
+        if version == Version::HTTP_2 {
+            join_cookies(headers);
+        }
         if upgrade.is_some() {
             upgrade::ask(headers);
         }

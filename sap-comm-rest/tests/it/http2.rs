@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
 use futures_util::future::join_all;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::{Bytes, Incoming},
@@ -28,7 +28,15 @@ async fn ask(sender: &mut Sender, request: http::request::Builder) -> Response<I
 }
 
 fn router() -> Router {
-    Router::new().route("/", get(async || "ok"))
+    let cookies = async |headers: HeaderMap| {
+        let cookies = headers.get_all(header::COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
+        cookies.collect::<Vec<_>>().join(" | ")
+    };
+    Router::new().route("/", get(async || "ok")).route("/cookies", get(cookies))
+}
+
+fn with_headers(target: &str, headers: impl IntoIterator<Item = (String, String)>) -> http::request::Builder {
+    headers.into_iter().fold(Request::get(target), |request, (name, value)| request.header(name, value))
 }
 
 #[tokio::test]
@@ -58,6 +66,19 @@ async fn refusals_are_the_envelope_too() {
         let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
         let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
         assert_eq!(body["error"]["requestId"], id);
+    }
+}
+
+#[tokio::test]
+async fn cookies_in_fields_of_their_own_are_one_to_a_handler() {
+    let server = serve(router()).await;
+    let (mut sender, _connection) = open(server.addr).await;
+    // As a browser sends them. They are one header, of which a hundred are taken.
+    for count in [1, 2, 150] {
+        let cookies = (0..count).map(|number| ("cookie".to_owned(), format!("c{number}=1")));
+        let response = ask(&mut sender, with_headers("http://a/cookies", cookies)).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, (0..count).map(|number| format!("c{number}=1")).collect::<Vec<_>>().join("; "));
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     ServerConfig,
     activity::{Activity, InFlight, Phase},
     admission::admit,
+    cookies::join_cookies,
     framing::Framing,
     handler::ConnectionHandler,
     link::Link,
@@ -56,7 +57,11 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let watched = Arc::clone(&activity);
     let goodbye = config.linger;
     let answer = service_fn(move |mut request: Request<Incoming>| {
-        let in_flight = watched.begin(request.version() == Version::HTTP_2);
+        let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 {
+            join_cookies(request.headers_mut());
+        }
+        let in_flight = watched.begin(is_http2);
         let handler = handler.clone();
         let activity = Arc::clone(&watched);
         let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();

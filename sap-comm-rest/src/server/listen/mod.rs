@@ -6,6 +6,7 @@ mod admission;
 mod bind;
 mod config;
 mod connection;
+mod cookies;
 mod crowd;
 mod error;
 mod framing;
@@ -38,6 +39,7 @@ use crate::tls::ServerTls;
 
 pub(crate) use admission::SERVED_METHODS;
 pub use config::ServerConfig;
+pub(crate) use cookies::join_cookies;
 pub use error::ServerError;
 pub(crate) use handler::ConnectionHandler;
 

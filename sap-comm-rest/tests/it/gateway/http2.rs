@@ -1,10 +1,11 @@
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use sap_comm_rest::gateway::Route;
 
@@ -31,6 +32,25 @@ async fn a_request_of_http2_is_forwarded_as_http1() {
     assert_eq!((json["target"].as_str(), json["body"].as_str()), (Some("/api?x=1"), Some("hello")));
     let host = serde_json::json!(["x-forwarded-host", "gateway.example"]);
     assert!(json["headers"].as_array().unwrap().contains(&host), "{json}");
+}
+
+/// RFC 9113, section 8.2.3.
+#[tokio::test]
+async fn cookies_of_http2_reach_a_service_as_one_field() {
+    let upstream = upstream(echo()).await;
+    let gateway = to(&upstream).build().unwrap();
+    let running = serve(gateway.clone()).await;
+    let request = || {
+        let request = Request::get("http://gateway.example/api").version(Version::HTTP_2);
+        ["a=1", "b=2", "c=3"].into_iter().fold(request, |request, cookie| request.header("cookie", cookie))
+    };
+    let over_http2 = send(&running, request().body(Full::default()).unwrap()).await;
+    let within_another = gateway.oneshot(request().body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    for body in [over_http2.into_body().collect().await.unwrap(), within_another.into_body().collect().await.unwrap()] {
+        let json: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+        let cookies: Vec<_> = json["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == "cookie").collect();
+        assert_eq!(cookies, [&serde_json::json!(["cookie", "a=1; b=2; c=3"])]);
+    }
 }
 
 #[tokio::test]
