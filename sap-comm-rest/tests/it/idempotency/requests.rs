@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::State;
+use axum::{Router, extract::State};
 use futures_util::future::join_all;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use sap_comm_rest::{
@@ -14,6 +14,7 @@ use sap_comm_rest::{
     server::{
         ContractRouter, Created, Json,
         idempotency::{Claim, IdempotencyConfig, IdempotencyStore, KeptAnswer, MemoryIdempotencyStore},
+        versioned,
     },
 };
 use tokio::sync::Notify;
@@ -59,11 +60,19 @@ async fn shop_with(config: IdempotencyConfig) -> Selling {
 }
 
 async fn shop_on(store: Arc<dyn IdempotencyStore>, config: IdempotencyConfig) -> Selling {
+    shop_at(store, config, |router| router).await
+}
+
+async fn shop_at(
+    store: Arc<dyn IdempotencyStore>,
+    config: IdempotencyConfig,
+    place: impl FnOnce(Router) -> Router,
+) -> Selling {
     let (issuer, shop) = (Issuer::new(), Shop::default());
     let router = ContractRouter::new(&SHOP).authenticate(issuer.verifier()).idempotency_with(store, config);
     let router = router.serve(ORDER, order).serve(PAY, order).build(shop.clone()).unwrap();
     let (token, other) = (issuer.token("usr_1", &[]), issuer.token("usr_2", &[]));
-    Selling { server: serve(router).await, shop, token, other }
+    Selling { server: serve(place(router)).await, shop, token, other }
 }
 
 async fn shop() -> Selling {
@@ -116,6 +125,18 @@ async fn a_key_stands_for_one_request_of_one_caller() {
         shop.request("/payments", &shop.token, key, "book"),
     ] {
         assert_eq!(ask(shop.server.addr, &request).await.status, 422, "{request}");
+    }
+    assert_eq!(shop.orders(), 1);
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_path_also_where_routers_are_nested() {
+    let both = |router: Router| versioned("v1", router.clone()).merge(versioned("v2", router));
+    let store = Arc::new(MemoryIdempotencyStore::new(100).unwrap());
+    let shop = shop_at(store, IdempotencyConfig::default(), both).await;
+    for (path, status) in [("/api/v1/orders", 201), ("/api/v2/orders", 422), ("/api/v1/orders", 201)] {
+        let request = shop.request(path, &shop.token, "idempotency-key: a\r\n", "book");
+        assert_eq!(ask(shop.server.addr, &request).await.status, status, "{path}");
     }
     assert_eq!(shop.orders(), 1);
 }
