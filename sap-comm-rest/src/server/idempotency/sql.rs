@@ -1,21 +1,31 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_STANDARD};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use sap_comm_core::{BoxError, config::ConfigError, id};
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 
 use super::{Claim, IdempotencyStore, KeptAnswer};
+use crate::options::check;
 
 /// Keeps idempotency keys in a SQLite or PostgreSQL database, for all instances of a service.
 ///
 /// Leases and ages are measured by the database's clock, which the instances share. Keys that are over are deleted as new
-/// ones come.
+/// ones come. One caller has 10,000 of them, or [`max_keys_per_caller`](Self::max_keys_per_caller), give or take those that come
+/// at the same moment; those without a principal count as one.
 #[derive(Clone)]
 pub struct SqlIdempotencyStore {
     pool: AnyPool,
     dialect: Dialect,
+    max_keys_per_caller: usize,
 }
+
+/// One every nine seconds, day after day; to count so many takes the database a millisecond.
+const MAX_KEYS_PER_CALLER: usize = 10_000;
 
 /// Where the two databases differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +35,7 @@ enum Dialect {
 }
 
 /// Times are in milliseconds since the Unix epoch.
-const SCHEMA: [&str; 2] = [
+const TABLE: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS sap_idempotency (
         idempotency_key TEXT PRIMARY KEY,
         fingerprint TEXT NOT NULL,
@@ -36,6 +46,10 @@ const SCHEMA: [&str; 2] = [
     "CREATE INDEX IF NOT EXISTS sap_idempotency_end ON sap_idempotency (ends_at)",
 ];
 
+/// What earlier tables do not have: the hash of the caller, of which an index takes any length.
+const ADD_CALLER: &str = "ALTER TABLE sap_idempotency ADD COLUMN caller TEXT NOT NULL DEFAULT ''";
+const INDEX_CALLER: &str = "CREATE INDEX IF NOT EXISTS sap_idempotency_caller ON sap_idempotency (caller, ends_at)";
+
 /// `CREATE … IF NOT EXISTS` by two at once is an error in PostgreSQL.
 const LOCK_SCHEMA: &str =
     "SELECT CAST(pg_advisory_xact_lock(hashtext(current_schema() || '.sap_idempotency.schema')) AS TEXT)";
@@ -44,14 +58,19 @@ const CLEAN: &str = "DELETE FROM sap_idempotency WHERE idempotency_key IN (
         SELECT idempotency_key FROM sap_idempotency WHERE ends_at <= {now} LIMIT 10
     )";
 
-/// A key that is over is taken over in the same statement: of several who want it, one gets it.
-const CLAIM: &str = "INSERT INTO sap_idempotency (idempotency_key, fingerprint, claim, answer, ends_at)
-    VALUES ($1, $2, $3, NULL, {now} + $4)
-    ON CONFLICT (idempotency_key) DO UPDATE SET fingerprint = $2, claim = $3, answer = NULL, ends_at = {now} + $4
+/// A key that is over is taken over in the same statement: of several who want it, one gets it. A caller with too many gets none.
+const CLAIM: &str = "INSERT INTO sap_idempotency (idempotency_key, fingerprint, claim, answer, ends_at, caller)
+    SELECT $1, $2, $3, NULL, {now} + $4, $5
+    WHERE (SELECT COUNT(*) FROM sap_idempotency WHERE caller = $5 AND ends_at > {now}) < $6
+    ON CONFLICT (idempotency_key) DO UPDATE
+    SET fingerprint = $2, claim = $3, answer = NULL, ends_at = {now} + $4, caller = $5
     WHERE sap_idempotency.ends_at <= {now}";
 
-const FIND: &str =
-    "SELECT fingerprint, COALESCE(answer, ''), ends_at - {now} FROM sap_idempotency WHERE idempotency_key = $1";
+const FIND: &str = "SELECT fingerprint, COALESCE(answer, ''), ends_at - {now} FROM sap_idempotency
+    WHERE idempotency_key = $1 AND ends_at > {now}";
+
+const SHARE: &str = "SELECT COUNT(*), COALESCE(MIN(ends_at) - {now}, 0) FROM sap_idempotency
+    WHERE caller = $1 AND ends_at > {now}";
 
 const KEEP: &str = "UPDATE sap_idempotency SET answer = $3, ends_at = {now} + $4
     WHERE idempotency_key = $1 AND claim = $2 AND answer IS NULL";
@@ -69,10 +88,20 @@ impl SqlIdempotencyStore {
             "postgres" | "postgresql" => Dialect::Postgres,
             other => return Err(ConfigError::refused("pool", other, "must be of SQLite or PostgreSQL")),
         };
-        Ok(Self { pool, dialect })
+        Ok(Self { pool, dialect, max_keys_per_caller: MAX_KEYS_PER_CALLER })
     }
 
-    /// Makes the table `sap_idempotency` where it is missing.
+    /// Keeps at most so many keys of one caller, which then gets 429. Each new key costs a look at all those in the index: 15 ms
+    /// where there are 100,000.
+    ///
+    /// # Errors
+    /// When `max_keys` is 0.
+    pub fn max_keys_per_caller(self, max_keys: usize) -> Result<Self, ConfigError> {
+        check(max_keys > 0, "max_keys_per_caller", max_keys, "must be at least 1")?;
+        Ok(Self { max_keys_per_caller: max_keys, ..self })
+    }
+
+    /// Makes the table `sap_idempotency`, or what an older one lacks, where it is missing.
     ///
     /// # Errors
     /// When the database refuses.
@@ -85,9 +114,14 @@ impl SqlIdempotencyStore {
         if self.dialect == Dialect::Postgres {
             sqlx::query(LOCK_SCHEMA).execute(&mut *tx).await?;
         }
-        for statement in SCHEMA {
+        for statement in TABLE {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
+        let columns: i64 = sqlx::query_scalar(self.dialect.count_caller()).fetch_one(&mut *tx).await?;
+        if columns == 0 {
+            sqlx::query(ADD_CALLER).execute(&mut *tx).await?;
+        }
+        sqlx::query(INDEX_CALLER).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -107,13 +141,38 @@ impl SqlIdempotencyStore {
             None => None,
         })
     }
+
+    /// Until when a caller is to wait that has as many keys as one may.
+    async fn wait(&self, caller: &str) -> Result<Option<Duration>, BoxError> {
+        let row = sqlx::query(self.fill(SHARE)).bind(caller).fetch_one(&self.pool).await?;
+        let (count, left): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        Ok((count >= self.limit()).then(|| duration(left)))
+    }
+
+    fn limit(&self) -> i64 {
+        i64::try_from(self.max_keys_per_caller).unwrap_or(i64::MAX)
+    }
+}
+
+impl Dialect {
+    /// How many columns there are for the caller.
+    fn count_caller(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT COUNT(*) FROM pragma_table_info('sap_idempotency') WHERE name = 'caller'",
+            Self::Postgres => {
+                "SELECT COUNT(*) FROM information_schema.columns
+                WHERE table_schema = current_schema() AND table_name = 'sap_idempotency' AND column_name = 'caller'"
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl IdempotencyStore for SqlIdempotencyStore {
-    async fn claim(&self, key: &str, fingerprint: &str, _caller: &str, lease: Duration) -> Result<Claim, BoxError> {
+    async fn claim(&self, key: &str, fingerprint: &str, caller: &str, lease: Duration) -> Result<Claim, BoxError> {
         sqlx::query(self.fill(CLEAN)).execute(&self.pool).await?;
         let claim = id::prefixed("clm");
+        let caller = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, caller.as_bytes()));
         // The key may be released or end between the two statements; then it is free.
         for _ in 0..3 {
             let taken = sqlx::query(self.fill(CLAIM))
@@ -121,19 +180,26 @@ impl IdempotencyStore for SqlIdempotencyStore {
                 .bind(fingerprint)
                 .bind(&claim)
                 .bind(millis(lease))
+                .bind(&caller)
+                .bind(self.limit())
                 .execute(&self.pool)
                 .await?;
             if taken.rows_affected() == 1 {
                 return Ok(Claim::Taken(claim));
             }
-            let Some((own, answer, left)) = self.find(key).await? else { continue };
+            let Some((own, answer, left)) = self.find(key).await? else {
+                match self.wait(&caller).await? {
+                    Some(retry_after) => return Ok(Claim::TooMany { limit: self.max_keys_per_caller, retry_after }),
+                    None => continue,
+                }
+            };
             if own != fingerprint {
                 return Ok(Claim::Reused);
             }
             if !answer.is_empty() {
                 return Ok(Claim::Done(read(&answer)?));
             }
-            return Ok(Claim::InProgress(Duration::from_millis(u64::try_from(left).unwrap_or(0))));
+            return Ok(Claim::InProgress(duration(left)));
         }
         Ok(Claim::InProgress(Duration::ZERO))
     }
@@ -165,6 +231,10 @@ fn read(text: &str) -> Result<KeptAnswer, BoxError> {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 impl fmt::Debug for SqlIdempotencyStore {

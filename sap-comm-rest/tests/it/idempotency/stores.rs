@@ -58,11 +58,40 @@ async fn who_crashed_loses_the_key(store: &dyn IdempotencyStore) {
     token(store.claim("d", "z", "d", LEASE).await.unwrap());
 }
 
+/// Of two keys.
+async fn one_caller_has_its_share(store: &dyn IdempotencyStore) {
+    let claim = async |key: &str, caller: &str, lease| store.claim(key, "x", caller, lease).await.unwrap();
+    let is_soon = |wait| wait > LEASE / 2 && wait <= LEASE;
+    let mine = token(claim("m1", "mallory", LEASE).await);
+    token(claim("m2", "mallory", Duration::ZERO).await);
+    let other = token(claim("m2", "mallory", LEASE * 3).await);
+    for _ in 0..2 {
+        let refused = claim("m3", "mallory", LEASE).await;
+        assert!(
+            matches!(refused, Claim::TooMany { limit: 2, retry_after } if is_soon(retry_after)),
+            "until the first of them is over: {refused:?}"
+        );
+    }
+    assert!(matches!(claim("m1", "mallory", LEASE).await, Claim::InProgress(_)), "what it has stays");
+    for caller in ["alice", ""] {
+        for number in 0..2 {
+            token(claim(&format!("{caller}{number}"), caller, LEASE).await);
+        }
+        assert!(matches!(claim("m3", caller, LEASE).await, Claim::TooMany { .. }), "{caller:?}");
+    }
+    store.release("m1", &mine).await.unwrap();
+    token(claim("m3", "mallory", LEASE).await);
+    assert!(matches!(claim("m4", "mallory", LEASE).await, Claim::TooMany { .. }));
+    store.keep("m2", &other, &answer(None), Duration::ZERO).await.unwrap();
+    token(claim("m4", "mallory", LEASE).await);
+}
+
 #[tokio::test]
 async fn in_memory() {
     let store = MemoryIdempotencyStore::new(10).unwrap();
     keys_are_claimed_kept_and_released(&store).await;
     who_crashed_loses_the_key(&store).await;
+    one_caller_has_its_share(&MemoryIdempotencyStore::new(8).unwrap()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,11 +164,19 @@ async fn in_sql(url: &str, session: &'static [&'static str]) {
     });
     let pool = options.connect(url).await.unwrap();
     let store = SqlIdempotencyStore::new(pool.clone()).unwrap();
+    // As it was before callers had a share.
+    let table = "CREATE TABLE sap_idempotency (idempotency_key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, claim TEXT NOT NULL,
+        answer TEXT, ends_at BIGINT NOT NULL)";
+    pool.execute(table).await.unwrap();
+    pool.execute("INSERT INTO sap_idempotency VALUES ('old', 'x', 'clm', NULL, 4000000000000)").await.unwrap();
     for migrated in join_all([store.migrate(), store.migrate()]).await {
         migrated.unwrap();
     }
+    assert_eq!(store.claim("old", "y", "", LEASE).await.unwrap(), Claim::Reused);
     keys_are_claimed_kept_and_released(&store).await;
     who_crashed_loses_the_key(&store).await;
+    one_caller_has_its_share(&store.clone().max_keys_per_caller(2).unwrap()).await;
+    assert_eq!(store.clone().max_keys_per_caller(0).unwrap_err().field(), "max_keys_per_caller");
     for number in 0..25 {
         token(store.claim(&format!("over-{number}"), "x", "", Duration::ZERO).await.unwrap());
     }
