@@ -60,6 +60,8 @@ async fn refusals_are_the_envelope_too() {
         (Request::get("http://a/").header("host", "b"), 400),
         (Request::get("http://a:b/"), 400),
         (Request::get(format!("http://a/{}", "x".repeat(9_000))), 414),
+        (with_headers("http://a/", (0..101).map(|number| (format!("x-{number}"), "a".to_owned()))), 431),
+        (with_headers("http://a/", (0..5).map(|number| (format!("x-{number}"), "a".repeat(8_000)))), 431),
     ] {
         let response = ask(&mut sender, request).await;
         assert_eq!(response.status().as_u16(), status);

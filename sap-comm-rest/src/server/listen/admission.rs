@@ -27,6 +27,11 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
         return Err(Refusal { error: Some(error), close: false, allow: None });
     }
+    // On HTTP/1 hyper counts them.
+    if request.version() == Version::HTTP_2 && is_over(request.headers(), length, config) {
+        let error = ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long");
+        return Err(Refusal { error: Some(error), close: false, allow: None });
+    }
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", request.method()));
         return Err(Refusal { error: Some(error), close: true, allow: Some(SERVED_METHODS) });
@@ -37,6 +42,15 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
         return Err(Refusal { error: None, close: false, allow: Some(SERVED_METHODS) });
     }
     Ok(())
+}
+
+/// What a field counts on top of its name and its value (RFC 9113, section 6.5.2).
+const FIELD: usize = 32;
+
+/// Whether there are too many headers, or too much of them with a target of this length.
+fn is_over(headers: &HeaderMap, target: usize, config: &ServerConfig) -> bool {
+    let size = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum::<usize>();
+    headers.len() > config.max_headers || size + target > config.max_header_bytes
 }
 
 /// RFC 9112, section 3.2: exactly one host, and the same as the URI's.

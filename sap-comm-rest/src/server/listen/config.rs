@@ -31,7 +31,7 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// Headers a request. Default 100.
     pub max_headers: usize,
-    /// Bytes of a request's line and headers together, at least 8 KiB. Default 32 KiB.
+    /// Bytes of a request's line and headers together, at least 8 KiB; on HTTP/2 32 more for each header. Default 32 KiB.
     pub max_header_bytes: usize,
     /// Bytes of a request's URI. Default 8 KiB.
     pub max_uri: usize,

@@ -127,7 +127,8 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
         // Any other number costs each request two allocations.
         builder.http1().max_headers(config.max_headers);
     }
-    let list_size = u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX);
+    // Twice what is taken: h2 refuses with a bare status, and `admit` with the envelope.
+    let list_size = u32::try_from(config.max_header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
