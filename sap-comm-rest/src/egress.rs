@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -28,7 +28,7 @@ use crate::network::Network;
 #[non_exhaustive]
 pub struct EgressConfig {
     /// The only networks that are connected to, such as `10.0.0.0/8`. Default: every address but link-local, unspecified and
-    /// multicast ones, and this machine's own.
+    /// multicast ones, those of clouds' metadata services, and this machine's own.
     pub networks: Vec<String>,
     /// Ports that are never connected to. Default: those of remote shells, container engines, registries, brokers and databases.
     pub refused_ports: Vec<u16>,
@@ -104,15 +104,23 @@ impl Egress {
             IpAddr::V4(own) if own.is_link_local() => "link-local, as metadata services are",
             IpAddr::V4(own) if own.is_broadcast() || own.octets()[0] == 0 => "no machine's",
             IpAddr::V6(own) if own.is_unicast_link_local() => "link-local, as metadata services are",
-            IpAddr::V6(own) if own == METADATA_V6 => "a metadata service",
+            own if METADATA.contains(&own) => "a metadata service",
             _ => return Ok(()),
         };
         Err(refused(format_args!("{address} is {what}; `egress.networks` says what is allowed")))
     }
 }
 
-/// Where a cloud answers over IPv6 what it answers at 169.254.169.254.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Where clouds answer what most of them answer at 169.254.169.254.
+const METADATA: [IpAddr; 5] = [
+    // Alibaba, Azure, Oracle.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    // AWS, Google.
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
 
 /// The IPv4 address that a NAT64 gateway would make of an IPv6 address.
 fn embedded(address: IpAddr) -> IpAddr {
@@ -186,9 +194,16 @@ mod tests {
     #[test]
     fn addresses_that_no_service_has_are_refused() {
         let own = egress(&[], false);
-        for address in
-            ["10.1.2.3", "192.168.0.1", "100.64.0.1", "8.8.8.8", "2001:db8::1", "fd12::1", "64:ff9b::a01:203"]
-        {
+        for address in [
+            "10.1.2.3",
+            "192.168.0.1",
+            "100.64.0.1",
+            "100.100.100.201",
+            "8.8.8.8",
+            "2001:db8::1",
+            "fd12::1",
+            "64:ff9b::a01:203",
+        ] {
             assert!(allows(&own, address), "{address}");
         }
         for address in [
@@ -198,6 +213,14 @@ mod tests {
             "64:ff9b::169.254.169.254",
             "fe80::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "::ffff:100.100.100.200",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "64:ff9b::168.63.129.16",
+            "192.0.0.192",
+            "::ffff:192.0.0.192",
             "127.0.0.1",
             "127.8.9.1",
             "::1",
