@@ -1,4 +1,5 @@
 use axum::{Router, routing::get};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{
     Context, Principal, Timestamp,
     auth::{ApiKey, ApiKeySet, Claims},
@@ -189,6 +190,28 @@ async fn a_handler_ends_with_its_peers_patience() {
     let world = world().await;
     let answer = world.get("/slow", &[("x-api-key", &world.worker), ("x-timeout-ms", "50")]).await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "DEADLINE_EXCEEDED"));
+}
+
+#[tokio::test]
+async fn where_no_tokens_are_taken_an_authorization_is_for_somebody_behind() {
+    let key = ApiKey::generate().unwrap();
+    let keys = ApiKeySet::new([key.record("worker", [""; 0])]);
+    let key = key.expose().expose().clone();
+    let authenticator = Authenticator::builder().api_keys(keys).build().unwrap();
+    let identify = async |headers: &[(&'static str, &str)]| {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        };
+        let headers: HeaderMap = headers.iter().map(pair).collect();
+        authenticator.identify(&headers).await.map(|identity| identity.map(|identity| identity.principal.id.clone()))
+    };
+    for authorization in ["Bearer abc", "Basic YTpi", "AWS4-HMAC-SHA256 Credential=a, Signature=b", "abc", "é"] {
+        let with_key = [("x-api-key", key.as_str()), ("authorization", authorization)];
+        assert_eq!(identify(&with_key).await.unwrap().as_deref(), Some("worker"), "{authorization}");
+        assert_eq!(identify(&with_key[1..]).await.unwrap(), None, "{authorization}");
+    }
+    let twice = [("authorization", "Basic YTpi"), ("authorization", "Basic YTpi")];
+    assert_eq!(identify(&twice).await.unwrap_err().status().as_u16(), 400);
 }
 
 #[test]

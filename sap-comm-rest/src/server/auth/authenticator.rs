@@ -140,12 +140,11 @@ impl Authenticator {
         tls: Option<&TlsConnection>,
         headers: &HeaderMap,
     ) -> Result<Proved, ApiError> {
-        let Credentials { token, api_key } = Credentials::read(headers)?;
+        let Credentials { token, api_key } = Credentials::read(headers, self.0.tokens.is_some())?;
         // A credential of a kind that is not taken here is for somebody behind us. But who shows a key of another's asks for that
         // one, and not for itself: a gateway may pass on what its client showed.
         let is_for_another = api_key.is_some() && self.0.api_keys.is_none();
         let api_key = api_key.filter(|_| self.0.api_keys.is_some());
-        let token = token.filter(|_| self.0.tokens.is_some());
         let certificate = || tls.and_then(|tls| tls.peer.as_deref()).and_then(|peer| self.service_of(peer));
         let peer = match api_key {
             Some(key) => Some(self.verify_api_key(key)?),
