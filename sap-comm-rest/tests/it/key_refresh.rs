@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::{Router, routing::get};
+use axum::{Router, extract::RawQuery, routing::get};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use sap_comm_core::auth::{JwtVerifier, KeySet};
@@ -113,8 +113,16 @@ async fn keys_are_fetched_now_and_then_until_the_authenticator_goes() {
 async fn a_key_document_is_fetched_over_http() {
     let issuer = Issuer::new();
     let document = issuer.jwks();
-    let server = serve(Router::new().route("/.well-known/jwks.json", get(move || async move { document }))).await;
+    let tenant_a = document.clone();
+    let of_tenant = move |RawQuery(query): RawQuery| async move {
+        if query.as_deref() == Some("tenant=a+b&v=1") { tenant_a } else { String::new() }
+    };
+    let router = Router::new()
+        .route("/.well-known/jwks.json", get(move || async move { document }))
+        .route("/keys", get(of_tenant));
+    let server = serve(router).await;
     let sources = [
+        JwksSource::url(&format!("{}/keys?tenant=a%20b&v=1", server.endpoint()).parse().unwrap()).unwrap(),
         JwksSource::new(plain_client(server.endpoint()), "/.well-known/jwks.json"),
         JwksSource::url(&format!("{}/.well-known/jwks.json", server.endpoint()).parse().unwrap()).unwrap(),
     ];

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sap_comm_core::{Endpoint, StaticResolver, auth::KeySet, config::ConfigError};
+use sap_comm_core::{Endpoint, Secret, StaticResolver, auth::KeySet, config::ConfigError};
 use url::Url;
 
 use super::{KeySource, KeySourceError};
@@ -15,12 +15,14 @@ const MAX_DOCUMENT: usize = 128 * 1024;
 pub struct JwksSource {
     client: Client,
     path: String,
+    /// It may hold a key.
+    query: Secret<Vec<(String, String)>>,
 }
 
 impl JwksSource {
     /// From `path` of a service, such as `/.well-known/jwks.json`.
     pub fn new(client: Client, path: impl Into<String>) -> Self {
-        Self { client, path: path.into() }
+        Self { client, path: path.into(), query: Secret::new(Vec::new()) }
     }
 
     /// From a URL, such as `http://auth-service:8080/.well-known/jwks.json`.
@@ -34,14 +36,16 @@ impl JwksSource {
         let resolver = StaticResolver::new();
         resolver.set(&service, [endpoint]);
         let client = Client::builder(service).resolver(Arc::new(resolver)).max_response(MAX_DOCUMENT).build()?;
-        Ok(Self::new(client, url.path()))
+        let query = Secret::new(url.query_pairs().into_owned().collect());
+        Ok(Self { query, ..Self::new(client, url.path()) })
     }
 }
 
 #[async_trait]
 impl KeySource for JwksSource {
     async fn fetch(&self) -> Result<KeySet, KeySourceError> {
-        let response = self.client.get(&self.path, []).send().await.map_err(KeySourceError::new)?;
+        let request = self.client.get(&self.path, []).query(self.query.expose());
+        let response = request.send().await.map_err(KeySourceError::new)?;
         let document = response.bytes().await.map_err(KeySourceError::new)?;
         KeySet::from_jwks(&document).map_err(KeySourceError::new)
     }
