@@ -6,12 +6,15 @@ use aws_lc_rs::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::Uri;
-use sap_comm_core::{ApiError, Context, ErrorCode, Secret, Timestamp, config::ConfigError};
+use sap_comm_core::{ApiError, ErrorCode, Secret, Timestamp, config::ConfigError};
 use serde::{Serialize, de::DeserializeOwned};
 use url::form_urlencoded;
 
 use super::CursorQuery;
-use crate::options::{check, check_duration};
+use crate::{
+    options::{check, check_duration},
+    server::idempotency::caller,
+};
 
 /// Seals positions into cursors and opens them again. Cheap to clone.
 #[derive(Clone)]
@@ -133,8 +136,7 @@ fn message(sealed: &[u8], uri: &Uri) -> Vec<u8> {
         add(name.as_bytes());
         add(value.as_bytes());
     }
-    let context = Context::try_current();
-    add(context.as_ref().and_then(Context::principal).map_or("", |principal| principal.id.as_str()).as_bytes());
+    add(caller().as_bytes());
     message
 }
 

@@ -122,6 +122,9 @@ async fn a_cursor_of_another_caller_is_refused() {
     let open = async |id: &str| as_user(id).scope(async { sealer().open::<u64>(&query(&cursor), &uri) }).await;
     assert_eq!(open("usr_1").await.unwrap(), Some(7));
     assert_eq!(open("usr_2").await.unwrap_err().details()["parameter"], "cursor");
+    let as_service = Context::root().with_principal(Principal::service("usr_1", [""; 0]));
+    let opened = as_service.scope(async { sealer().open::<u64>(&query(&cursor), &uri) }).await;
+    assert!(opened.is_err(), "a service of the same id is another caller");
     assert!(sealer().open::<u64>(&query(&cursor), &uri).is_err());
 }
 

@@ -148,7 +148,7 @@ impl Idempotency {
 }
 
 /// Whose request it is; empty for somebody without a principal. A service and a user may have the same id.
-fn caller() -> String {
+pub(crate) fn caller() -> String {
     let context = Context::try_current();
     context.as_ref().and_then(Context::principal).map_or_else(String::new, |principal| {
         let kind = if principal.kind == PrincipalKind::User { "user" } else { "service" };

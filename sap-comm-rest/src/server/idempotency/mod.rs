@@ -31,7 +31,7 @@ pub use memory::MemoryIdempotencyStore;
 pub use sql::SqlIdempotencyStore;
 pub use store::{Claim, IdempotencyStore, KeptAnswer};
 
-pub(crate) use carry_out::{Idempotency, carry_out};
+pub(crate) use carry_out::{Idempotency, caller, carry_out};
 
 use sap_comm_core::ErrorCode;
 
