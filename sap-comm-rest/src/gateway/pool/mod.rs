@@ -96,7 +96,7 @@ impl Drop for Pool {
     }
 }
 
-/// Closes what was idle for too long, and forgets endpoints that nothing is kept for.
+/// Closes what was idle for too long, and forgets endpoints that nothing is kept for and nobody asks.
 async fn sweep(shared: Weak<Shared>, idle_timeout: Duration) {
     let mut ticks = interval((idle_timeout / 2).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +104,10 @@ async fn sweep(shared: Weak<Shared>, idle_timeout: Duration) {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
         for shard in &shared.shards {
-            shard.lock().retain(|destination| destination.sweep(shared.idle_timeout));
+            // What is in use comes back.
+            shard
+                .lock()
+                .retain(|destination| destination.sweep(shared.idle_timeout) || Arc::strong_count(destination) > 1);
         }
     }
 }
