@@ -102,7 +102,8 @@ pub struct UpstreamConfig {
     /// How long an upstream may be silent in the middle of its answer. Default 5 min, for streams of events.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-    /// How long an unused connection is kept. Default 20 s, shorter than what servers commonly allow.
+    /// How long an unused connection is kept. Default 20 s. Where a service tells its own time (`Keep-Alive: timeout=5`) and
+    /// that is shorter, a second less than that: it may close as the next request is on its way.
     #[serde(with = "duration")]
     pub pool_idle_timeout: Duration,
     /// Unused connections that each worker keeps to one endpoint. Default 64.

@@ -34,6 +34,7 @@ pub(in crate::gateway) struct Connection {
     remaining: Remaining,
     /// Whether another request may follow.
     keeps_alive: bool,
+    kept_for: Option<Duration>,
     /// One for all requests: to set it later is cheaper than to make another.
     timer: Pin<Box<Sleep>>,
     /// How much of a head was looked at, and from how much on it is read again in any case.
@@ -77,6 +78,7 @@ impl Connection {
             outbound: Outbound::default(),
             remaining: Remaining::Over,
             keeps_alive: true,
+            kept_for: None,
             timer: Box::pin(sleep(Duration::ZERO)),
             seen: 0,
             read_again_at: 0,
@@ -164,7 +166,7 @@ impl Connection {
         interim: &mut usize,
     ) -> Poll<Result<Response<()>, ExchangeError>> {
         loop {
-            let AnswerHead { response, length, body, keeps_alive } = loop {
+            let AnswerHead { response, length, body, keeps_alive, kept_for } = loop {
                 if let Some(answer) = self.take_head(head)? {
                     break answer;
                 }
@@ -178,6 +180,7 @@ impl Connection {
             }
             if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                 self.keeps_alive = keeps_alive;
+                self.kept_for = kept_for;
                 self.remaining = body;
                 self.read = LEAST_READ;
                 return Poll::Ready(Ok(response));
@@ -258,9 +261,10 @@ impl Connection {
         Box::new(this)
     }
 
-    /// Whether another request may be sent. Nothing comes in between two of them but the end.
-    pub(in crate::gateway) fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        self.is_reusable() && self.poll_read(cx).is_pending()
+    /// Whether another request may be sent after such a rest, which the endpoint may have found too long. Nothing comes in between
+    /// two of them but the end.
+    pub(in crate::gateway) fn is_idle(&mut self, rested: Duration, cx: &mut Context<'_>) -> bool {
+        self.kept_for.is_none_or(|limit| rested < limit) && self.is_reusable() && self.poll_read(cx).is_pending()
     }
 
     /// The same, as far as it is known.

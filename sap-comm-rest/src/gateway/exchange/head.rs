@@ -1,4 +1,4 @@
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -18,7 +18,12 @@ pub(super) struct AnswerHead {
     pub(super) body: Remaining,
     /// Whether the connection may serve another request.
     pub(super) keeps_alive: bool,
+    /// How long it may wait for one, where the endpoint says so.
+    pub(super) kept_for: Option<Duration>,
 }
+
+/// What a request may take to the endpoint, which closes at its own time.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// The longest head of an answer, with its headers.
 const MAX_HEAD: usize = 64 * 1024;
@@ -70,7 +75,8 @@ pub(super) fn take(received: &mut BytesMut, method: &Method, room: usize) -> Res
         _ if matches!(body, Remaining::UntilClose) => false,
         (_, asked) => minor == 1 || asked,
     };
-    Ok(Some(AnswerHead { response, length, body, keeps_alive }))
+    let kept_for = headers.get(KEEP_ALIVE).and_then(|value| timeout(value.as_bytes()));
+    Ok(Some(AnswerHead { response, length, body, keeps_alive, kept_for }))
 }
 
 /// RFC 9112, section 6.3. What could be read in two ways is refused.
@@ -121,6 +127,17 @@ fn connection(headers: &HeaderMap) -> (bool, bool) {
     })
 }
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The time that `Keep-Alive` tells, less that of a request (RFC 2068, section 19.7.1.1).
+fn timeout(keep_alive: &[u8]) -> Option<Duration> {
+    let seconds = keep_alive.split(|byte| *byte == b',').find_map(|parameter| {
+        let (name, value) = parameter.trim_ascii().split_at_checked(b"timeout=".len())?;
+        name.eq_ignore_ascii_case(b"timeout=").then(|| digits(value))?
+    });
+    Some(Duration::from_secs(seconds?).saturating_sub(ON_ITS_WAY))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +172,26 @@ mod tests {
         }
         let chunked = read(&Method::GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n").unwrap().unwrap().0;
         assert!(matches!(chunked.body, Remaining::Chunked(_)));
+    }
+
+    #[test]
+    fn an_endpoint_may_say_how_long_it_waits() {
+        for (said, seconds) in [
+            ("timeout=5", Some(4)),
+            ("max=100, Timeout=72", Some(71)),
+            ("timeout=1", Some(0)),
+            ("timeout=0,max=5", Some(0)),
+            ("timeout=18446744073709551615", Some(u64::MAX - 1)),
+            ("timeout=18446744073709551616", None),
+            ("timeout=-1", None),
+            ("timeout=", None),
+            ("max=5", None),
+            ("", None),
+        ] {
+            let wire = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nkeep-alive: {said}\r\n\r\n");
+            let (answer, _) = read(&Method::GET, &wire).unwrap().unwrap();
+            assert_eq!(answer.kept_for, seconds.map(Duration::from_secs), "{said:?}");
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Destination {
     pub(super) fn take(&self, idle_timeout: Duration, now: Instant, cx: &mut Context<'_>) -> Option<Box<Connection>> {
         loop {
             let Idle { mut connection, since } = self.idle.lock().pop()?;
-            if now.saturating_duration_since(since) < idle_timeout && connection.is_idle(cx) {
+            let rested = now.saturating_duration_since(since);
+            if rested < idle_timeout && connection.is_idle(rested, cx) {
                 return Some(connection);
             }
         }
@@ -73,7 +74,8 @@ impl Destination {
         let (mut idle, now) = (self.idle.lock(), Instant::now());
         let mut unheard = Context::from_waker(Waker::noop());
         idle.retain_mut(|Idle { connection, since }| {
-            now.saturating_duration_since(*since) < idle_timeout && connection.is_idle(&mut unheard)
+            let rested = now.saturating_duration_since(*since);
+            rested < idle_timeout && connection.is_idle(rested, &mut unheard)
         });
         !idle.is_empty()
     }

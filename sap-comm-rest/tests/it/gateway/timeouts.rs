@@ -141,3 +141,27 @@ async fn whoever_keeps_the_other_waiting_is_to_blame() {
         assert_eq!(wire.answer().await.status, status, "{rest:?}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_kept_no_longer_than_the_service_says() {
+    for (said, kept) in [
+        ("", true),
+        ("keep-alive: max=7\r\n", true),
+        ("keep-alive: max=7, timeout=60\r\n", true),
+        // It may close as the next request is on its way.
+        ("keep-alive: timeout=1\r\n", false),
+        ("Keep-Alive: TIMEOUT=0, max=7\r\n", false),
+    ] {
+        let service = raw_upstream(move |mut stream, number| async move {
+            while !read_head(&mut stream).await.is_empty() {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n{said}\r\n{number}");
+                stream.write_all(head.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let gateway = serve(to(&service).build().unwrap()).await;
+        assert_eq!(get(&gateway, "/api").await.body, b"0");
+        let second = get(&gateway, "/api").await.body;
+        assert_eq!(second, if kept { b"0" } else { b"1" }, "{said:?}");
+    }
+}
