@@ -60,7 +60,8 @@ impl GatewayBuilder {
     }
 
     /// Adds the routes of a file (`.toml` or `.json`, a list `routes` of [`RouteConfig`](super::RouteConfig)), and looks
-    /// `every` so often whether it has changed.
+    /// `every` so often whether it has changed. It is taken once two looks have seen the same: what is half-written may be a list of
+    /// routes too.
     ///
     /// A changed file replaces the routes without a failed request; one that cannot be served by is refused, with the key
     /// and the line in the log and in [`Gateway::routes_status`], and the routes before it stay.

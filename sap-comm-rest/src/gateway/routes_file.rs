@@ -99,7 +99,7 @@ fn line_of(text: &str, field: &str) -> Option<usize> {
     Some(found.unwrap_or(at) + 1)
 }
 
-/// Serves by the file's routes whenever it has changed, for as long as the gateway lives.
+/// Serves by the file's routes once it has changed and rests, for as long as the gateway lives.
 pub(super) async fn follow(
     mut file: RoutesFile,
     gateway: Weak<Inner>,
@@ -110,7 +110,8 @@ pub(super) async fn follow(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first comes at once, and the file was just read.
     ticks.tick().await;
-    let mut failed = None;
+    let mut settled = Ok(file.text.clone());
+    let mut seen = settled.clone();
     loop {
         ticks.tick().await;
         let path = file.path.clone();
@@ -118,20 +119,23 @@ pub(super) async fn follow(
             Ok(read) => read,
             Err(error) => Err(ConfigError::new(&file.path.display().to_string(), error)),
         };
-        let text = match read {
-            Ok(text) if text == file.text => continue,
-            Ok(text) => text,
+        // What is half-written may be a whole list of other routes: it is taken once two looks have seen the same.
+        if read != seen {
+            seen = read;
+            continue;
+        }
+        if read == settled {
+            continue;
+        }
+        settled.clone_from(&read);
+        let Some(gateway) = gateway.upgrade() else { return };
+        match read {
+            Ok(text) => file.text = text,
             Err(error) => {
-                if failed.as_ref() != Some(&error) {
-                    refuse(&status, &error);
-                    failed = Some(error);
-                }
+                refuse(&status, &error);
                 continue;
             }
-        };
-        let Some(gateway) = gateway.upgrade() else { return };
-        file.text = text;
-        failed = None;
+        }
         match replace(&file, &gateway) {
             Ok(routes) => {
                 tracing::info!(file = %file.path.display(), routes, "routes replaced");

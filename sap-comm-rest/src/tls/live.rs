@@ -33,15 +33,22 @@ pub(super) struct Live<S: Source> {
 #[derive(Debug)]
 struct Look {
     at: Instant,
+    /// Of what was made last, or refused.
     fingerprint: u64,
     refused: bool,
+    /// Of what was there.
+    seen: u64,
 }
+
+/// How long files rest at least before they are taken for whole.
+const REST: Duration = Duration::from_secs(1);
 
 impl<S: Source> Live<S> {
     pub(super) fn new(source: S, interval: Duration) -> Result<Self, ConfigError> {
         let files = source.read()?;
         let current = ArcSwap::from_pointee(source.make(&files)?);
-        let look = Look { at: Instant::now(), fingerprint: fingerprint(&files), refused: false };
+        let fingerprint = fingerprint(&files);
+        let look = Look { at: Instant::now(), fingerprint, refused: false, seen: fingerprint };
         Ok(Self { source, current, last: Mutex::new(look), interval })
     }
 
@@ -64,7 +71,7 @@ impl<S: Source> Live<S> {
     pub(super) async fn look(self: &Arc<Self>) {
         if self.is_due() {
             let live = Arc::clone(self);
-            let looked = tokio::task::spawn_blocking(move || live.reload()).await;
+            let looked = tokio::task::spawn_blocking(move || live.take(true)).await;
             match looked {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => tracing::info!("certificates reloaded"),
@@ -77,7 +84,8 @@ impl<S: Source> Live<S> {
     /// Whether it is this caller's turn to look.
     fn is_due(&self) -> bool {
         let Some(mut last) = self.last.try_lock() else { return false };
-        let due = last.at.elapsed() >= self.interval;
+        let rests = last.seen != last.fingerprint;
+        let due = last.at.elapsed() >= if rests { self.interval.min(REST) } else { self.interval };
         if due {
             last.at = Instant::now();
         }
@@ -86,12 +94,22 @@ impl<S: Source> Live<S> {
 
     /// Looks at the files now; says whether they had changed.
     pub(super) fn reload(&self) -> Result<bool, ConfigError> {
+        self.take(false)
+    }
+
+    /// Takes what has changed; `rested` only what the look before has seen already, since a file that is being written may hold a
+    /// chain or authorities that are too few.
+    fn take(&self, rested: bool) -> Result<bool, ConfigError> {
         let mut last = self.last.lock();
         last.at = Instant::now();
         let files = self.source.read()?;
         let fingerprint = fingerprint(&files);
+        let rests = std::mem::replace(&mut last.seen, fingerprint) == fingerprint;
         // What was refused is tried again: its time may have come.
         if fingerprint == last.fingerprint && !last.refused {
+            return Ok(false);
+        }
+        if rested && !rests {
             return Ok(false);
         }
         last.fingerprint = fingerprint;
@@ -107,4 +125,48 @@ fn fingerprint(files: &[PemFile]) -> u64 {
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// Makes whatever is in a file.
+    struct Content(PathBuf);
+
+    impl Source for Content {
+        type Made = u64;
+
+        fn read(&self) -> Result<Vec<PemFile>, ConfigError> {
+            Ok(vec![PemFile::read("cert", &self.0)?])
+        }
+
+        fn make(&self, files: &[PemFile]) -> Result<u64, ConfigError> {
+            Ok(fingerprint(files))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_taken_once_it_rests() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chain.pem");
+        let interval = Duration::from_secs(30);
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("old");
+        let live = Arc::new(Live::new(Content(path.clone()), interval).unwrap());
+        let old = live.loaded();
+        write("leaf");
+        tokio::time::advance(interval).await;
+        assert_eq!(live.current().await, old, "it has only just changed");
+        write("leaf, intermediate");
+        tokio::time::advance(REST).await;
+        assert_eq!(live.current().await, old, "it changes still");
+        tokio::time::advance(REST).await;
+        let whole = fingerprint(&live.source.read().unwrap());
+        assert_eq!(*live.current().await, whole);
+        write("leaf");
+        assert_eq!(live.reload(), Ok(true), "whoever asks for it takes what is there");
+    }
 }

@@ -77,6 +77,22 @@ async fn a_changed_file_replaces_the_routes_and_an_invalid_one_is_refused_with_k
     assert_eq!(get(&edge, "/c").await.body, b"one");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_being_written_is_not_served_by() {
+    let files = Files::new();
+    let path = files.write("routes.toml", &route("/a", "one"));
+    let gateway = Gateway::builder().resolver(resolver(&[])).routes_file(&path, EVERY).build().unwrap();
+    let status = gateway.routes_status().unwrap();
+    // In place, and cut where a line ends: what is there is a list of routes, and not the one that is meant.
+    std::fs::write(&path, route("/b", "two")).unwrap();
+    tokio::time::sleep(EVERY * 3 / 2).await;
+    std::fs::write(&path, format!("{}timeout = \"3s\"\n", route("/b", "two"))).unwrap();
+    tokio::time::sleep(EVERY).await;
+    assert_eq!(status.borrow().generation, 0, "two looks have seen different files");
+    tokio::time::sleep(EVERY).await;
+    assert_eq!((status.borrow().generation, status.borrow().error.clone()), (1, None));
+}
+
 #[tokio::test]
 async fn json_serves_as_well_and_a_file_that_goes_leaves_the_routes() {
     let one = named("one").await;
@@ -92,6 +108,9 @@ async fn json_serves_as_well_and_a_file_that_goes_leaves_the_routes() {
     assert!(status.borrow_and_update().error.as_deref().is_some_and(|error| error.contains("routes.json")));
     assert_eq!(get(&edge, "/a").await.body, b"one");
     assert_eq!(gateway.reload(config([])).unwrap_err().field(), "routes", "the file rules");
+    files.write("routes.json", text);
+    within(status.changed()).await.unwrap();
+    assert_eq!(status.borrow_and_update().error, None, "it is back");
 }
 
 #[tokio::test]
