@@ -26,7 +26,6 @@ mod options;
 pub mod server;
 mod stall;
 pub mod tls;
-mod worker;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,12 +6,13 @@ use std::{
 use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
 use sap_comm_core::Endpoint;
-use tokio::time::Instant;
+use tokio::{runtime::Id, time::Instant};
 
 use crate::gateway::exchange::Connection;
 
-/// One endpoint, as one worker knows it.
+/// One endpoint, as one runtime knows it.
 pub(super) struct Destination {
+    runtime: Id,
     scheme: &'static str,
     authority: Box<str>,
     uri: Uri,
@@ -26,16 +27,16 @@ struct Idle {
 }
 
 impl Destination {
-    pub(super) fn new(endpoint: &Endpoint, max_idle: usize) -> Result<Self, http::Error> {
+    pub(super) fn new(endpoint: &Endpoint, runtime: Id, max_idle: usize) -> Result<Self, http::Error> {
         let (scheme, authority) = (endpoint.scheme(), endpoint.authority());
         let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build()?;
         let default_port = if scheme == "https" { ":443" } else { ":80" };
         let host = HeaderValue::from_str(authority.strip_suffix(default_port).unwrap_or(authority))?;
-        Ok(Self { scheme, authority: authority.into(), uri, host, idle: Mutex::default(), max_idle })
+        Ok(Self { runtime, scheme, authority: authority.into(), uri, host, idle: Mutex::default(), max_idle })
     }
 
-    pub(super) fn is_of(&self, endpoint: &Endpoint) -> bool {
-        *self.authority == *endpoint.authority() && self.scheme == endpoint.scheme()
+    pub(super) fn is_of(&self, endpoint: &Endpoint, runtime: Id) -> bool {
+        self.runtime == runtime && *self.authority == *endpoint.authority() && self.scheme == endpoint.scheme()
     }
 
     pub(super) fn uri(&self) -> &Uri {

@@ -1,4 +1,5 @@
-//! Connections to the endpoints of one upstream, kept apart by worker.
+//! Connections to the endpoints of one upstream, kept apart by runtime: a connection ends with the one that it was made on, and each
+//! worker has one.
 //!
 //! A pool of our own: what a general client does for each request (a lock that all threads share, a task for each connection, another
 //! that waits until it is free, boxed futures, a URI made and taken apart) costs more than the rest of the way.
@@ -8,6 +9,7 @@ mod lease;
 
 use std::{
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Weak},
     task::Context,
     time::Duration,
@@ -16,19 +18,20 @@ use std::{
 use parking_lot::Mutex;
 use sap_comm_core::{BoxError, Endpoint};
 use tokio::{
+    runtime::Handle,
     task::AbortHandle,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tower::ServiceExt;
 
 use super::{UpstreamConfig, exchange::Connection};
-use crate::{connector::Connector, worker};
+use crate::connector::Connector;
 
 use destination::Destination;
 pub(super) use lease::Lease;
 
-/// How many workers have a shard to themselves.
-const SHARDS: usize = 64;
+/// Among so many locks runtimes are spread.
+const SHARDS: u64 = 64;
 
 /// Connections to one upstream. They end with it, those in use with their request.
 pub(super) struct Pool {
@@ -38,7 +41,7 @@ pub(super) struct Pool {
 
 struct Shared {
     connector: Connector,
-    /// For each worker, what it knows of the endpoints; there are few of them.
+    /// What each runtime knows of the endpoints; there are few of them.
     shards: Box<[Mutex<Vec<Arc<Destination>>>]>,
     idle_timeout: Duration,
     max_idle: usize,
@@ -78,13 +81,16 @@ impl Pool {
     }
 
     fn destination(&self, endpoint: &Endpoint) -> Result<Arc<Destination>, http::Error> {
-        let shard = self.shared.shards.get(worker::number() % SHARDS);
-        let Some(shard) = shard else { return Destination::new(endpoint, self.shared.max_idle).map(Arc::new) };
+        let runtime = Handle::current().id();
+        let mut hasher = DefaultHasher::new();
+        runtime.hash(&mut hasher);
+        let shard = usize::try_from(hasher.finish() % SHARDS).ok().and_then(|at| self.shared.shards.get(at));
+        let Some(shard) = shard else { return Destination::new(endpoint, runtime, self.shared.max_idle).map(Arc::new) };
         let mut known = shard.lock();
-        if let Some(destination) = known.iter().find(|destination| destination.is_of(endpoint)) {
+        if let Some(destination) = known.iter().find(|destination| destination.is_of(endpoint, runtime)) {
             return Ok(Arc::clone(destination));
         }
-        let destination = Arc::new(Destination::new(endpoint, self.shared.max_idle)?);
+        let destination = Arc::new(Destination::new(endpoint, runtime, self.shared.max_idle)?);
         known.push(Arc::clone(&destination));
         Ok(destination)
     }

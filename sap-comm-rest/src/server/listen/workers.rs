@@ -16,7 +16,6 @@ use super::{
     accept::{Listening, accept_all},
     handler::ConnectionHandler,
 };
-use crate::worker;
 
 /// Serves each listener on a thread until all have drained; says how many connections were cut. Dropped, it ends them.
 pub(super) async fn run<M, H>(
@@ -38,7 +37,6 @@ where
         // Children, so that no two workers share a lock at each of their polls.
         let (end, shutdown) = (end.child_token(), shutdown.child_token());
         let work = move || {
-            worker::enter(number);
             // Nobody listens any more when the server was dropped.
             let _ = tell.send(serve(listener, &listening, make, &shutdown, &end));
         };

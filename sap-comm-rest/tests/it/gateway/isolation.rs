@@ -1,12 +1,23 @@
 //! A service that hangs, and the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
-use sap_comm_rest::gateway::{Gateway, GatewayConfig, Route};
-use tokio::sync::Semaphore;
+use sap_comm_rest::{
+    gateway::{Gateway, GatewayConfig, Route},
+    server::ServerConfig,
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore};
 
-use super::support::{Wire, echo, get, resolver, serve, serve_impatiently, upstream, within};
+use super::support::{
+    Wire, echo, get, raw_upstream, read_head, resolver, serve, serve_by, serve_impatiently, to, upstream, within,
+};
 
 #[tokio::test]
 async fn a_service_that_hangs_takes_its_share_and_nothing_of_the_others() {
@@ -83,4 +94,30 @@ async fn a_client_that_goes_gives_its_place_back() {
         };
         within(left).await;
     }
+}
+
+#[tokio::test]
+async fn runtimes_share_no_connection() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let serve_all = move |mut stream: TcpStream, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            while !read_head(&mut stream).await.is_empty() {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            }
+        }
+    };
+    let service = raw_upstream(serve_all).await;
+    let gateway = to(&service).build().unwrap();
+    let mut config = ServerConfig::default();
+    config.workers = 1;
+    let on_workers = [serve_by(gateway.clone(), config.clone()).await, serve_by(gateway.clone(), config).await];
+    let here = serve(gateway).await;
+    for _ in 0..2 {
+        for edge in on_workers.iter().chain([&here]) {
+            assert_eq!(get(edge, "/api").await.body, b"ok");
+        }
+    }
+    assert_eq!(opened.load(Ordering::SeqCst), 3, "a connection ends with the runtime that it was made on");
 }
