@@ -3,6 +3,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -12,8 +13,9 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use sap_comm_core::auth::{JwtVerifier, KeySet};
 use sap_comm_rest::server::auth::{Authenticator, JwksSource, KeyRefreshConfig, KeySource, KeySourceError};
+use tokio::{sync::Semaphore, time::timeout};
 
-use crate::support::{Issuer, plain_client, serve};
+use crate::support::{Issuer, PATIENCE, plain_client, serve};
 
 /// Publishes what a test tells it to.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +134,80 @@ async fn a_key_document_is_fetched_over_http() {
         let principal = authenticator.verify_token(&issuer.token("usr_1", &["admin"])).await.unwrap();
         assert!(principal.id == "usr_1" && principal.has_role("admin"));
     }
+}
+
+fn often() -> KeyRefreshConfig {
+    let mut often = KeyRefreshConfig::default();
+    (often.cool_down, often.interval) = (Duration::from_millis(100), Duration::from_millis(100));
+    often
+}
+
+/// Waits until a token is answered with this status.
+async fn becomes(authenticator: &Authenticator, token: &str, expected: u16) {
+    let waiting = async {
+        while status(authenticator, token).await != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("it is not answered with {expected}"));
+}
+
+/// Runs on a runtime that ends behind it.
+fn elsewhere<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+#[tokio::test]
+async fn keys_are_fetched_on_when_the_runtime_of_the_first_request_ends() {
+    let (source, issuer) = (Published::default(), Issuer::new());
+    source.publish(&issuer);
+    let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+    let authenticator = Authenticator::builder().jwt(verifier).key_source(source.clone()).key_refresh(often());
+    let (authenticator, token) = (authenticator.build().unwrap(), issuer.token("usr_1", &[]));
+    assert_eq!(elsewhere(status(&authenticator, &token)), 200);
+    assert_eq!(status(&authenticator, &token).await, 200);
+    let before = source.fetches();
+    let fetched_on = async {
+        while source.fetches() < before + 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, fetched_on).await.unwrap();
+}
+
+/// Does not answer the first fetch.
+#[derive(Debug)]
+struct LateSource {
+    begun: Arc<Semaphore>,
+    keys: KeySet,
+}
+
+#[async_trait]
+impl KeySource for LateSource {
+    async fn fetch(&self) -> Result<KeySet, KeySourceError> {
+        if !self.begun.is_closed() {
+            self.begun.close();
+            std::future::pending::<()>().await;
+        }
+        Ok(self.keys.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_ended_with_its_runtime_is_waited_for_by_nobody() {
+    let (issuer, begun) = (Issuer::new(), Arc::new(Semaphore::new(0)));
+    let source = LateSource { begun: Arc::clone(&begun), keys: issuer.keys() };
+    let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+    let authenticator = Authenticator::builder().jwt(verifier).key_source(source).key_refresh(often());
+    let (authenticator, token) = (authenticator.build().unwrap(), issuer.token("usr_1", &[]));
+    elsewhere(async {
+        tokio::select! {
+            status = status(&authenticator, &token) => panic!("answered with {status}"),
+            closed = begun.acquire() => assert!(closed.is_err()),
+        }
+    });
+    becomes(&authenticator, &token, 200).await;
 }
 
 #[test]

@@ -1,11 +1,12 @@
 use std::{
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -16,7 +17,7 @@ use sap_comm_core::{
     auth::{JwtVerifier, KeySet},
 };
 use tokio::{
-    task::JoinHandle,
+    task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
 
@@ -26,12 +27,12 @@ use super::{KeyRefreshConfig, KeySource};
 #[derive(Debug)]
 pub(super) struct Refresh {
     keys: Arc<Keys>,
-    /// Begins with the first request, since a builder may run outside a runtime.
-    background: OnceLock<AbortOnDrop>,
+    /// Begins with the first request, since a builder may run outside a runtime, and anew where the runtime of that one has ended.
+    background: ArcSwapOption<AbortOnDrop>,
 }
 
 #[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
+struct AbortOnDrop(AbortHandle);
 
 #[derive(Debug)]
 struct Keys {
@@ -50,14 +51,15 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug, Default)]
 struct State {
     tried: Option<Instant>,
-    running: Option<Shared<BoxFuture<'static, ()>>>,
+    /// The last fetch, and its end.
+    running: Option<(AbortHandle, Shared<BoxFuture<'static, ()>>)>,
 }
 
 impl Refresh {
     pub(super) fn new(source: Arc<dyn KeySource>, verifier: JwtVerifier, config: KeyRefreshConfig) -> Self {
         let (began, fetched) = (Instant::now(), AtomicU64::new(NEVER));
         let keys = Keys { source, verifier, config, began, fetched, state: Mutex::default() };
-        Self { keys: Arc::new(keys), background: OnceLock::new() }
+        Self { keys: Arc::new(keys), background: ArcSwapOption::empty() }
     }
 
     /// Waits for the first keys.
@@ -65,7 +67,10 @@ impl Refresh {
     /// # Errors
     /// 503 while the keys are older than the bound, or there are none yet.
     pub(super) async fn ensure_fresh(&self) -> Result<(), ApiError> {
-        self.background.get_or_init(|| AbortOnDrop(tokio::spawn(keep_fetching(Arc::clone(&self.keys)))));
+        if self.background.load().as_ref().is_none_or(|background| background.0.is_finished()) {
+            let background = tokio::spawn(keep_fetching(Arc::clone(&self.keys))).abort_handle();
+            self.background.store(Some(Arc::new(AbortOnDrop(background))));
+        }
         if self.keys.are_fresh() {
             return Ok(());
         }
@@ -109,12 +114,16 @@ impl Keys {
         let running = {
             let mut state = self.state.lock();
             match &state.running {
-                Some(running) => running.clone(),
-                None if state.tried.is_some_and(|at| at.elapsed() < self.config.cool_down) => return,
-                None => {
+                Some((fetch, ended)) if !fetch.is_finished() => ended.clone(),
+                _ if state.tried.is_some_and(|at| at.elapsed() < self.config.cool_down) => return,
+                _ => {
                     state.tried = Some(Instant::now());
-                    let fetch = fetch(Arc::clone(&self.source), Arc::downgrade(self), self.config.cool_down);
-                    state.running.insert(fetch.boxed().shared()).clone()
+                    // A task of its own: who waits for it may be on another runtime, and on one that ends.
+                    let fetch =
+                        tokio::spawn(fetch(Arc::clone(&self.source), Arc::downgrade(self), self.config.cool_down));
+                    let fetching = fetch.abort_handle();
+                    let ended = fetch.map(drop).boxed().shared();
+                    state.running.insert((fetching, ended)).1.clone()
                 }
             }
         };
@@ -122,12 +131,10 @@ impl Keys {
     }
 }
 
-/// One fetch, within `limit`. Whoever waits for it drives it.
+/// One fetch, within `limit`.
 async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: Duration) {
     let fetched = timeout(limit, source.fetch()).await;
     let Some(keys) = keys.upgrade() else { return };
-    let mut state = keys.state.lock();
-    state.running = None;
     match fetched {
         Ok(Ok(set)) => {
             tracing::debug!(keys = ?set, "signing keys fetched");
