@@ -44,10 +44,11 @@ impl KeySet {
     /// The public signing keys of a JWKS document (RFC 7517).
     ///
     /// Symmetric keys, keys for encryption and keys without an id are left out: a published key must not become a
-    /// shared secret, and a token must name its key.
+    /// shared secret, and a token must name its key. Where none is left the set [is empty](Self::is_empty): whoever published the
+    /// document takes no other key for valid.
     ///
     /// # Errors
-    /// When the document is not a JWKS, holds over 64 keys, or no usable one.
+    /// When the document is not a JWKS, or holds over 64 keys.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
         #[derive(serde::Deserialize)]
         struct Document {
@@ -63,12 +64,14 @@ impl KeySet {
             )));
         }
         // A key of a kind unknown to us must not hide the others.
-        let keys: Vec<_> =
-            document.keys.into_iter().filter_map(|jwk| Key::from_jwk(&serde_json::from_value(jwk).ok()?)).collect();
-        if keys.is_empty() {
-            return Err(KeyError("the JWKS has no public signing key with an id".into()));
-        }
-        Ok(Self(keys))
+        let keys = document.keys.into_iter().filter_map(|jwk| Key::from_jwk(&serde_json::from_value(jwk).ok()?));
+        Ok(Self(keys.collect()))
+    }
+
+    /// Whether no token can be verified with it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether both hold the same keys in the same order.

@@ -88,7 +88,7 @@ fn the_public_key_is_no_shared_secret() {
     let forged = JwtSigner::hs256(&secret).unwrap().sign(&claims()).unwrap();
     assert!(verifier(&signer).verify(&forged).is_err());
     let symmetric = json!({"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}]});
-    assert!(KeySet::from_jwks(symmetric.to_string().as_bytes()).is_err());
+    assert!(KeySet::from_jwks(symmetric.to_string().as_bytes()).unwrap().is_empty());
 }
 
 #[test]

@@ -210,6 +210,24 @@ async fn a_fetch_that_ended_with_its_runtime_is_waited_for_by_nobody() {
     becomes(&authenticator, &token, 200).await;
 }
 
+#[tokio::test]
+async fn keys_that_are_published_no_more_stop_at_once() {
+    // Neither is an outage: the issuer says what is valid, and nothing is that we could use.
+    for none in [r#"{"keys": []}"#, r#"{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}]}"#] {
+        let issuer = Issuer::new();
+        let document = Arc::new(Mutex::new(issuer.jwks()));
+        let published = Arc::clone(&document);
+        let server = serve(Router::new().route("/keys", get(async move || published.lock().clone()))).await;
+        let source = JwksSource::new(plain_client(server.endpoint()), "/keys");
+        let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+        let authenticator = Authenticator::builder().jwt(verifier).key_source(source).key_refresh(often());
+        let (authenticator, token) = (authenticator.build().unwrap(), issuer.token("usr_1", &[]));
+        becomes(&authenticator, &token, 200).await;
+        *document.lock() = none.to_owned();
+        becomes(&authenticator, &token, 401).await;
+    }
+}
+
 #[test]
 fn times_that_contradict_each_other_are_named() {
     let mut config = KeyRefreshConfig::default();

@@ -137,7 +137,10 @@ async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: Duration) {
     let Some(keys) = keys.upgrade() else { return };
     match fetched {
         Ok(Ok(set)) => {
-            tracing::debug!(keys = ?set, "signing keys fetched");
+            match set.is_empty() {
+                false => tracing::debug!(keys = ?set, "signing keys fetched"),
+                true => tracing::warn!(source = ?keys.source, "no signing key is valid: every token is refused"),
+            }
             keys.verifier.set_keys(set);
             let elapsed = u64::try_from(keys.began.elapsed().as_millis()).unwrap_or(NEVER - 1);
             keys.fetched.store(elapsed, Ordering::Release);
