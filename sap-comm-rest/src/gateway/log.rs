@@ -23,8 +23,9 @@ use crate::options::check;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RequestLog {
-    /// The share of requests that leave a line, 0 to 1. Nothing that a client sends decides which. Default 1.
-    /// Requests that fail (5xx, refusals by a limit or a breaker, and those given up by their client) always do.
+    /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly (4xx) too. Nothing that a client sends
+    /// decides which. Default 1. Requests that fail (5xx, refusals by a limit or a breaker, and those given up by their client)
+    /// always do.
     pub sample: f64,
     /// Lines that may wait to be written; further ones are dropped and counted. Default 8,192.
     pub max_waiting: usize,
@@ -78,7 +79,7 @@ impl Log {
         Self { orders, hurry, dropped, sample: config.sample, asked: AtomicU64::new(0) }
     }
 
-    /// Whether a request that went well leaves a line: the share that was asked for, spread evenly.
+    /// Whether a request that did not fail leaves a line: the share that was asked for, spread evenly.
     pub(super) fn samples(&self) -> bool {
         // What 1 is divided in by the golden ratio, over and over, lies evenly within it.
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -153,20 +153,29 @@ impl Inner {
         record: &mut Record<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
-        let Screened { path, host } = screen(parts, &uri)?;
+        let screened = screen(parts, &uri);
+        let host = screened.as_ref().ok().and_then(|screened| screened.host.as_ref());
         let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
-        let client = Client::read(&parts.headers, peer.take(), host.as_ref(), &live.proxies, scheme);
+        let client = Client::read(&parts.headers, peer.take(), host, &live.proxies, scheme);
         let address = client.address;
         record.client = address;
+        let Screened { path, host } = match screened {
+            Ok(screened) => screened,
+            Err(refusal) => return Err(counted(live, refusal, record).await),
+        };
         if self.via.is_loop(&parts.headers) {
-            count(live, &Limit::Gateway, Caller::Address(address), record).await?;
-            return Err(ApiError::new(ErrorCode::LOOP_DETECTED, "The request came back to this gateway").into());
+            let error = ApiError::new(ErrorCode::LOOP_DETECTED, "The request came back to this gateway");
+            return Err(counted(live, error.into(), record).await);
         }
         let (entry, matched) = match live.table.find(&parts.method, host.as_ref(), &path) {
             Found::Route(entry, matched) => (entry, matched),
-            Found::OtherMethods(allow) => return Err(Refusal::method_not_allowed(&parts.method, allow)),
+            Found::OtherMethods(allow) => {
+                return Err(counted(live, Refusal::method_not_allowed(&parts.method, allow), record).await);
+            }
             Found::Nothing => {
-                let Some(router) = &self.parts.fallback else { return Err(Refusal::not_found(&path)) };
+                let Some(router) = &self.parts.fallback else {
+                    return Err(counted(live, Refusal::not_found(&path), record).await);
+                };
                 check_exposed(live, &client)?;
                 count(live, &Limit::Gateway, Caller::Address(address), record).await?;
                 strip_forged(&mut parts.headers);
@@ -325,6 +334,14 @@ fn check_exposed(live: &Live, client: &Client) -> Result<(), Refusal> {
         );
     });
     Err(ApiError::new(ErrorCode::FORBIDDEN, "This is not served in clear text: use https").into())
+}
+
+/// A refusal of what no route takes; or of one too many of them.
+async fn counted(live: &Live, refusal: Refusal, record: &mut Record<'_>) -> Refusal {
+    match count(live, &Limit::Gateway, Caller::Address(record.client), record).await {
+        Ok(()) => refusal,
+        Err(denied) => Refusal { close: refusal.close, ..denied },
+    }
 }
 
 /// Counts a request by whom it is from, and refuses one too many.

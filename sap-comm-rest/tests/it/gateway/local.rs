@@ -13,7 +13,7 @@ use sap_comm_rest::{
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use super::support::{Wire, bearer, canned, get, send, serve, to, verifier, within};
+use super::support::{Wire, bearer, canned, get, resolver, send, serve, to, verifier, within};
 
 fn local() -> Router {
     Router::new()
@@ -107,6 +107,20 @@ async fn unrouted_requests_are_limited_too() {
     let gateway = serve(gateway.unwrap()).await;
     assert_eq!((get(&gateway, "/docs/a").await.status, get(&gateway, "/docs/a").await.status), (200, 429));
     assert_eq!(get(&gateway, "/health").await.status, 404);
+}
+
+#[tokio::test]
+async fn refusals_of_what_no_route_takes_are_limited_too() {
+    for (method, path, status) in [("GET", "/nothing", 404), ("POST", "/own", 405), ("GET", "/own/%2e%2e/a", 400)] {
+        let gateway = Gateway::builder()
+            .resolver(resolver(&[]))
+            .rate_limit(Quota::per_hour(1))
+            .route(Route::new("/own").methods(["GET"]).to("nowhere").public());
+        let gateway = serve(gateway.build().unwrap()).await;
+        for status in [status, 429] {
+            assert_eq!(send(&gateway, method, path, &[], "").await.status, status, "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]
