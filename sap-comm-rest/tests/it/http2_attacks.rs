@@ -181,6 +181,35 @@ async fn an_answer_whose_window_never_opens_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_given_up_leaves_the_others_time() {
+    let endless = async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
+    let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+    let wait = Arc::clone(&go_on);
+    let late = async move || {
+        wait.acquire().await.unwrap().forget();
+        "late"
+    };
+    let router = Router::new().route("/", get(endless)).route("/late", get(late));
+    let server = serve(router, |config| config.write_timeout = Duration::from_secs(1)).await;
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 100)]).await;
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    // The same with the path as a text.
+    let late = [&[0x82, 4, 5][..], b"/late", &[0x86, 0x41, 1, b'a']].concat();
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 3, &late).await);
+    let mut next = async || receiver.next().await.expect("it goes on for the other");
+    while next().await.kind != kind::GOAWAY {}
+    go_on.add_permits(1);
+    let answer = loop {
+        let frame = next().await;
+        if (frame.kind, frame.stream) == (kind::DATA, 3) {
+            break frame.payload;
+        }
+    };
+    assert_eq!(answer, b"late");
+    assert!(timeout(PATIENCE, receiver.farewell()).await.is_ok(), "the one that is stuck holds it no longer");
+}
+
+#[tokio::test]
 async fn an_answer_that_waits_for_its_own_body_is_not_given_up() {
     let (piece, body) = tokio::sync::mpsc::channel::<&'static str>(1);
     let body = Arc::new(tokio::sync::Mutex::new(Some(body)));

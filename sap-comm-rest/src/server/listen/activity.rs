@@ -190,6 +190,12 @@ impl Activity {
         Some((state.phase, *state.since.get_or_insert_with(Instant::now) + limit))
     }
 
+    /// Whether there are requests besides those whose responses the peer has not taken in time.
+    pub(super) fn serves_others(&self) -> bool {
+        let state = self.state.lock();
+        state.sending.iter().filter(|(_, since)| since.elapsed() >= self.write_timeout).count() < state.requests
+    }
+
     /// Since when nothing is asked, if that is so.
     pub(super) fn rests_since(&self) -> Option<Instant> {
         let state = self.state.lock();

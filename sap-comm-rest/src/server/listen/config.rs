@@ -26,7 +26,8 @@ pub struct ServerConfig {
     /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s.
     #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
-    /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends.
+    /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends, on HTTP/2 with
+    /// as long again for the other responses.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
     /// Headers a request. Default 100.

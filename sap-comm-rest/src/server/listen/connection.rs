@@ -55,7 +55,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let io = TokioIo::new(Stream::new(transport, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
-    let goodbye = config.linger;
+    let (goodbye, rest) = (config.linger, config.write_timeout);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let is_http2 = request.version() == Version::HTTP_2;
         if is_http2 {
@@ -93,7 +93,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = drive(connection, &activity, goodbye).await {
+    if let Err(error) = drive(connection, &activity, goodbye, rest).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
 }
@@ -141,8 +141,9 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Drives a connection; ends it when its phase is over, and drains it at shutdown. An idle peer has `goodbye` to go by itself.
-async fn drive<C>(connection: C, activity: &Activity, goodbye: Duration) -> Result<(), BoxError>
+/// Drives a connection; ends it when its phase is over, and drains it at shutdown. An idle peer has `goodbye` to go by itself; where
+/// one response of several is not taken, the others have `rest` to end.
+async fn drive<C>(connection: C, activity: &Activity, goodbye: Duration, rest: Duration) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
@@ -150,7 +151,7 @@ where
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut draining = false;
-    // Until when a peer may answer the goodbye that it was said for being idle.
+    // Until when a peer may answer the goodbye that it was said.
     let mut gone_by = None;
     poll_fn(|cx| {
         if activity.attend(cx.waker()) && !draining {
@@ -167,20 +168,20 @@ where
                 timer.as_mut().reset(deadline);
             }
             ready!(timer.as_mut().poll(cx));
-            match phase {
+            let time = match phase {
                 // Set for what is over: there is more time now.
                 _ if Instant::now() < deadline => continue,
-                Phase::Idle => {}
+                Phase::Idle if gone_by.is_some() => return Poll::Ready(Ok(())),
+                Phase::Idle => goodbye,
                 // The stream, once it is asked for more of the request, says so to the peer.
                 Phase::Reading if activity.give_up() => continue,
+                // Only the whole connection can be ended from here.
+                Phase::Busy if gone_by.is_none() && activity.serves_others() => rest,
                 Phase::Busy => return Poll::Ready(Err("the peer takes nothing of a response".into())),
                 _ => return Poll::Ready(Err("no request arrived in time".into())),
-            }
-            if gone_by.is_some() {
-                return Poll::Ready(Ok(()));
-            }
+            };
             connection.as_mut().graceful_shutdown();
-            gone_by = Some(Instant::now() + goodbye);
+            gone_by = Some(Instant::now() + time);
         }
     })
     .await
