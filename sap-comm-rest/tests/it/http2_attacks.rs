@@ -181,6 +181,26 @@ async fn an_answer_whose_window_never_opens_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_taken_by_little_is_given_up() {
+    const PIECE: u32 = 10;
+    let pieces =
+        async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; PIECE as usize])));
+    let server = serve(Router::new().route("/", get(pieces)), |config| config.write_timeout = SHORT).await;
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, PIECE)]).await;
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    // Each piece within the limit of one, and all of them far too slowly.
+    let drip = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(SHORT / 2);
+        while sender.frame(kind::WINDOW_UPDATE, 0, 1, &PIECE.to_be_bytes()).await {
+            pace.tick().await;
+        }
+    });
+    timeout(PATIENCE, receiver.farewell()).await.expect("it is given up");
+    drop(receiver);
+    drip.await.unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_up_leaves_the_others_time() {
     let endless = async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));

@@ -36,7 +36,7 @@ struct State {
     since: Option<Instant>,
     requests: usize,
     begun: u64,
-    /// On HTTP/2, the responses that wait for the peer to take what they have, each with its beginning.
+    /// On HTTP/2, the responses that wait for the peer to take what they have, each with the end of its patience.
     sending: Vec<(u64, Instant)>,
     http2: bool,
     /// Whether the last response was a refusal without a word.
@@ -70,7 +70,15 @@ pub(super) struct InFlight {
     activity: Arc<Activity>,
     /// Its number on an HTTP/2 connection. On HTTP/1 a write that stalls tells as much.
     stream: Option<u64>,
+    /// How long the peer may take nothing now: what it has used up by taking little before, it has no more.
+    patience: Duration,
+    /// How many bytes it is to take.
+    bytes: u64,
 }
+
+/// How many bytes a second a peer takes at least, beyond its patience: who takes less only holds the response up. On HTTP/1 a write
+/// goes on when a good part of the system's buffer is free, which is more than that already.
+const LEAST_PER_SECOND: u64 = 240;
 
 impl Activity {
     pub(super) fn new(config: &ServerConfig) -> Self {
@@ -132,7 +140,7 @@ impl Activity {
         (state.http2, state.bare) = (http2, false);
         let stream = http2.then_some(state.begun);
         drop(state);
-        InFlight { activity: Arc::clone(self), stream }
+        InFlight { activity: Arc::clone(self), stream, patience: self.write_timeout, bytes: 0 }
     }
 
     /// The service has answered: with a refusal without a word, or otherwise.
@@ -177,8 +185,7 @@ impl Activity {
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
         let mut state = self.state.lock();
         if state.phase == Phase::Busy {
-            let oldest = state.sending.iter().map(|(_, since)| *since).min();
-            return oldest.map(|since| (Phase::Busy, since + self.write_timeout));
+            return state.sending.iter().map(|(_, until)| *until).min().map(|until| (Phase::Busy, until));
         }
         let leaves = state.leaves;
         let limit = match state.phase {
@@ -193,7 +200,8 @@ impl Activity {
     /// Whether there are requests besides those whose responses the peer has not taken in time.
     pub(super) fn serves_others(&self) -> bool {
         let state = self.state.lock();
-        state.sending.iter().filter(|(_, since)| since.elapsed() >= self.write_timeout).count() < state.requests
+        let now = Instant::now();
+        state.sending.iter().filter(|(_, until)| *until <= now).count() < state.requests
     }
 
     /// Since when nothing is asked, if that is so.
@@ -229,12 +237,13 @@ impl Activity {
 }
 
 impl InFlight {
-    /// A part of the response is on its way to the peer, which may not take it.
-    pub(super) fn sending(&self) {
+    /// A part of the response, of so many bytes, is on its way to the peer, which may not take it.
+    pub(super) fn sending(&mut self, bytes: usize) {
         let Some(stream) = self.stream else { return };
+        self.bytes = bytes as u64;
         let mut state = self.activity.state.lock();
         let first = state.sending.is_empty();
-        state.sending.push((stream, Instant::now()));
+        state.sending.push((stream, Instant::now() + self.patience));
         drop(state);
         if first {
             self.activity.connection.wake();
@@ -242,9 +251,15 @@ impl InFlight {
     }
 
     /// The peer has taken what there was.
-    pub(super) fn taken(&self) {
+    pub(super) fn taken(&mut self) {
         let Some(stream) = self.stream else { return };
-        self.activity.state.lock().sending.retain(|(other, _)| *other != stream);
+        let mut state = self.activity.state.lock();
+        let Some(at) = state.sending.iter().position(|(other, _)| *other == stream) else { return };
+        let (_, until) = state.sending.swap_remove(at);
+        drop(state);
+        let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / LEAST_PER_SECOND);
+        let left = until.saturating_duration_since(Instant::now());
+        self.patience = left.saturating_add(earned).min(self.activity.write_timeout);
     }
 }
 
@@ -293,16 +308,33 @@ mod tests {
     async fn a_response_that_is_not_taken_has_a_limit_on_http2() {
         let config = ServerConfig::default();
         let activity = Arc::new(Activity::new(&config));
-        let (slow, other) = (activity.begin(true), activity.begin(true));
-        slow.sending();
+        let (mut slow, mut other) = (activity.begin(true), activity.begin(true));
+        slow.sending(1_000_000);
         let since = Instant::now();
         tokio::time::advance(Duration::from_secs(1)).await;
-        other.sending();
+        other.sending(0);
         assert_eq!(activity.deadline(), Some((Phase::Busy, since + config.write_timeout)));
         slow.taken();
         assert_eq!(activity.deadline(), Some((Phase::Busy, Instant::now() + config.write_timeout)));
         drop(other);
         assert_eq!(activity.deadline(), None, "the slow one waits for its own body");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_taken_by_little_has_less_and_less_patience() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        let mut drip = activity.begin(true);
+        for (bytes, used) in [(LEAST_PER_SECOND, 0), (0, 9), (10_000_000, 19)] {
+            drip.sending(usize::try_from(bytes).unwrap());
+            let patience = config.write_timeout - Duration::from_secs(used);
+            assert_eq!(activity.deadline(), Some((Phase::Busy, Instant::now() + patience)));
+            tokio::time::advance(Duration::from_secs(10)).await;
+            drip.taken();
+        }
+        drip.sending(0);
+        let whole = Instant::now() + config.write_timeout;
+        assert_eq!(activity.deadline(), Some((Phase::Busy, whole)), "a peer that takes much has it all");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::body::Body as AxumBody;
+use bytes::Buf;
 use http::{Request, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
@@ -61,7 +62,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         if is_http2 {
             join_cookies(request.headers_mut());
         }
-        let in_flight = watched.begin(is_http2);
+        let mut in_flight = watched.begin(is_http2);
         let handler = handler.clone();
         let activity = Arc::clone(&watched);
         let has_body = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
@@ -88,7 +89,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
                 status => activity.answered(status.is_client_error() && response.body().is_end_stream()),
             }
             // Of a closed window the body hears nothing: it is not asked for its first part either.
-            in_flight.sending();
+            in_flight.sending(0);
             Ok::<_, Infallible>(response.map(|body| Outgoing { body, in_flight }))
         }
     });
@@ -204,8 +205,8 @@ impl<B: Body> Body for Outgoing<B> {
         let this = self.project();
         this.in_flight.taken();
         let polled = this.body.poll_frame(cx);
-        if let Poll::Ready(Some(Ok(_))) = &polled {
-            this.in_flight.sending();
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.in_flight.sending(frame.data_ref().map_or(0, Buf::remaining));
         }
         polled
     }
