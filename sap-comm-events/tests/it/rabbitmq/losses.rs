@@ -34,7 +34,7 @@ async fn order_is_kept_over_losses_in_quick_succession() {
     });
     let _marks = broker.subscribe("report.commands", router).await.unwrap();
     for number in 0..100 {
-        let event = UserCreated { user_id: "x".repeat(10_000), number };
+        let event = UserCreated { user_id: "x".repeat(1_000), number };
         direct.publish("user.events", event).await.unwrap();
     }
     assert_eq!(soon(begun.recv()).await, Some(0));
@@ -42,7 +42,7 @@ async fn order_is_kept_over_losses_in_quick_succession() {
     direct.publish("report.commands", ReportRequested { number: 1 }).await.unwrap();
     soon(marked.recv()).await.unwrap();
     // From now on it takes long until all of it has come.
-    relay.bandwidth(NonZeroU64::new(50_000));
+    relay.bandwidth(NonZeroU64::new(10_000));
     for _ in 0..2 {
         relay.reset().await.unwrap();
         eventually("the loss is noticed", || !broker.health().is_ready()).await;
