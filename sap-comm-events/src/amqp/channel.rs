@@ -275,7 +275,7 @@ impl Channel {
 
     /// Whether the channel is gone, or the broker ended its consumer `number`, and with that everything of its own that was not settled.
     pub(crate) fn has_lost(&self, number: u32) -> bool {
-        self.has_ended() || self.0.core.lost.lock().contains(&number)
+        self.has_ended() || self.0.core.has_lost(number)
     }
 
     /// Waits until the broker has every settlement so far. A quorum queue may have taken some thirty of them only.

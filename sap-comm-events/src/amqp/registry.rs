@@ -93,8 +93,9 @@ pub(super) struct Core {
     pub(super) book: Mutex<Book>,
     /// So many settlements are not kept back.
     pub(super) hurry: AtomicUsize,
-    /// Consumers that the broker ended.
-    pub(super) lost: Mutex<Vec<u32>>,
+    /// Consumers that the broker ended, which it hardly ever does.
+    lost: Mutex<Vec<u32>>,
+    loses: AtomicBool,
 }
 
 impl Core {
@@ -104,6 +105,16 @@ impl Core {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// The broker has ended a consumer.
+    fn lose(&self, consumer: u32) {
+        self.lost.lock().push(consumer);
+        self.loses.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_lost(&self, consumer: u32) -> bool {
+        self.loses.load(Ordering::Acquire) && self.lost.lock().contains(&consumer)
     }
 }
 
@@ -357,7 +368,7 @@ impl Open {
                     out(Reaction::CancelOk { channel: self.core.id, tag: tag.to_owned() });
                 }
                 if let Some(number) = consumer(tag) {
-                    self.core.lost.lock().push(number);
+                    self.core.lose(number);
                     news.push(self.event(Event::Cancelled));
                 }
             }

@@ -101,8 +101,8 @@ impl BrokerConfig {
         self
     }
 
-    /// How long [`Broker::connect`](super::Broker::connect) tries, and whoever subscribes, declares or looks at dead letters waits for a
-    /// connection and then for each answer. 5 s: a wrong address shows soon, a starting broker is awaited.
+    /// How long [`Broker::connect`](super::Broker::connect) tries. Whoever subscribes or declares waits as long for a connection, and then
+    /// bears as long a silence of the broker, 10 s of it at most. 5 s: a wrong address shows soon, a starting broker is awaited.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

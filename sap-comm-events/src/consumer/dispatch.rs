@@ -153,7 +153,7 @@ impl<'a> Dispatch<'a> {
     }
 
     fn take(&mut self, mut work: Work) {
-        self.let_go();
+        self.let_go(false);
         self.in_hand += 1;
         let Handling { router, settings, .. } = &**self.handling;
         if self.has_batches
@@ -175,7 +175,11 @@ impl<'a> Dispatch<'a> {
             ordering.of(&message, || work.event(self.handling).as_ref().ok())
         });
         let ready = match &key {
-            Some(key) => self.lanes.enter(key, work),
+            Some(key) => {
+                // What went back with its channel would fill the room of other keys. It is in front of what came later.
+                self.in_hand -= self.lanes.let_go(key, Work::is_void);
+                self.lanes.enter(key, work)
+            }
             None => Some(work),
         };
         self.ready.extend(ready.map(|work| Unit::One(key, work)));
@@ -198,7 +202,7 @@ impl<'a> Dispatch<'a> {
             let handling = Arc::clone(self.handling);
             let (task, running) = match unit {
                 Unit::One(key, work) => {
-                    let held = self.holds_all || (self.holds && key.is_some());
+                    let held = self.is_held(key.as_ref());
                     let task = self.tasks.spawn(async move {
                         if held {
                             return handling.process_held(work).await;
@@ -221,11 +225,21 @@ impl<'a> Dispatch<'a> {
         }
     }
 
+    /// Whether an event is tried again in hand.
+    fn is_held(&self, key: Option<&Key>) -> bool {
+        self.holds_all || (self.holds && key.is_some())
+    }
+
     /// What went back with its channel is not begun: another consumer may have it, or it comes again.
     fn still_ours(&mut self, unit: Unit) -> Option<Unit> {
         match unit {
             Unit::One(key, work) if work.is_void() => {
-                self.leave(key, 1);
+                // Tried again in hand, it was in a handler.
+                if work.message().attempt() > 1 && self.is_held(key.as_ref()) {
+                    self.gone(key, work);
+                } else {
+                    self.leave(key, 1);
+                }
                 None
             }
             Unit::Batch(mut works) => {
@@ -238,11 +252,10 @@ impl<'a> Dispatch<'a> {
         }
     }
 
-    /// Lets go of what waits in hand and went back with its channel. That is all that came over it, and this is before anything of
-    /// the next channel waits: the first tells of all.
-    fn let_go(&mut self) {
-        self.in_hand -= self.gathering.let_go();
-        if self.held.first_key_value().is_some_and(|(_, (_, work))| work.is_void()) {
+    /// Lets go of what waits in hand and went back with its channel: looks at `all` of it, or only where the first went.
+    fn let_go(&mut self, all: bool) {
+        self.in_hand -= self.gathering.let_go(all);
+        if all || self.held.first_key_value().is_some_and(|(_, (_, work))| work.is_void()) {
             for (at, (key, work)) in std::mem::take(&mut self.held) {
                 if work.is_void() {
                     self.gone(key, work);
@@ -298,7 +311,7 @@ impl<'a> Dispatch<'a> {
 
     /// Something is due.
     fn ring(&mut self) {
-        self.let_go();
+        self.let_go(true);
         let now = Instant::now();
         while let Some(first) = self.held.first_entry()
             && first.key().0 <= now

@@ -31,11 +31,11 @@ impl Gathering {
         (filling.works.len() >= batching.size).then(|| self.0.swap_remove(at).works)
     }
 
-    /// Lets go of what went back with its channel: the first of a batch tells of those behind it. Returns how many these were.
-    pub(super) fn let_go(&mut self) -> usize {
+    /// Lets go of what went back with its channel, of `all` batches or only of those whose first did. Returns how many these were.
+    pub(super) fn let_go(&mut self, all: bool) -> usize {
         let mut gone = 0;
         self.0.retain_mut(|filling| {
-            if filling.works.first().is_some_and(Work::is_void) {
+            if all || filling.works.first().is_some_and(Work::is_void) {
                 let count = filling.works.len();
                 filling.works.retain(|work| !work.is_void());
                 gone += count - filling.works.len();

@@ -30,6 +30,14 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// Lets go of the first that wait for a key and are gone; how many these were.
+    pub(super) fn let_go(&mut self, key: &Arc<str>, is_gone: impl Fn(&T) -> bool) -> usize {
+        let Some(waiting) = self.0.get_mut(key) else { return 0 };
+        let gone = waiting.iter().take_while(|work| is_gone(work)).count();
+        waiting.drain(..gone);
+        gone
+    }
+
     /// The work of a key is done: the next of it, or the key is free.
     pub(super) fn leave(&mut self, key: &Arc<str>) -> Option<T> {
         let next = self.0.get_mut(key)?.pop_front();
@@ -58,5 +66,17 @@ mod tests {
         assert_eq!((lanes.leave(&a), lanes.leave(&a), lanes.leave(&a)), (Some(2), Some(3), None));
         assert_eq!(lanes.0.len(), 1, "a free key is forgotten");
         assert_eq!(lanes.enter(&a, 5), Some(5));
+    }
+
+    #[test]
+    fn what_is_gone_waits_no_more() {
+        let mut lanes = Lanes::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        for work in 0..4 {
+            lanes.enter(&a, work);
+        }
+        let is_gone = |work: &i32| *work < 3;
+        assert_eq!((lanes.let_go(&a, is_gone), lanes.let_go(&a, is_gone), lanes.let_go(&b, is_gone)), (2, 0, 0));
+        assert_eq!((lanes.leave(&a), lanes.leave(&a)), (Some(3), None));
     }
 }

@@ -195,20 +195,23 @@ impl Open {
 
     /// Stops consuming; what was delivered and not taken goes back, and is known to have been here.
     pub(super) async fn cancel(&mut self) {
-        // RabbitMQ's channel breaks down, and its connection with it, when the queue has begun a consumer that was cancelled meanwhile.
-        while let Some(begun) = self.beginning.pop() {
-            let begun = self.live.answer(begun).await;
-            tracing::trace!(?begun, "consumer in another's place");
-        }
-        for number in &self.consumers {
-            let cancelled = self.live.answer(self.channel.cancel(*number)).await;
-            if !matches!(cancelled, Ok(Ok(()))) {
-                // The connection is lost, and everything went back with it.
-                break;
-            }
+        if self.cancelled().await.is_none() {
+            tracing::debug!("the connection is lost, and everything went back with it");
         }
         self.know();
         self.ahead.clear();
+    }
+
+    /// Asks for the end of each consumer; `None` where the broker does not answer.
+    async fn cancelled(&mut self) -> Option<()> {
+        // RabbitMQ's channel breaks down, and its connection with it, when the queue has begun a consumer that was cancelled meanwhile.
+        while let Some(begun) = self.beginning.pop() {
+            self.live.answer(begun).await.ok()?.ok()?;
+        }
+        for number in &self.consumers {
+            self.live.answer(self.channel.cancel(*number)).await.ok()?.ok()?;
+        }
+        Some(())
     }
 
     /// Takes note of what was delivered and not taken.
