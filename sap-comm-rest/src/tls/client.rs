@@ -40,7 +40,7 @@ pub struct ClientTlsConfig {
     /// Takes any server for the one that was meant: whoever stands in between reads and changes everything. Default no.
     pub insecure_skip_verification: bool,
     /// How old the last look at the files may be when a connection is made. Default 30 s; after a look that saw a change, 1 s at most, since
-    /// only what two looks have seen is taken.
+    /// of files that were written within the last second only what two looks have seen is taken.
     #[serde(with = "duration")]
     pub reload_interval: Duration,
 }

@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Display,
+    hash::{Hash, Hasher},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::{
@@ -16,11 +18,13 @@ use sap_comm_core::{Timestamp, config::ConfigError};
 use super::{identity::Validity, provider};
 
 /// A file that an option names, and what was in it.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) struct PemFile {
     field: &'static str,
     path: PathBuf,
     content: Vec<u8>,
+    /// How long it had not been written to, where that is known.
+    age: Option<Duration>,
 }
 
 /// No chain and no bundle of authorities comes near.
@@ -28,13 +32,21 @@ const MAX_FILE: u64 = 8 * 1024 * 1024;
 
 impl PemFile {
     pub(super) fn read(field: &'static str, path: &Path) -> Result<Self, ConfigError> {
-        let file = Self { field, path: path.to_owned(), content: Vec::new() };
+        let file = Self { field, path: path.to_owned(), content: Vec::new(), age: None };
         let length = std::fs::metadata(path).map_err(|error| file.refused(error))?.len();
         if length > MAX_FILE {
             return Err(file.refused(format_args!("has {length} bytes; at most {MAX_FILE} are read")));
         }
         let content = std::fs::read(path).map_err(|error| file.refused(error))?;
-        Ok(Self { content, ..file })
+        // Asked behind the content: whatever was written before shows.
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        Ok(Self { content, age, ..file })
+    }
+
+    /// Whether nobody has written to it for so long.
+    pub(super) fn rests_for(&self, time: Duration) -> bool {
+        self.age.is_some_and(|age| age >= time)
     }
 
     pub(super) fn refused(&self, reason: impl Display) -> ConfigError {
@@ -65,6 +77,13 @@ impl PemFile {
             roots.add(certificate).map_err(|error| self.refused(format_args!("is no authority's: {error}")))?;
         }
         Ok(Arc::new(roots))
+    }
+}
+
+/// Of what it says, not of when that was written.
+impl Hash for PemFile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.field, &self.path, &self.content).hash(state);
     }
 }
 

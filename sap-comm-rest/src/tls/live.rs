@@ -97,14 +97,18 @@ impl<S: Source> Live<S> {
         self.take(false)
     }
 
-    /// Takes what has changed; `rested` only what the look before has seen already, since a file that is being written may hold a
-    /// chain or authorities that are too few.
+    /// Takes what has changed; `rested` only what has not been written to for a while, or what the look before has seen already,
+    /// since a file that is being written may hold a chain or authorities that are too few.
     fn take(&self, rested: bool) -> Result<bool, ConfigError> {
         let mut last = self.last.lock();
         last.at = Instant::now();
+        // What cannot be read is looked at again after the whole interval.
+        let seen = last.seen;
+        last.seen = last.fingerprint;
         let files = self.source.read()?;
         let fingerprint = fingerprint(&files);
-        let rests = std::mem::replace(&mut last.seen, fingerprint) == fingerprint;
+        last.seen = fingerprint;
+        let rests = seen == fingerprint || files.iter().all(|file| file.rests_for(REST));
         // What was refused is tried again: its time may have come.
         if fingerprint == last.fingerprint && !last.refused {
             return Ok(false);
@@ -129,7 +133,7 @@ fn fingerprint(files: &[PemFile]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -148,17 +152,53 @@ mod tests {
         }
     }
 
+    const INTERVAL: Duration = Duration::from_secs(30);
+
+    /// Written so long ago, or ahead of now, which is no time to rest.
+    fn write(path: &Path, text: &str, age: Option<Duration>) {
+        std::fs::write(path, text).unwrap();
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(age.map_or(now + INTERVAL, |age| now - age)).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_rests_already_is_taken_at_the_first_look() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chain.pem");
+        write(&path, "old", Some(INTERVAL));
+        let live = Arc::new(Live::new(Content(path.clone()), INTERVAL).unwrap());
+        write(&path, "new", Some(2 * REST));
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(*live.current().await, fingerprint(&live.source.read().unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_read_is_looked_at_once_in_the_interval() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chain.pem");
+        write(&path, "old", None);
+        let live = Arc::new(Live::new(Content(path.clone()), INTERVAL).unwrap());
+        write(&path, "new", None);
+        tokio::time::advance(INTERVAL).await;
+        assert_eq!(live.take(true), Ok(false), "it has only just changed");
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::advance(REST).await;
+        assert!(live.is_due() && live.take(true).is_err());
+        tokio::time::advance(REST).await;
+        assert!(!live.is_due());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_file_that_is_being_written_is_taken_once_it_rests() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("chain.pem");
-        let interval = Duration::from_secs(30);
-        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let write = |text: &str| write(&path, text, None);
         write("old");
-        let live = Arc::new(Live::new(Content(path.clone()), interval).unwrap());
+        let live = Arc::new(Live::new(Content(path.clone()), INTERVAL).unwrap());
         let old = live.loaded();
         write("leaf");
-        tokio::time::advance(interval).await;
+        tokio::time::advance(INTERVAL).await;
         assert_eq!(live.current().await, old, "it has only just changed");
         write("leaf, intermediate");
         tokio::time::advance(REST).await;

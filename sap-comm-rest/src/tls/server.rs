@@ -47,7 +47,7 @@ pub struct ServerTlsConfig {
     #[serde(default = "default_hsts", with = "duration")]
     pub hsts: Duration,
     /// How old the last look at the files may be when a connection is made. Default 30 s; after a look that saw a change, 1 s at most, since
-    /// only what two looks have seen is taken.
+    /// of files that were written within the last second only what two looks have seen is taken.
     #[serde(default = "default_reload_interval", with = "duration")]
     pub reload_interval: Duration,
 }
