@@ -74,6 +74,8 @@ pub(super) struct InFlight {
     patience: Duration,
     /// How many bytes it is to take.
     bytes: u64,
+    /// Since when the response's own body is waited for.
+    since: Option<Instant>,
 }
 
 /// How many bytes a second a peer takes at least, beyond its patience: who takes less only holds the response up. On HTTP/1 a write
@@ -140,7 +142,7 @@ impl Activity {
         (state.http2, state.bare) = (http2, false);
         let stream = http2.then_some(state.begun);
         drop(state);
-        InFlight { activity: Arc::clone(self), stream, patience: self.write_timeout, bytes: 0 }
+        InFlight { activity: Arc::clone(self), stream, patience: self.write_timeout, bytes: 0, since: None }
     }
 
     /// The service has answered: with a refusal without a word, or otherwise.
@@ -241,9 +243,14 @@ impl InFlight {
     pub(super) fn sending(&mut self, bytes: usize) {
         let Some(stream) = self.stream else { return };
         self.bytes = bytes as u64;
+        let now = Instant::now();
+        if let Some(since) = self.since.take() {
+            // A peer that is sent nothing cannot take anything, and may have waited for its turn behind other responses before.
+            self.patience = self.patience.saturating_add(now - since).min(self.activity.write_timeout);
+        }
         let mut state = self.activity.state.lock();
         let first = state.sending.is_empty();
-        state.sending.push((stream, Instant::now() + self.patience));
+        state.sending.push((stream, now + self.patience));
         drop(state);
         if first {
             self.activity.connection.wake();
@@ -258,7 +265,9 @@ impl InFlight {
         let (_, until) = state.sending.swap_remove(at);
         drop(state);
         let earned = Duration::from_millis(self.bytes.saturating_mul(1_000) / LEAST_PER_SECOND);
-        let left = until.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        self.since = Some(now);
+        let left = until.saturating_duration_since(now);
         self.patience = left.saturating_add(earned).min(self.activity.write_timeout);
     }
 }
@@ -335,6 +344,26 @@ mod tests {
         drip.sending(0);
         let whole = Instant::now() + config.write_timeout;
         assert_eq!(activity.deadline(), Some((Phase::Busy, whole)), "a peer that takes much has it all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_regains_patience_while_its_body_has_nothing() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        let mut events = activity.begin(true);
+        // Each event waits for its turn behind a download, and is little; more of them than the patience lasts for.
+        for _ in 0..10 {
+            events.sending(0);
+            tokio::time::advance(Duration::from_secs(10)).await;
+            events.taken();
+            // It is asked more than once.
+            tokio::time::advance(Duration::from_secs(4)).await;
+            events.taken();
+            tokio::time::advance(Duration::from_secs(5)).await;
+        }
+        events.sending(0);
+        let left = config.write_timeout - Duration::from_secs(10);
+        assert_eq!(activity.deadline(), Some((Phase::Busy, Instant::now() + left)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ pub struct ServerConfig {
     pub keep_alive_idle: Duration,
     /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends, on HTTP/2 with
     /// as long again for the other responses. There it is also the time for all of a response beyond what 240 bytes a second take,
-    /// regained by taking more.
+    /// regained by taking more, and while the response itself has nothing to send.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
     /// Headers a request. Default 100.
