@@ -201,6 +201,39 @@ async fn an_answer_that_is_taken_by_little_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_large_answer_that_is_taken_slowly_arrives_whole() {
+    const SIZE: u32 = 1 << 20;
+    let whole = async || vec![b'x'; SIZE as usize];
+    let server = serve(Router::new().route("/", get(whole)), |config| {
+        (config.keep_alive_idle, config.linger) = (SHORT, SHORT);
+    })
+    .await;
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 1)]).await;
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    let opening = tokio::spawn(async move {
+        // Longer than a connection on which nothing is in flight may rest and linger.
+        let mut pace = tokio::time::interval(SHORT / 2);
+        for _ in 0..12 {
+            pace.tick().await;
+            sender.frame(kind::WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes()).await;
+        }
+        for stream in [0, 1] {
+            sender.frame(kind::WINDOW_UPDATE, 0, stream, &(2 * SIZE).to_be_bytes()).await;
+        }
+        sender
+    });
+    let mut taken = 0;
+    while taken < SIZE as usize {
+        let frame = receiver.next().await.expect("it goes on");
+        if frame.kind == kind::DATA {
+            taken += frame.payload.len();
+        }
+    }
+    assert_eq!(taken, SIZE as usize);
+    drop(opening.await.unwrap());
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_up_leaves_the_others_time() {
     let endless = async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));

@@ -239,6 +239,11 @@ impl Activity {
 }
 
 impl InFlight {
+    /// Whether other responses go on beside it.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// A part of the response, of so many bytes, is on its way to the peer, which may not take it.
     pub(super) fn sending(&mut self, bytes: usize) {
         let Some(stream) = self.stream else { return };

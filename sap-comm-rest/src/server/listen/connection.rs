@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::body::Body as AxumBody;
-use bytes::Buf;
+use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
@@ -90,7 +90,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
             }
             // Of a closed window the body hears nothing: it is not asked for its first part either.
             in_flight.sending(0);
-            Ok::<_, Infallible>(response.map(|body| Outgoing { body, in_flight }))
+            Ok::<_, Infallible>(response.map(|body| Outgoing { body, rest: Bytes::new(), in_flight }))
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
@@ -193,29 +193,51 @@ pin_project! {
     struct Outgoing<B> {
         #[pin]
         body: B,
+        // Of its last frame, what was not given out yet.
+        rest: Bytes,
         in_flight: InFlight,
     }
 }
 
-impl<B: Body> Body for Outgoing<B> {
-    type Data = B::Data;
+/// How much of a response HTTP/2 is given at once: it takes any part as soon as the peer's window has a byte free, and of what waits in
+/// it nobody knows whether the peer takes any. A frame on the wire is no larger by default.
+const PART: usize = 16 * 1024;
+
+impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        this.in_flight.taken();
-        let polled = this.body.poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.in_flight.sending(frame.data_ref().map_or(0, Buf::remaining));
+        if !this.in_flight.is_multiplexed() {
+            return this.body.poll_frame(cx);
         }
-        polled
+        this.in_flight.taken();
+        if this.rest.is_empty() {
+            let Some(frame) = ready!(this.body.poll_frame(cx)).transpose()? else { return Poll::Ready(None) };
+            match frame.into_data() {
+                Ok(data) => *this.rest = data,
+                Err(trailers) => {
+                    this.in_flight.sending(0);
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+            }
+        }
+        let part = this.rest.split_to(this.rest.len().min(PART));
+        this.in_flight.sending(part.len());
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
     }
 }
