@@ -23,9 +23,8 @@ use crate::options::check;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RequestLog {
-    /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly (4xx) too. Nothing that a client sends
-    /// decides which. Default 1. Requests that fail (5xx, refusals by a limit or a breaker, and those given up by their client)
-    /// always do.
+    /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly or too often (4xx) too. Nothing that a client
+    /// sends decides which. Default 1. Requests that fail (5xx, also by a breaker, and those given up by their client) always do.
     pub sample: f64,
     /// Lines that may wait to be written; further ones are dropped and counted. Default 8,192.
     pub max_waiting: usize,

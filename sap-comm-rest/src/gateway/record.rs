@@ -76,8 +76,7 @@ impl<'a> Record<'a> {
 
     fn put(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
         let Some((started, mut entry)) = self.entry.take() else { return };
-        let limited = error.is_some_and(|error| error.status() == StatusCode::TOO_MANY_REQUESTS);
-        let kept = limited || status.is_none_or(|status| status.is_server_error());
+        let kept = status.is_none_or(|status| status.is_server_error());
         if !kept && !self.gateway.log.samples() {
             return;
         }

@@ -141,14 +141,12 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         let parent = format!("00-00000000000000ff{low}-00f067aa0ba902b7-01");
         send(&gateway, "GET", path, &[("traceparent", &parent)], "").await.status
     };
-    assert_eq!(ask("/few", "0000000000000001").await, 200);
     for low in ["0000000000000001", "ffffffffffffffff"] {
         for _ in 0..20 {
             assert_eq!(ask("/well", low).await, 200);
-            // What its client asked wrongly went well for the gateway: a scanner is not to push others' lines out.
+            // What its client asked wrongly, or too often, went well for the gateway: a scanner is not to push others' lines out.
             assert_eq!(ask("/nothing", low).await, 404);
         }
-        assert_eq!(ask("/few", low).await, 429);
         assert_eq!(ask("/gone", low).await, 503);
     }
     let written = || -> Vec<String> {
@@ -158,7 +156,12 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         };
         lines.0.lock().unwrap().iter().filter_map(status).collect()
     };
-    while written().iter().filter(|status| *status == "503").count() < 2 {
+    assert_eq!(ask("/few", "0000000000000001").await, 200);
+    for _ in 0..39 {
+        assert_eq!(ask("/few", "0000000000000001").await, 429);
+    }
+    assert_eq!(ask("/gone", "0000000000000001").await, 503);
+    while written().iter().filter(|status| *status == "503").count() < 3 {
         tokio::task::yield_now().await;
     }
     let written = written();
@@ -168,7 +171,7 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         let (well, wrong) = (count(half, "200"), count(half, "404"));
         assert!((9..=12).contains(&(well + wrong)) && well > 0 && wrong > 0, "a quarter of forty: {half:?}");
     }
-    assert_eq!((count(&written, "429"), count(&written, "503")), (2, 2));
+    assert!((8..=12).contains(&count(halves[2], "429")), "a quarter of forty: {:?}", halves[2]);
 }
 
 #[tokio::test]
