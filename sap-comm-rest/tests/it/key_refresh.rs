@@ -210,6 +210,35 @@ async fn a_fetch_that_ended_with_its_runtime_is_waited_for_by_nobody() {
     becomes(&authenticator, &token, 200).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fetch_on_a_runtime_that_stands_still_holds_nobody_up_for_long() {
+    let (issuer, begun) = (Issuer::new(), Arc::new(Semaphore::new(0)));
+    let source = LateSource { begun: Arc::clone(&begun), keys: issuer.keys() };
+    let verifier = JwtVerifier::builder("auth-service", "sap").build().unwrap();
+    let authenticator = Authenticator::builder().jwt(verifier).key_source(source).build().unwrap();
+    let token = issuer.token("usr_1", &[]);
+    let first = async {
+        tokio::select! {
+            status = status(&authenticator, &token) => panic!("answered with {status}"),
+            closed = begun.acquire() => assert!(closed.is_err()),
+        }
+    };
+    let still = thread::scope(|scope| {
+        let run = || {
+            let still = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            still.block_on(first);
+            still
+        };
+        scope.spawn(run).join().unwrap()
+    });
+    let cool_down = KeyRefreshConfig::default().cool_down;
+    let joined = timeout(2 * cool_down, status(&authenticator, &token)).await;
+    assert_eq!(joined, Ok(503), "its runtime moves no more");
+    tokio::time::sleep(2 * cool_down).await;
+    assert_eq!(status(&authenticator, &token).await, 200, "it counts as ended");
+    still.shutdown_background();
+}
+
 #[tokio::test]
 async fn keys_that_are_published_no_more_stop_at_once() {
     // Neither is an outage: the issuer says what is valid, and nothing is that we could use.

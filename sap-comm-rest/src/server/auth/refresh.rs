@@ -111,23 +111,30 @@ impl Keys {
     }
 
     async fn fetch(self: &Arc<Self>) {
+        let cool_down = self.config.cool_down;
         let running = {
             let mut state = self.state.lock();
+            let tried = state.tried;
+            let tried_within = |time| tried.is_some_and(|at| at.elapsed() < time);
             match &state.running {
-                Some((fetch, ended)) if !fetch.is_finished() => ended.clone(),
-                _ if state.tried.is_some_and(|at| at.elapsed() < self.config.cool_down) => return,
-                _ => {
+                // One that goes on for longer than it may is on a runtime that nobody drives.
+                Some((fetch, ended)) if !fetch.is_finished() && tried_within(2 * cool_down) => ended.clone(),
+                _ if tried_within(cool_down) => return,
+                running => {
+                    if let Some((stuck, _)) = running {
+                        stuck.abort();
+                    }
                     state.tried = Some(Instant::now());
                     // A task of its own: who waits for it may be on another runtime, and on one that ends.
-                    let fetch =
-                        tokio::spawn(fetch(Arc::clone(&self.source), Arc::downgrade(self), self.config.cool_down));
+                    let fetch = tokio::spawn(fetch(Arc::clone(&self.source), Arc::downgrade(self), cool_down));
                     let fetching = fetch.abort_handle();
                     let ended = fetch.map(drop).boxed().shared();
                     state.running.insert((fetching, ended)).1.clone()
                 }
             }
         };
-        running.await;
+        // The fetch has the same limit, but where it runs is another's to say.
+        let _ended = timeout(cool_down, running).await;
     }
 }
 
@@ -139,7 +146,10 @@ async fn fetch(source: Arc<dyn KeySource>, keys: Weak<Keys>, limit: Duration) {
         Ok(Ok(set)) => {
             match set.is_empty() {
                 false => tracing::debug!(keys = ?set, "signing keys fetched"),
-                true => tracing::warn!(source = ?keys.source, "no signing key is valid: every token is refused"),
+                true => tracing::warn!(
+                    source = ?keys.source,
+                    "no signing key can be used, and every token is refused: a key needs an id, and must be public and for signing"
+                ),
             }
             keys.verifier.set_keys(set);
             let elapsed = u64::try_from(keys.began.elapsed().as_millis()).unwrap_or(NEVER - 1);
