@@ -243,7 +243,7 @@ async fn an_answer_that_is_given_up_leaves_the_others_time() {
         "late"
     };
     let router = Router::new().route("/", get(endless)).route("/late", get(late));
-    let server = serve(router, |config| config.write_timeout = Duration::from_secs(1)).await;
+    let server = serve(router, |config| config.write_timeout = Duration::from_secs(5)).await;
     let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 100)]).await;
     assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
     // The same with the path as a text.
