@@ -305,14 +305,20 @@ async fn an_event_that_outlives_its_channel_each_time_becomes_a_dead_letter() {
         let group = if format!("{subscription:?}").contains("Quorum") { "q" } else { "user-service" };
         let _handle = broker.subscribe(subscription, router).await.unwrap();
         broker.publish("user.events", UserCreated::numbered(1)).await.unwrap();
-        for _ in 0..2 {
-            assert_eq!(soon(started.recv()).await, Some(1));
+        let letters = broker.dead_letters("user.events", group);
+        let mut begun = 0;
+        loop {
+            tokio::select! {
+                number = soon(started.recv()) => assert_eq!(number, Some(1)),
+                () = until(async || letters.count().await.unwrap() > 0) => break,
+            }
+            begun += 1;
             // The broker loses patience, and has the event again.
             soon(until(async || broker.lag("user.events", group).await.unwrap() == Some(1))).await;
             release.add_permits(1);
         }
-        let letters = broker.dead_letters("user.events", group);
-        soon(until(async || letters.count().await.unwrap() > 0)).await;
+        // What ends while the broker's word is still on its way has not outlived its channel yet.
+        assert!((2..=3).contains(&begun), "{begun}");
         assert!(letters.peek(1).await.unwrap()[0].reason.contains("more than 1 times"));
         assert!(started.try_recv().is_err());
         soon(broker.close(super::LIMIT)).await;
