@@ -256,12 +256,9 @@ impl<'a> Dispatch<'a> {
     fn let_go(&mut self, all: bool) {
         self.in_hand -= self.gathering.let_go(all);
         if all || self.held.first_key_value().is_some_and(|(_, (_, work))| work.is_void()) {
-            for (at, (key, work)) in std::mem::take(&mut self.held) {
-                if work.is_void() {
-                    self.gone(key, work);
-                } else {
-                    self.held.insert(at, (key, work));
-                }
+            let gone: Vec<_> = self.held.extract_if(.., |_, (_, work)| work.is_void()).collect();
+            for (_, (key, work)) in gone {
+                self.gone(key, work);
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     declare::DeclareError,
     link::{Absence, Watcher},
-    open::Open,
+    open::{Open, is_quorum},
     vitals::Vitals,
 };
 use crate::{
@@ -101,15 +101,15 @@ impl RabbitSource {
     /// Whether what goes back goes with the end of the channel, at once and in order: a quorum queue mixes up what is given back one by
     /// one, and where one consumer is active the next is not to begin before.
     fn returns_at_once(&self) -> bool {
-        let Topology { single_active, quorum, stream, .. } = &*self.consumer.topology;
-        *single_active || (*quorum && stream.is_none())
+        let topology = &self.consumer.topology;
+        topology.single_active || is_quorum(topology)
     }
 
     /// Whether consuming goes on until the channel ends: where one consumer is active the next is not to begin before, and a quorum queue
     /// mixes up what is on its way to a consumer that is cancelled.
     fn keeps_place(&self) -> bool {
         let Consumer { topology, limits, .. } = &self.consumer;
-        topology.single_active || (topology.quorum && topology.stream.is_none() && limits.ordered)
+        topology.single_active || (is_quorum(topology) && limits.ordered)
     }
 
     fn reopen(&mut self) {

@@ -64,6 +64,11 @@ const TOLD: Duration = Duration::from_millis(100);
 /// Marks the number of a consumer that holds as many messages as it may, or waits beside the active one.
 const WIDE: u32 = 1 << 16;
 
+/// Whether quorum queues are consumed. A stream is replicated too.
+pub(super) fn is_quorum(topology: &Topology) -> bool {
+    topology.quorum && topology.stream.is_none()
+}
+
 impl Open {
     /// Declares the topology and starts consuming.
     pub(super) async fn start(live: Arc<Live>, topology: &Topology, limits: Limits) -> Result<Self, DeclareError> {
@@ -71,7 +76,7 @@ impl Open {
         let (sink, events) = mpsc::unbounded_channel();
         let channel = live.channel_heard_by(Arc::new(sink)).await.map_err(DeclareError::Connection)?;
         let failed = |error: amqp::Error| DeclareError::of_consuming(&error);
-        let counts = topology.quorum && topology.stream.is_none();
+        let counts = is_quorum(topology);
         // Whoever ends its only active consumer lets another take over, so that one is not begun twice.
         let is_narrow = counts && !topology.single_active && limits.prefetch > 1;
         let limiting = channel.prefetch(if is_narrow { 1 } else { limits.prefetch });
