@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sap_comm_benches::{BenchError, compare, gateway::Part};
 
-/// nginx and HAProxy have allocators of their own; every proxy in Rust, ours and the peers, has this one.
+/// nginx and HAProxy have allocators of their own; ours and `hyper-bare` have this one, and `pingora-tuned` has it too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

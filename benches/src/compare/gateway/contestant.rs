@@ -12,7 +12,7 @@ pub(super) enum Contestant {
     Nginx,
     Haproxy,
     Pingora,
-    PingoraSystemMalloc,
+    PingoraTuned,
     Express,
     ExpressPolicies,
     /// No proxy: the load asks the origin.
@@ -20,24 +20,22 @@ pub(super) enum Contestant {
 }
 
 use Contestant::{
-    Direct, Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, PingoraSystemMalloc, SapComm,
-    SapCommPolicies, SapCommUploads,
+    Direct, Express, ExpressPolicies, Haproxy, HyperBare, Nginx, Pingora, PingoraTuned, SapComm, SapCommPolicies,
+    SapCommUploads,
 };
 
 /// The names that rows know the peers by.
-pub(super) const PEERS: [&str; 7] =
-    ["hyper-bare", "nginx", "haproxy", "pingora", "pingora-system-malloc", "express", "direct"];
+pub(super) const PEERS: [&str; 7] = ["hyper-bare", "nginx", "haproxy", "pingora", "pingora-tuned", "express", "direct"];
 
 /// Ours first, everybody without policies.
-pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Express];
+pub(super) const BARE: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraTuned, Express];
 /// Ours with policies, and express with the same. The others stay bare: they have no such thing.
 pub(super) const FULL: &[Contestant] =
-    &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, ExpressPolicies];
+    &[SapCommPolicies, HyperBare, Nginx, Haproxy, Pingora, PingoraTuned, ExpressPolicies];
 /// Who takes an upload. The others bound no body.
-pub(super) const UPLOADS: &[Contestant] =
-    &[SapCommUploads, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Express];
+pub(super) const UPLOADS: &[Contestant] = &[SapCommUploads, HyperBare, Nginx, Haproxy, Pingora, PingoraTuned, Express];
 /// Those that share a rate at half load, with the origin alone for what each of them adds; and those that share a lower one.
-pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraSystemMalloc, Direct];
+pub(super) const FAST: &[Contestant] = &[SapComm, HyperBare, Nginx, Haproxy, Pingora, PingoraTuned, Direct];
 /// See [`FAST`].
 pub(super) const SLOW: &[Contestant] = &[SapComm, Express];
 
@@ -49,7 +47,7 @@ impl Contestant {
             Nginx => "nginx",
             Haproxy => "haproxy",
             Pingora => "pingora",
-            PingoraSystemMalloc => "pingora-system-malloc",
+            PingoraTuned => "pingora-tuned",
             Express | ExpressPolicies => "express",
             Direct => "direct",
         }
@@ -71,7 +69,7 @@ impl Contestant {
             SapCommPolicies => ours(Setup::Policies),
             SapCommUploads => ours(Setup::Uploads),
             HyperBare => Some(Role::HyperBare { port, origin }),
-            Nginx | Haproxy | Pingora | PingoraSystemMalloc | Express | ExpressPolicies | Direct => None,
+            Nginx | Haproxy | Pingora | PingoraTuned | Express | ExpressPolicies | Direct => None,
         }
     }
 }

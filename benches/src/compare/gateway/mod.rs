@@ -67,8 +67,8 @@ impl GatewayOptions {
 pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(), BenchError> {
     eprintln!(
         "{}; {} rounds, {} ms a run in turns, {CONNECTIONS} connections; an origin on one thread, proxies with {WORKERS} \
-         workers (express: one process), load and all on the same cores; allocators: mimalloc of sap-comm, hyper-bare and pingora, \
-         the system's of pingora-system-malloc; {} MiB streamed",
+         workers (express: one process), load and all on the same cores; sap-comm, hyper-bare and pingora-tuned are linked as one \
+         unit and have mimalloc, pingora is built as its quick start has it; {} MiB streamed",
         machine::cores()?,
         options.rounds,
         options.millis,

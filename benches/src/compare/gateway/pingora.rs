@@ -8,51 +8,45 @@ use crate::BenchError;
 
 const PROGRAM: &str = "sap-comm-twin-pingora";
 
-/// What the twin takes memory from.
+/// How the twin is built.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Allocator {
-    /// As the other proxies in Rust.
-    Mimalloc,
-    /// As most programs on Pingora.
-    System,
+pub(super) enum Build {
+    /// As Pingora's quick start has it: cargo's own release profile, and the system's allocator.
+    QuickStart,
+    /// As ours and the other proxies in Rust: linked as one unit, with mimalloc.
+    Tuned,
 }
 
-impl Allocator {
+impl Build {
+    fn profile(self) -> &'static str {
+        match self {
+            Self::QuickStart => "release",
+            Self::Tuned => "tuned",
+        }
+    }
+
     fn features(self) -> &'static [&'static str] {
         match self {
-            Self::Mimalloc => &["--features", "mimalloc"],
-            Self::System => &[],
+            Self::QuickStart => &[],
+            Self::Tuned => &["--features", "mimalloc"],
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Mimalloc => "mimalloc",
-            Self::System => "system-malloc",
+    /// Builds the twin beside this program's own target directory, and says where it is. The first time takes minutes.
+    pub(super) async fn run(self) -> Result<PathBuf, BenchError> {
+        let this = std::env::current_exe().map_err(BenchError::refused("find this program"))?;
+        let target =
+            this.ancestors().nth(2).ok_or_else(|| BenchError::refused("find the target directory")("there is none"))?;
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins/pingora/Cargo.toml");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--locked", "--profile", self.profile(), "--manifest-path"]).arg(manifest);
+        command.args(self.features()).arg("--target-dir").arg(target).stdout(std::io::stderr());
+        let status = command.status().await.map_err(BenchError::refused("run cargo"))?;
+        if !status.success() {
+            let reason = format!("{status}; it needs cmake; `--peer` chooses others");
+            return Err(BenchError::refused("build pingora")(reason));
         }
+        Ok(target.join(self.profile()).join(PROGRAM))
     }
-}
-
-/// Builds the twin beside this program's own target directory, and says where it is. The first time takes minutes.
-pub(super) async fn build(allocator: Allocator) -> Result<PathBuf, BenchError> {
-    let this = std::env::current_exe().map_err(BenchError::refused("find this program"))?;
-    let target =
-        this.ancestors().nth(2).ok_or_else(|| BenchError::refused("find the target directory")("there is none"))?;
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins/pingora/Cargo.toml");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--locked", "--release", "--manifest-path"]).arg(manifest);
-    command.args(allocator.features()).arg("--target-dir").arg(target).stdout(std::io::stderr());
-    let status = command.status().await.map_err(BenchError::refused("run cargo"))?;
-    if !status.success() {
-        let reason = format!("{status}; it needs cmake; `--peer` chooses others");
-        return Err(BenchError::refused("build pingora")(reason));
-    }
-    // Both builds have one name, and the first must outlive the second.
-    let built = target.join("release").join(PROGRAM);
-    let kept = built.with_file_name(format!("{PROGRAM}-{}", allocator.name()));
-    // One that still ends keeps its file.
-    let _ = std::fs::remove_file(&kept);
-    std::fs::copy(&built, &kept).map_err(BenchError::refused("keep pingora"))?;
-    Ok(kept)
 }

@@ -21,10 +21,7 @@ use sap_comm_testkit::{
 use serde_json::json;
 use tokio::{net::TcpStream, process::Command, time::timeout};
 
-use super::{
-    CONNECTIONS, Contestant,
-    pingora::{self, Allocator},
-};
+use super::{CONNECTIONS, Contestant, pingora::Build};
 use crate::{
     BenchError,
     gateway::{AUDIENCE, ISSUER, JWKS, Load, MEMBER, Role, load::Measured},
@@ -82,17 +79,17 @@ impl Stage {
         let port = free_port()?;
         let server = match contestant.role(port, self.origin) {
             Some(role) => own(contestant.name(), &role, port).await?,
-            None if contestant == Contestant::Pingora => self.pingora(Allocator::Mimalloc, port).await?,
-            None if contestant == Contestant::PingoraSystemMalloc => self.pingora(Allocator::System, port).await?,
+            None if contestant == Contestant::Pingora => self.pingora(Build::QuickStart, port).await?,
+            None if contestant == Contestant::PingoraTuned => self.pingora(Build::Tuned, port).await?,
             None => self.express(contestant, port).await?,
         };
         let pid = server.pid();
         Running::new(server, port, pid)
     }
 
-    async fn pingora(&self, allocator: Allocator, port: u16) -> Result<Server, BenchError> {
+    async fn pingora(&self, build: Build, port: u16) -> Result<Server, BenchError> {
         let ports = [port, self.origin].map(|port| port.to_string().into());
-        process("pingora", pingora::build(allocator).await?, ports, port).await
+        process("pingora", build.run().await?, ports, port).await
     }
 
     async fn express(&self, contestant: Contestant, port: u16) -> Result<Server, BenchError> {
