@@ -11,7 +11,7 @@ use super::{Broker, PublishError};
 use crate::{
     EventFormat,
     backend::{Answer, FAR, Handed},
-    message::{Body, Message, Unwritten, data, header},
+    message::{Body, Message, Unwritten, header},
     request::ReturnAddress,
     telemetry::Sending,
     topology::{MAX_EVENT_TYPE, Target, check_name},
@@ -51,17 +51,7 @@ pub(super) struct Origin<'a> {
     context: Context,
 }
 
-/// An event that was checked and written.
-pub(super) struct Prepared {
-    message: Arc<Message>,
-    context: Context,
-    sending: Sending,
-    delay: Option<Duration>,
-    /// How long the publish may take.
-    within: Duration,
-}
-
-/// An event that is about to be handed over.
+/// An event that was checked and written, and is about to be handed over.
 pub(super) struct Outgoing<'a> {
     pub(super) under_way: UnderWay<'a>,
     pub(super) message: Arc<Message>,
@@ -172,7 +162,7 @@ impl PublishOptions {
         }
         if let Some(ReturnAddress { queue, deadline }) = self.answer_to {
             message.headers.set(header::DEADLINE, deadline.to_string());
-            message.reply_to = Some(queue);
+            message.reply_to = Some(queue.into());
             // What clients of any language send back with their answer; the event keeps its own.
             message.correlation_id = Some(message.id.clone());
         }
@@ -202,8 +192,8 @@ impl Broker {
         options: PublishOptions,
     ) -> Result<Confirmation, PublishError> {
         let origin = Origin::of(exchange, T::KIND);
-        let prepared = self.prepare_new(&origin, payload, options)?;
-        self.send(&origin, prepared).await
+        let outgoing = self.prepare_new(&origin, payload, options)?;
+        self.send(&origin, outgoing).await
     }
 
     /// Like [`Broker::publish`], `delay` later: see [`PublishOptions::after`].
@@ -280,8 +270,8 @@ impl Broker {
     ) -> Result<Confirmation, PublishError> {
         let context = of_publish().with_correlation_id(&event.correlation_id);
         let origin = Origin { context, ..Origin::of(exchange, T::KIND) };
-        let prepared = self.prepare(&origin, event, options)?;
-        self.send(&origin, prepared).await
+        let outgoing = self.prepare(&origin, event, options)?;
+        self.send(&origin, outgoing).await
     }
 
     /// Publishes an event whose payload is not looked into, as an outbox does. A raw event does not know its `kind`.
@@ -310,9 +300,9 @@ impl Broker {
     ) -> Result<Confirmation, PublishError> {
         let context = of_publish().with_correlation_id(&event.correlation_id);
         let origin = Origin { context, ..Origin::of(exchange, kind) };
-        let prepared = self.prepare(&origin, &event, options)?;
+        let outgoing = self.prepare(&origin, &event, options)?;
         drop(event);
-        self.send(&origin, prepared).await
+        self.send(&origin, outgoing).await
     }
 
     /// Checks and writes an event.
@@ -321,12 +311,12 @@ impl Broker {
         origin: &Origin<'_>,
         event: &Event<T>,
         options: PublishOptions,
-    ) -> Result<Prepared, PublishError> {
+    ) -> Result<Outgoing<'_>, PublishError> {
         let format = options.format.unwrap_or(self.config().event_format);
         let encode = |error: DecodeError| PublishError::Encode { reason: error.to_string() };
         // A request is no plain message of its event.
         let inside = format == EventFormat::Envelope && options.answer_to.is_none() && self.backend().stays_inside();
-        let unwritten = if inside { Unwritten::of(event, data(event).map_err(encode)?) } else { None };
+        let unwritten = if inside { Unwritten::of(event).map_err(encode)? } else { None };
         let (size, body) = match unwritten {
             Some(unwritten) => (unwritten.len(event), Body::Unwritten(unwritten)),
             None => {
@@ -341,10 +331,25 @@ impl Broker {
             return Err(PublishError::TooLarge { id: event.id.clone(), size, limit });
         }
         let (context, sending) = self.telemetry().send(&origin.target, event, size, origin.context.clone());
+        let span = tracing::debug_span!(
+            "publish",
+            trace_id = %context.trace().display_trace_id(),
+            request_id = context.request_id(),
+            correlation_id = context.correlation_id(),
+            event_id = event.id.as_str(),
+            event_type = event.event_type.as_str(),
+            exchange = origin.exchange,
+        );
         let (delay, within) = (options.delay(), options.deadline.unwrap_or(self.config().publish_deadline));
-        let mut message = Message::of_event(event, format, body, origin.kind, context.clone());
+        let terms = Terms { delay, until: context.deadline(), within, span };
+        let mut message = Message::of_event(event, format, body, origin.kind, context);
         options.mark(&mut message);
-        Ok(Prepared { message: Arc::new(message), context, sending, delay, within })
+        #[cfg(feature = "test-util")]
+        let recorded = self.recorder().map(|recorder| recorder.publishing(origin.exchange, &message));
+        #[cfg(not(feature = "test-util"))]
+        let recorded = Recorded::default();
+        let under_way = UnderWay { id: event.id.clone(), sending, recorded };
+        Ok(Outgoing { under_way, message: Arc::new(message), terms })
     }
 
     /// Makes, checks and writes a new event.
@@ -353,37 +358,18 @@ impl Broker {
         origin: &Origin<'_>,
         payload: T,
         options: PublishOptions,
-    ) -> Result<Prepared, PublishError> {
+    ) -> Result<Outgoing<'_>, PublishError> {
         let event = Event::caused_by(&origin.context, self.service(), payload);
         self.prepare(origin, &event, options)
     }
 
-    async fn send(&self, origin: &Origin<'_>, prepared: Prepared) -> Result<Confirmation, PublishError> {
-        let Outgoing { under_way, message, terms } = self.outgoing(origin, prepared);
+    async fn send(&self, origin: &Origin<'_>, outgoing: Outgoing<'_>) -> Result<Confirmation, PublishError> {
+        let Outgoing { under_way, message, terms } = outgoing;
         let handed = match terms.delay {
             None => terms.span.in_scope(|| self.backend().publish_now(&origin.target, message)),
             Some(_) => Handed::Back(message),
         };
         self.finish(&origin.target, under_way, terms.stage(handed, Instant::now)).await
-    }
-
-    pub(super) fn outgoing(&self, origin: &Origin<'_>, prepared: Prepared) -> Outgoing<'_> {
-        let Prepared { message, context, sending, delay, within } = prepared;
-        let span = tracing::debug_span!(
-            "publish",
-            trace_id = %context.trace().display_trace_id(),
-            request_id = context.request_id(),
-            correlation_id = context.correlation_id(),
-            event_id = message.id.as_str(),
-            event_type = message.event_type.as_str(),
-            exchange = origin.exchange,
-        );
-        #[cfg(feature = "test-util")]
-        let recorded = self.recorder().map(|recorder| recorder.publishing(origin.exchange, &message));
-        #[cfg(not(feature = "test-util"))]
-        let recorded = Recorded::default();
-        let terms = Terms { delay, until: context.deadline(), within, span };
-        Outgoing { under_way: UnderWay { id: message.id.clone(), sending, recorded }, message, terms }
     }
 
     /// Waits until it is known what became of an event.

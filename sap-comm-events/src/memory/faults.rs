@@ -63,10 +63,10 @@ impl MemoryBackend {
                 return Err(PublishError::Unknown { id: message.id.clone() });
             }
         }
-        self.deliver(target, message, deadline).await?;
+        self.deliver(target, Arc::clone(message), deadline).await?;
         if fate.twice {
             // The second copy of a full queue is no fault of the publisher.
-            let _ = self.take(target, message);
+            let _ = self.take(target, Arc::clone(message));
         }
         Ok(())
     }
@@ -78,7 +78,7 @@ impl MemoryBackend {
         message: &Arc<Message>,
         deadline: Instant,
     ) -> Result<(), PublishError> {
-        if taken { self.deliver(target, message, deadline).await } else { Ok(()) }
+        if taken { self.deliver(target, Arc::clone(message), deadline).await } else { Ok(()) }
     }
 
     /// Returns once nothing is under way.

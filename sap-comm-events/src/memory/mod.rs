@@ -14,6 +14,7 @@ mod source;
 mod state;
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -111,8 +112,8 @@ impl MemoryBackend {
         Ok(())
     }
 
-    /// Takes the message at once, or says why not: `Some` capacity that is reached, where it is to wait for room.
-    fn take(&self, target: &Target, message: &Arc<Message>) -> Result<Option<usize>, PublishError> {
+    /// Takes the message at once, or says why not; gives it back where it is to wait for room.
+    fn take(&self, target: &Target, message: Arc<Message>) -> Result<Option<Arc<Message>>, PublishError> {
         self.take_into(&mut self.shared.state.lock(), target, message)
     }
 
@@ -120,51 +121,52 @@ impl MemoryBackend {
         &self,
         state: &mut State,
         target: &Target,
-        message: &Arc<Message>,
-    ) -> Result<Option<usize>, PublishError> {
+        message: Arc<Message>,
+    ) -> Result<Option<Arc<Message>>, PublishError> {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
         match state.publish(target, message) {
             Ok(()) => Ok(None),
-            Err(Refusal::Unroutable(exchange)) => {
+            Err(Refusal::Unroutable { exchange, message }) => {
                 Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() })
             }
-            Err(Refusal::Full(capacity)) if self.overflow == OverflowPolicy::Refuse => {
-                Err(PublishError::QueueFull { capacity })
-            }
-            Err(Refusal::Full(capacity)) => Ok(Some(capacity)),
+            Err(Refusal::Full(_)) if self.overflow == OverflowPolicy::Refuse => Err(self.full()),
+            Err(Refusal::Full(message)) => Ok(Some(message)),
         }
     }
 
-    /// Takes messages in their order, until one has to wait for room. Others get a turn between slices of them.
-    fn take_all(&self, target: &Target, messages: &[Arc<Message>]) -> Vec<Result<(), PublishError>> {
-        let mut taken = Vec::with_capacity(messages.len());
-        for slice in messages.chunks(SLICE) {
-            let before = taken.len();
+    /// Takes messages in their order, until one has to wait for room, and leaves the others. Others get a turn between slices
+    /// of them.
+    fn take_all(
+        &self,
+        target: &Target,
+        messages: &mut VecDeque<Arc<Message>>,
+        mut taken: impl FnMut(Result<(), PublishError>),
+    ) {
+        while !messages.is_empty() {
             let mut state = self.shared.state.lock();
-            let outcomes = slice.iter().map(|message| self.take_into(&mut state, target, message));
-            taken.extend(outcomes.map_while(|outcome| outcome.map(is_taken).transpose()));
-            if taken.len() - before < slice.len() {
-                break;
+            for _ in 0..SLICE {
+                let Some(message) = messages.pop_front() else { break };
+                match self.take_into(&mut state, target, message) {
+                    Ok(None) => taken(Ok(())),
+                    Ok(Some(message)) => return messages.push_front(message),
+                    Err(error) => taken(Err(error)),
+                }
             }
         }
-        taken
     }
 
-    async fn deliver(&self, target: &Target, message: &Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
-        let Some(capacity) = self.take(target, message)? else { return Ok(()) };
-        let taken = self.shared.room.until(|| self.take(target, message).map(is_taken).transpose());
-        match tokio::time::timeout_at(deadline, taken).await {
-            Ok(taken) => taken,
-            Err(_) => Err(PublishError::QueueFull { capacity }),
-        }
+    async fn deliver(&self, target: &Target, message: Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
+        let Some(message) = self.take(target, message)? else { return Ok(()) };
+        let take = || self.take(target, Arc::clone(&message)).map(|back| back.is_none().then_some(())).transpose();
+        let taken = self.shared.room.until(take);
+        tokio::time::timeout_at(deadline, taken).await.unwrap_or_else(|_| Err(self.full()))
     }
-}
 
-/// `Some` if there is no capacity that was reached.
-fn is_taken(full: Option<usize>) -> Option<()> {
-    full.is_none().then_some(())
+    fn full(&self) -> PublishError {
+        PublishError::QueueFull { capacity: self.capacity }
+    }
 }
 
 /// Counts publishes for as long as it lives.
@@ -197,9 +199,9 @@ impl Backend for MemoryBackend {
         if self.shared.dice.is_some() {
             return Handed::Back(message);
         }
-        match self.take(target, &message) {
+        match self.take(target, message) {
             Ok(None) => Handed::Done(Ok(())),
-            Ok(Some(_)) => Handed::Back(message),
+            Ok(Some(message)) => Handed::Back(message),
             Err(error) => Handed::Done(Err(error)),
         }
     }
@@ -210,7 +212,7 @@ impl Backend for MemoryBackend {
         if let Some(dice) = &self.shared.dice {
             return self.deliver_or_fail(dice, &target, &Arc::new(message), deadline).await;
         }
-        self.deliver(&target, &Arc::new(message), deadline).await
+        self.deliver(&target, Arc::new(message), deadline).await
     }
 
     fn publish_all_now(&self, target: &Target, messages: Vec<Arc<Message>>) -> Vec<Handed> {
@@ -218,11 +220,10 @@ impl Backend for MemoryBackend {
         if self.shared.dice.is_some() {
             return messages.into_iter().map(Handed::Back).collect();
         }
-        let taken = self.take_all(target, &messages);
-        let waiting = messages.into_iter().skip(taken.len()).map(Handed::Back);
-        let mut handed: Vec<_> = Vec::with_capacity(waiting.size_hint().0 + taken.len());
-        handed.extend(taken.into_iter().map(Handed::Done));
-        handed.extend(waiting);
+        let mut handed = Vec::with_capacity(messages.len());
+        let mut waiting = VecDeque::from(messages);
+        self.take_all(target, &mut waiting, |taken| handed.push(Handed::Done(taken)));
+        handed.extend(waiting.into_iter().map(Handed::Back));
         handed
     }
 
@@ -239,13 +240,14 @@ impl Backend for MemoryBackend {
             return join_all(messages.iter().map(publish)).await;
         }
         let mut outcomes = Vec::with_capacity(messages.len());
+        let mut waiting = VecDeque::from(messages);
         let all = self.shared.room.until(|| {
-            outcomes.extend(self.take_all(&target, &messages[outcomes.len()..]));
-            (outcomes.len() == messages.len()).then_some(())
+            self.take_all(&target, &mut waiting, |taken| outcomes.push(taken));
+            waiting.is_empty().then_some(())
         });
         // What is not taken by then found the queue full.
         let _ = tokio::time::timeout_at(deadline, all).await;
-        outcomes.resize_with(messages.len(), || Err(PublishError::QueueFull { capacity: self.capacity }));
+        outcomes.extend(waiting.into_iter().map(|_| Err(self.full())));
         outcomes
     }
 

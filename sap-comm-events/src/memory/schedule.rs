@@ -77,11 +77,11 @@ pub(super) async fn run(schedule: Arc<Schedule>, shared: Weak<Shared>) {
             }
         };
         let Some(shared) = shared.upgrade() else { return };
-        let published = shared.state.lock().publish(&target, &message);
+        let published = shared.state.lock().publish(&target, message);
         match published {
             Ok(()) => schedule.gone.notify_waiters(),
-            Err(Refusal::Full(_)) => schedule.entries.lock().insert(Instant::now() + AGAIN, (target, message)),
-            Err(Refusal::Unroutable(exchange)) => {
+            Err(Refusal::Full(message)) => schedule.entries.lock().insert(Instant::now() + AGAIN, (target, message)),
+            Err(Refusal::Unroutable { exchange, message }) => {
                 tracing::warn!(
                     event_id = message.id.as_str(),
                     event_type = message.event_type.as_str(),

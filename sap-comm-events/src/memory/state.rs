@@ -57,9 +57,9 @@ impl Stored {
 /// Why a message was not taken.
 pub(super) enum Refusal {
     /// Nothing is bound for it at the exchange or queue named.
-    Unroutable(String),
+    Unroutable { exchange: String, message: Arc<Message> },
     /// A queue holds its capacity.
-    Full(usize),
+    Full(Arc<Message>),
 }
 
 impl State {
@@ -99,22 +99,23 @@ impl State {
     }
 
     /// Puts the message into every queue that wants it, or into none.
-    pub(super) fn publish(&mut self, target: &Target, message: &Arc<Message>) -> Result<(), Refusal> {
+    pub(super) fn publish(&mut self, target: &Target, message: Arc<Message>) -> Result<(), Refusal> {
         let Self { capacity, bindings, queues, last_number, .. } = self;
-        let mut stored = || {
+        let mut stored = |message| {
             *last_number += 1;
-            Stored { number: *last_number, message: Arc::clone(message), due: None, loan: None }
+            Stored { number: *last_number, message, due: None, loan: None }
         };
+        let unroutable = |exchange: &str, message| Err(Refusal::Unroutable { exchange: exchange.to_owned(), message });
         let (name, kind) = match target {
             // What is to come later waits in the schedule.
-            Target::Later { name, .. } => return Err(Refusal::Unroutable(name.to_string())),
+            Target::Later { name, .. } => return unroutable(name, message),
             // A settlement or a redrive, for a message that counts already.
             Target::Queue(name) => match queues.get_mut(name) {
                 Some(store) => {
-                    store.push(stored());
+                    store.push(stored(message));
                     return Ok(());
                 }
-                None => return Err(Refusal::Unroutable(name.clone())),
+                None => return unroutable(name, message),
             },
             Target::Exchange { name, kind } => (name, kind),
         };
@@ -125,24 +126,25 @@ impl State {
         };
         let bound = bindings.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         let mut wanted = bound.iter().filter(wants).map(|binding| binding.queue.as_str());
-        let Some(first) = wanted.next() else { return Err(Refusal::Unroutable(name.to_string())) };
+        let Some(first) = wanted.next() else { return unroutable(name, message) };
         // A queue bound twice gets the message once.
         let mut others: Vec<&str> = wanted.filter(|other| *other != first).collect();
         others.sort_unstable();
         others.dedup();
         if others.iter().any(|queue| queues.get_mut(*queue).is_some_and(|store| store.is_full(*capacity))) {
-            return Err(Refusal::Full(*capacity));
+            return Err(Refusal::Full(message));
         }
-        if let Some(store) = queues.get_mut(first) {
-            if store.is_full(*capacity) {
-                return Err(Refusal::Full(*capacity));
-            }
-            store.admit(stored());
+        if queues.get_mut(first).is_some_and(|store| store.is_full(*capacity)) {
+            return Err(Refusal::Full(message));
         }
         for queue in others {
             if let Some(store) = queues.get_mut(queue) {
-                store.admit(stored());
+                store.admit(stored(Arc::clone(&message)));
             }
+        }
+        // A clone that is dropped at once would cost more than it looks: a consumer may have the message already.
+        if let Some(store) = queues.get_mut(first) {
+            store.admit(stored(message));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use sap_comm_core::{DecodeError, Event, EventPayload, Extensions, Metadata, Name, RawEvent, Timestamp};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Message;
@@ -18,11 +19,14 @@ pub(crate) enum Body {
 /// the envelope only where somebody looks.
 #[derive(Debug, Clone)]
 pub(crate) struct Unwritten {
-    data: Bytes,
+    /// The payload, the version and the user's id. A message is written by one core and read by another: what it takes to
+    /// bring it over counts by the line of memory.
+    text: Box<str>,
+    data_end: usize,
+    version_end: usize,
+    has_user: bool,
     timestamp: Timestamp,
-    version: Name,
-    user_id: Option<Name>,
-    whole: OnceLock<Bytes>,
+    whole: OnceLock<Box<Bytes>>,
 }
 
 impl Default for Body {
@@ -38,18 +42,33 @@ impl From<Bytes> for Body {
 }
 
 impl Unwritten {
-    /// `None` for an event whose message would not say enough of it. `data` is its payload.
-    pub(crate) fn of<T>(event: &Event<T>, data: Bytes) -> Option<Self> {
+    /// `None` for an event whose message would not say enough of it.
+    pub(crate) fn of<T: Serialize>(event: &Event<T>) -> Result<Option<Self>, DecodeError> {
         let Event { timestamp, metadata: Metadata { version, user_id, extensions }, .. } = event;
-        let whole = OnceLock::new();
-        let is_plain = event.extensions.is_empty() && extensions.is_empty();
-        is_plain.then(|| Self {
-            data,
-            timestamp: *timestamp,
-            version: version.clone(),
-            user_id: user_id.clone(),
-            whole,
-        })
+        if !event.extensions.is_empty() || !extensions.is_empty() {
+            return Ok(None);
+        }
+        let data = serde_json::to_string(&event.data);
+        let mut text = data.map_err(|error| DecodeError::Encode { reason: error.to_string() })?;
+        let data_end = text.len();
+        text.push_str(version);
+        let version_end = text.len();
+        text.push_str(user_id.as_deref().unwrap_or_default());
+        let (text, has_user, timestamp, whole) =
+            (text.into_boxed_str(), user_id.is_some(), *timestamp, OnceLock::new());
+        Ok(Some(Self { text, data_end, version_end, has_user, timestamp, whole }))
+    }
+
+    fn data(&self) -> &str {
+        &self.text[..self.data_end]
+    }
+
+    fn version(&self) -> &str {
+        &self.text[self.data_end..self.version_end]
+    }
+
+    fn user_id(&self) -> Option<&str> {
+        self.has_user.then(|| &self.text[self.version_end..])
     }
 
     /// How long the whole would be, were it written without escaping anything in the envelope.
@@ -57,8 +76,8 @@ impl Unwritten {
         const FRAME: &str = r#"{"id":"","type":"","source":"","timestamp":"2025-05-19T18:30:00.000Z","correlationId":"","data":,"metadata":{"version":""}}"#;
         const USER: &str = r#","userId":"""#;
         let texts = event.id.len() + event.event_type.len() + event.source.len() + event.correlation_id.len();
-        let user = self.user_id.as_ref().map_or(0, |user_id| USER.len() + user_id.len());
-        FRAME.len() + texts + self.version.len() + user + self.data.len()
+        let user = if self.has_user { USER.len() } else { 0 };
+        FRAME.len() + texts + user + self.text.len()
     }
 }
 
@@ -69,8 +88,8 @@ impl Message {
             Body::Written(body) => body,
             Body::Unwritten(event) => event.whole.get_or_init(|| {
                 // What was written as JSON is JSON.
-                let data: &RawValue = serde_json::from_slice(&event.data).unwrap_or(RawValue::NULL);
-                self.envelope(event, data).to_json().unwrap_or_default().into()
+                let data: &RawValue = serde_json::from_str(event.data()).unwrap_or(RawValue::NULL);
+                Box::new(self.envelope(event, data).to_json().unwrap_or_default().into())
             }),
         }
     }
@@ -86,7 +105,7 @@ impl Message {
     /// The event, where it was not written.
     pub(super) fn unwritten(&self) -> Option<Result<RawEvent, DecodeError>> {
         let Body::Unwritten(event) = &self.body else { return None };
-        let data = serde_json::from_slice(&event.data);
+        let data = serde_json::from_str(event.data());
         let data = data.map_err(|error| DecodeError::Envelope { reason: error.to_string() });
         Some(data.map(|data: Box<RawValue>| self.envelope(event, data)))
     }
@@ -95,17 +114,16 @@ impl Message {
     /// envelope put around it when it is wanted.
     pub(crate) fn read<T: EventPayload>(self: &Arc<Self>) -> Option<impl FnOnce() -> Event<T> + Send + use<T>> {
         let Body::Unwritten(event) = &self.body else { return None };
-        if self.event_type != T::TYPE || event.version != T::VERSION {
+        if self.event_type != T::TYPE || event.version() != T::VERSION {
             return None;
         }
-        // Text is checked once as a whole, and not string by string.
-        let data: T = serde_json::from_str(str::from_utf8(&event.data).ok()?).ok()?;
-        let (message, timestamp, user_id) = (Arc::clone(self), event.timestamp, event.user_id.clone());
+        let data: T = serde_json::from_str(event.data()).ok()?;
+        let (message, timestamp, user_id) = (Arc::clone(self), event.timestamp, event.user_id().map(Name::from));
         Some(move || message.around(data, timestamp, T::VERSION.into(), user_id))
     }
 
     fn envelope<T>(&self, event: &Unwritten, data: T) -> Event<T> {
-        self.around(data, event.timestamp, event.version.clone(), event.user_id.clone())
+        self.around(data, event.timestamp, event.version().into(), event.user_id().map(Name::from))
     }
 
     fn around<T>(&self, data: T, timestamp: Timestamp, version: Name, user_id: Option<Name>) -> Event<T> {
@@ -130,7 +148,7 @@ mod tests {
     use serde_json::value::to_raw_value;
 
     use super::*;
-    use crate::message::{EventFormat, data};
+    use crate::message::EventFormat;
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct UserCreated {
@@ -146,7 +164,7 @@ mod tests {
     }
 
     fn message<T: Serialize>(event: &Event<T>) -> (Arc<Message>, usize) {
-        let unwritten = Unwritten::of(event, data(event).unwrap()).unwrap();
+        let unwritten = Unwritten::of(event).unwrap().unwrap();
         let (size, body) = (unwritten.len(event), Body::Unwritten(unwritten));
         let context = Context::root();
         (Arc::new(Message::of_event(event, EventFormat::Envelope, body, EventKind::Domain, context)), size)
@@ -196,7 +214,7 @@ mod tests {
         event.extensions.insert("more".to_owned(), to_raw_value(&1).unwrap());
         of_metadata.metadata.extensions.insert("more".to_owned(), to_raw_value(&1).unwrap());
         for event in [event, of_metadata] {
-            assert!(Unwritten::of(&event, Bytes::new()).is_none());
+            assert!(Unwritten::of(&event).unwrap().is_none());
         }
     }
 }

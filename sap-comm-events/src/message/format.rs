@@ -25,12 +25,16 @@ pub enum EventFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Event(EventFormat),
-    /// Nothing that can be read; both are kept for a copy.
+    /// Nothing that can be read.
     #[cfg_attr(not(any(test, feature = "rabbitmq")), expect(dead_code, reason = "only others send it"))]
-    Unsupported {
-        content_type: Option<String>,
-        content_encoding: Option<String>,
-    },
+    Unsupported(Box<Unsupported>),
+}
+
+/// What a message that cannot be read says it is; kept for a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsupported {
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_encoding: Option<String>,
 }
 
 impl Default for Content {
@@ -54,7 +58,7 @@ impl EventFormat {
 }
 
 /// The payload alone.
-pub(crate) fn data<T: Serialize>(event: &Event<T>) -> Result<Bytes, DecodeError> {
+fn data<T: Serialize>(event: &Event<T>) -> Result<Bytes, DecodeError> {
     exact(|buffer| {
         let written = serde_json::to_writer(buffer, &event.data);
         written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
@@ -89,7 +93,8 @@ impl Message {
             Content::Event(EventFormat::Envelope) => RawEvent::from_json(self.body()),
             Content::Event(EventFormat::CloudEventsStructured) => cloud_events::from_json(self.body()),
             Content::Event(EventFormat::CloudEventsBinary) => cloud_events::from_message(self.body(), &self.headers),
-            Content::Unsupported { content_type, content_encoding } => {
+            Content::Unsupported(unsupported) => {
+                let Unsupported { content_type, content_encoding } = &**unsupported;
                 let (content_type, encoding) = (content_type.as_deref(), content_encoding.as_deref());
                 let reason = format!(
                     "content type {:?} with content encoding {:?} is not supported",

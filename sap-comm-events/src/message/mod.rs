@@ -9,8 +9,10 @@ mod headers;
 use sap_comm_core::{Context, Event, EventKind, Name, Timestamp};
 
 pub(crate) use body::{Body, Unwritten};
+pub(crate) use format::Content;
 pub use format::EventFormat;
-pub(crate) use format::{Content, data};
+#[cfg(feature = "rabbitmq")]
+pub(crate) use format::Unsupported;
 pub(crate) use headers::{HeaderValue, Headers};
 
 use crate::cloud_events;
@@ -28,7 +30,7 @@ pub(crate) struct Message {
     /// The event's correlation id, or what ties an answer to its request.
     pub(crate) correlation_id: Option<Name>,
     /// The queue to answer to.
-    pub(crate) reply_to: Option<String>,
+    pub(crate) reply_to: Option<Box<str>>,
     pub(crate) source: Option<Name>,
     /// Seconds since the Unix epoch.
     #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "only a wire carries it"))]
@@ -76,10 +78,11 @@ impl Message {
             }),
         };
         let context = match correlation_id {
-            Some(id) => context.with_correlation_id(id),
-            None => context,
+            Some(id) if id != context.correlation_id() => context.with_correlation_id(id),
+            _ => context,
         };
-        context.with_attempt(self.attempt())
+        let attempt = self.attempt();
+        if attempt == context.attempt() { context } else { context.with_attempt(attempt) }
     }
 
     /// Whether the body is an event in the envelope of the specification, and nothing but the event matters.

@@ -2,7 +2,7 @@
 
 use crate::{
     EventFormat, cloud_events,
-    message::{Content, Headers},
+    message::{Content, Headers, Unsupported},
 };
 
 /// What JSON is called, by those who say nothing about it too.
@@ -13,9 +13,9 @@ const PLAIN: [&str; 5] = ["utf-8", "", "utf8", "identity", "us-ascii"];
 impl Content {
     /// What the properties of a foreign message mean. What says nothing is taken for JSON.
     pub(super) fn of(content_type: Option<&str>, content_encoding: Option<&str>, headers: &Headers) -> Self {
-        let unsupported = || Self::Unsupported {
-            content_type: content_type.map(str::to_owned),
-            content_encoding: content_encoding.map(str::to_owned),
+        let unsupported = || {
+            let [content_type, content_encoding] = [content_type, content_encoding].map(|own| own.map(str::to_owned));
+            Self::Unsupported(Box::new(Unsupported { content_type, content_encoding }))
         };
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !is_one_of(content_encoding.unwrap_or_default().trim(), &PLAIN) {
@@ -36,8 +36,8 @@ impl Content {
         match self {
             Self::Event(EventFormat::CloudEventsStructured) => (Some(cloud_events::CONTENT_TYPE), Some("utf-8")),
             Self::Event(_) => (Some("application/json"), Some("utf-8")),
-            Self::Unsupported { content_type, content_encoding } => {
-                (content_type.as_deref(), content_encoding.as_deref())
+            Self::Unsupported(unsupported) => {
+                (unsupported.content_type.as_deref(), unsupported.content_encoding.as_deref())
             }
         }
     }

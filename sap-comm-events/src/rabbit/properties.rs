@@ -72,7 +72,7 @@ pub(super) fn read(content: &amqp::Content) -> Arrived {
         // A retry comes back under its queue's name, so the property goes first.
         event_type: Name::from(typed.unwrap_or(&key)),
         correlation_id: text(properties.correlation_id),
-        reply_to: said(properties.reply_to).map(str::to_owned),
+        reply_to: said(properties.reply_to).map(Into::into),
         source: text(properties.app_id),
         timestamp: properties.timestamp,
         content: content_of,
