@@ -2,6 +2,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{Context, Name, header};
 
+use super::headers::lines_of;
+
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
 pub(super) const PRINCIPAL: HeaderName = HeaderName::from_static(header::PRINCIPAL);
 
@@ -15,16 +17,10 @@ static OF_CONTEXT: [HeaderName; 4] = [
 
 /// The context that a client tells of, or one of its own.
 pub(super) fn read_context(headers: &HeaderMap) -> Context {
-    // To look at every header once costs less than to look for each of these.
-    let mut told = OF_CONTEXT.each_ref().map(|name| (name, None));
-    for (name, value) in headers {
-        if let Some((_, first)) = told.iter_mut().find(|(known, _)| *known == name) {
-            first.get_or_insert(value);
-        }
-    }
+    let told = lines_of(headers, OF_CONTEXT.each_ref());
     Context::extract(|name| {
-        let (_, value) = told.iter().find(|(known, _)| *known == name)?;
-        value.and_then(|value| value.to_str().ok())
+        let (_, lines) = OF_CONTEXT.iter().zip(told).find(|(known, _)| *known == name)?;
+        lines.first.and_then(|value| value.to_str().ok())
     })
 }
 

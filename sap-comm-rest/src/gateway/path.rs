@@ -97,12 +97,13 @@ fn check_decoded(decoded: u8, following: Option<&[u8]>) -> Result<(), PathFault>
 }
 
 fn check_segments(path: &str) -> Result<(), PathFault> {
-    let mut segments = path.split('/').skip(1).peekable();
+    // By bytes: to look for a character in a text takes a few times as long where they are short.
+    let mut segments = path.as_bytes().split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         match segment {
-            "." | ".." => return Err(PathFault::DotSegment),
+            b"." | b".." => return Err(PathFault::DotSegment),
             // A trailing slash is the one empty segment that means something.
-            "" if segments.peek().is_some() => return Err(PathFault::EmptySegment),
+            b"" if segments.peek().is_some() => return Err(PathFault::EmptySegment),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use sap_comm_core::{ApiError, ErrorCode};
 
 use super::{
     Refusal,
-    headers::{check_framing, host},
+    headers::{check_framing, host, lines_of},
     path::normalize,
 };
 
@@ -19,13 +19,15 @@ pub(super) struct Screened<'a> {
 
 /// Refuses what two readers could understand in two ways.
 pub(super) fn screen<'a>(parts: &Parts, uri: &'a Uri) -> Result<Screened<'a>, Refusal> {
-    check_framing(&parts.headers, parts.version).map_err(Refusal::closing)?;
+    let names = [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH, &header::HOST, &header::AUTHORIZATION];
+    let [codings, lengths, hosts, credentials] = lines_of(&parts.headers, names);
+    check_framing(codings, lengths, parts.version).map_err(Refusal::closing)?;
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", parts.method));
         return Err(Refusal::closing(error));
     }
-    let host = host(&parts.headers, uri, parts.version).map_err(Refusal::closing)?;
-    if parts.headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+    let host = host(hosts, uri, parts.version).map_err(Refusal::closing)?;
+    if credentials.count > 1 {
         let error = ApiError::new(ErrorCode::BAD_REQUEST, "The request has more than one Authorization");
         return Err(error.into());
     }

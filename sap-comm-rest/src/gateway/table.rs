@@ -106,7 +106,7 @@ impl Node {
             *best = Some(Best { node: self, depth, end });
         }
         let Some(rest) = rest.strip_prefix('/') else { return };
-        let segment = rest.split('/').next().unwrap_or_default();
+        let segment = rest.get(..rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len())).unwrap_or_default();
         if segment.is_empty() {
             return;
         }

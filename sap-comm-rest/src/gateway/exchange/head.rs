@@ -7,7 +7,10 @@ use hyper::ext::ReasonPhrase;
 use memchr::memchr_iter;
 
 use super::{ExchangeError, remaining::Remaining};
-use crate::chunks::Chunks;
+use crate::{
+    chunks::Chunks,
+    gateway::headers::{Lines, lines_of},
+};
 
 /// The head of an answer, and what it says of the rest.
 #[derive(Debug)]
@@ -68,33 +71,40 @@ pub(super) fn take(received: &mut BytesMut, method: &Method, room: usize) -> Res
         headers.append(name, value);
     }
     received.advance(length);
-    let body = remaining(method, status, minor, headers)?;
-    let keeps_alive = match connection(headers) {
+    let names = [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH, &header::CONNECTION, &KEEP_ALIVE];
+    let [codings, lengths, connections, keep_alive] = lines_of(headers, names);
+    let body = remaining(method, status, minor, codings, lengths)?;
+    let asked = if connections.count == 0 { (false, false) } else { connection(headers) };
+    let keeps_alive = match asked {
         (true, _) => false,
         // The end of the connection is the body's.
         _ if matches!(body, Remaining::UntilClose) => false,
         (_, asked) => minor == 1 || asked,
     };
-    let kept_for = headers.get(KEEP_ALIVE).and_then(|value| timeout(value.as_bytes()));
+    let kept_for = keep_alive.first.and_then(|value| timeout(value.as_bytes()));
     Ok(Some(AnswerHead { response, length, body, keeps_alive, kept_for }))
 }
 
 /// RFC 9112, section 6.3. What could be read in two ways is refused.
-fn remaining(method: &Method, status: StatusCode, minor: u8, headers: &HeaderMap) -> Result<Remaining, ExchangeError> {
+fn remaining(
+    method: &Method,
+    status: StatusCode,
+    minor: u8,
+    codings: Lines<'_>,
+    lengths: Lines<'_>,
+) -> Result<Remaining, ExchangeError> {
     let garbage = |reason| Err(ExchangeError::Garbage(reason));
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let (coding, length) = (codings.next(), lengths.next());
+    let (coding, length) = (codings.first, lengths.first);
     if coding.is_some() && length.is_some() {
         return garbage("the answer has both Content-Length and Transfer-Encoding");
     }
-    if codings.next().is_some() || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if codings.count > 1 || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return garbage("the answer has a transfer coding other than chunked");
     }
     if coding.is_some() && minor == 0 {
         return garbage("the answer has a transfer coding in HTTP/1.0");
     }
-    if lengths.next().is_some() {
+    if lengths.count > 1 {
         return garbage("the answer has more than one Content-Length");
     }
     let length = match length.map(|length| digits(length.as_bytes())) {

@@ -1,31 +1,35 @@
-use http::{HeaderMap, HeaderValue, Uri, Version, header, uri::Authority};
+use http::{HeaderValue, Uri, Version, uri::Authority};
 use sap_comm_core::{ApiError, ErrorCode};
+
+use super::Lines;
 
 /// Refuses what leaves open where the body ends, and transfer codings that nobody here speaks.
 ///
 /// Much of it never comes this far: the listener's guard and hyper refuse it from the raw bytes.
-pub(in crate::gateway) fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), ApiError> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
-    match (codings.next(), codings.next()) {
-        (None, _) if lengths <= 1 => Ok(()),
+pub(in crate::gateway) fn check_framing(
+    codings: Lines<'_>,
+    lengths: Lines<'_>,
+    version: Version,
+) -> Result<(), ApiError> {
+    match (codings.first, codings.count) {
+        (None, _) if lengths.count <= 1 => Ok(()),
         (None, _) => Err(malformed("The request has more than one Content-Length")),
         (Some(_), _) if version != Version::HTTP_11 => Err(malformed("Transfer-Encoding needs HTTP/1.1")),
-        (Some(_), _) if lengths > 0 => Err(malformed("The request has both Content-Length and Transfer-Encoding")),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) if lengths.count > 0 => {
+            Err(malformed("The request has both Content-Length and Transfer-Encoding"))
+        }
+        (Some(coding), 1) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(ApiError::new(ErrorCode::NOT_IMPLEMENTED, "The only transfer coding served is chunked")),
     }
 }
 
 /// The one host that a request names, in its `Host` header, its target or both alike.
 pub(in crate::gateway) fn host(
-    headers: &HeaderMap,
+    Lines { first: named, count }: Lines<'_>,
     uri: &Uri,
     version: Version,
 ) -> Result<Option<HeaderValue>, ApiError> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let named = hosts.next();
-    if hosts.next().is_some() {
+    if count > 1 {
         return Err(malformed("The request has more than one Host"));
     }
     if let Some(value) = named
@@ -67,7 +71,10 @@ fn malformed(message: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, header};
+
     use super::*;
+    use crate::gateway::headers::lines_of;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -75,6 +82,11 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    fn framing(headers: &HeaderMap, version: Version) -> Result<(), ApiError> {
+        let [codings, lengths] = lines_of(headers, [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH]);
+        check_framing(codings, lengths, version)
     }
 
     #[test]
@@ -85,19 +97,20 @@ mod tests {
             (&[("transfer-encoding", "gzip, chunked")], 501),
             (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], 501),
         ] {
-            let error = check_framing(&headers(pairs), Version::HTTP_11).unwrap_err();
+            let error = framing(&headers(pairs), Version::HTTP_11).unwrap_err();
             assert_eq!(error.status().as_u16(), status, "{pairs:?}");
         }
         let chunked = headers(&[("transfer-encoding", "Chunked")]);
-        assert!(check_framing(&chunked, Version::HTTP_11).is_ok());
-        assert!(check_framing(&chunked, Version::HTTP_10).is_err());
+        assert!(framing(&chunked, Version::HTTP_11).is_ok());
+        assert!(framing(&chunked, Version::HTTP_10).is_err());
     }
 
     #[test]
     fn a_request_names_one_host() {
         let check = |pairs: &[_], uri: &'static str, version| {
-            host(&headers(pairs), &Uri::from_static(uri), version)
-                .map(|host| host.map(|host| host.to_str().unwrap().to_owned()))
+            let headers = headers(pairs);
+            let [hosts] = lines_of(&headers, [&header::HOST]);
+            host(hosts, &Uri::from_static(uri), version).map(|host| host.map(|host| host.to_str().unwrap().to_owned()))
         };
         let v11 = Version::HTTP_11;
         assert_eq!(check(&[("host", "a.example:80")], "/", v11).unwrap().as_deref(), Some("a.example:80"));
