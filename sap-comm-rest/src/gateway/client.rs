@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub(super) peer: Option<SocketAddr>,
     /// The client's own address, as far as trusted proxies say.
     pub(super) address: Option<IpAddr>,
+    /// The same as text, which is made once a connection.
+    pub(super) address_text: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
     forwarded_host: Option<HeaderValue>,
     forwarded_proto: Option<HeaderValue>,
@@ -63,7 +65,7 @@ impl TrustedProxies {
 impl Peer {
     pub(super) fn new(socket: SocketAddr) -> Self {
         let address = socket.ip().to_canonical();
-        Self { socket, address, text: HeaderValue::try_from(address.to_string()).ok(), at_checked_server: false }
+        Self { socket, address, text: text(address), at_checked_server: false }
     }
 
     /// Of a server that was [checked](super::Gateway::check_exposed), and is at every reload.
@@ -90,6 +92,7 @@ impl Client {
         let mut client = Self {
             peer: peer.as_ref().map(|peer| peer.socket),
             address,
+            address_text: peer.as_ref().and_then(|peer| peer.text.clone()),
             at_checked_server: peer.as_ref().is_some_and(|peer| peer.at_checked_server),
             forwarded_for: peer.and_then(|peer| peer.text),
             forwarded_host: host.cloned(),
@@ -113,6 +116,7 @@ impl Client {
                     break;
                 }
             }
+            self.address_text = self.address.and_then(text);
             self.forwarded_for = HeaderValue::try_from(format!("{chain}, {peer}")).ok();
         }
         if let Some(host) = headers.get(X_FORWARDED_HOST) {
@@ -150,6 +154,10 @@ impl Client {
             }
         }
     }
+}
+
+fn text(address: IpAddr) -> Option<HeaderValue> {
+    HeaderValue::try_from(address.to_string()).ok()
 }
 
 /// An address, which some proxies write with its port, or in brackets.

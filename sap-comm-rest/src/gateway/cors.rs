@@ -41,7 +41,7 @@ pub(super) async fn answer<F: Future<Output = Response<ResponseBody>>>(
     let (parts, body) = request.into_parts();
     let context = Context::try_current().unwrap_or_else(|| read_context(&parts.headers));
     let mut record = Record::begin(gateway, &parts, &context);
-    record.client = Client::read(&parts.headers, peer.clone(), None, &live.proxies, live.scheme).address;
+    record.is_of(&Client::read(&parts.headers, peer.clone(), None, &live.proxies, live.scheme));
     let handle = |request| handle(live, peer, request);
     let mut response = ask(layer, Request::from_parts(parts, body), handle).await;
     answer::finish(&mut response, &record);

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, request::Parts};
 use sap_comm_core::{ApiError, Context, Endpoint, Principal, telemetry};
 use tokio::time::Instant;
 
-use super::{outbound::request_id, rate_limit::Allowance, service::Inner, upstream::Upstream};
+use super::{client::Client, outbound::request_id, rate_limit::Allowance, service::Inner, upstream::Upstream};
 
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 pub(super) struct Record<'a> {
@@ -32,6 +32,7 @@ pub(super) struct Known {
     pub(super) attempts: u32,
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) client: Option<IpAddr>,
+    pub(super) client_text: Option<HeaderValue>,
 }
 
 /// One line of the request log.
@@ -69,6 +70,12 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Whose request it is.
+    pub(super) fn is_of(&mut self, client: &Client) {
+        self.client = client.address;
+        self.client_text.clone_from(&client.address_text);
+    }
+
     /// The response is about to be sent.
     pub(super) fn end(mut self, status: StatusCode, error: Option<&ApiError>) {
         self.put(Some(status), error);
@@ -100,7 +107,7 @@ impl Entry {
             upstream = known.upstream.as_ref().map(|(upstream, endpoint)| asked(upstream, endpoint)),
             attempts = known.attempts,
             { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
-            { telemetry::CLIENT_ADDRESS } = known.client.map(tracing::field::display),
+            { telemetry::CLIENT_ADDRESS } = known.client_text.as_ref().and_then(|text| text.to_str().ok()),
             { telemetry::ERROR_TYPE } = error.as_ref().map(|error| error.code().as_str()),
             cause = error.as_ref().and_then(std::error::Error::source).map(tracing::field::display),
             { telemetry::TRACE_ID } = %context.trace().display_trace_id(),

@@ -158,7 +158,7 @@ impl Inner {
         let scheme = parts.extensions.get::<TlsConnection>().map_or(live.scheme, |_| Scheme::Https);
         let client = Client::read(&parts.headers, peer.take(), host, &live.proxies, scheme);
         let address = client.address;
-        record.client = address;
+        record.is_of(&client);
         let Screened { path, host } = match screened {
             Ok(screened) => screened,
             Err(refusal) => return Err(counted(live, refusal, record).await),

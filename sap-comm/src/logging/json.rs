@@ -158,10 +158,30 @@ impl Write for Escaped<'_> {
     }
 }
 
+/// What JSON has an escape for.
+fn is_special(byte: &u8) -> bool {
+    (*byte < b' ') | (*byte == b'"') | (*byte == b'\\')
+}
+
+/// Whether any of the bytes is special: eight at a time, by what borrows from the highest bit of each.
+fn has_special(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word & HIGHS;
+    let special = |eight: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*eight);
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        below(word, b' ') | is(b'"') | is(b'\\')
+    };
+    // The last eight may overlap those before.
+    let Some(last) = text.last_chunk::<8>() else { return text.iter().any(is_special) };
+    let (all, _) = text.as_chunks::<8>();
+    all.iter().fold(special(last), |any, eight| any | special(eight)) != 0
+}
+
 fn escape(line: &mut Vec<u8>, text: &str) {
-    let is_special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
-    // Most texts have nothing special. To look at all of their bytes goes by many at once.
-    if !text.as_bytes().iter().fold(false, |any, byte| any | is_special(byte)) {
+    // Most texts have nothing special.
+    if !has_special(text.as_bytes()) {
         return line.extend_from_slice(text.as_bytes());
     }
     for part in text.as_bytes().split_inclusive(is_special) {
@@ -266,6 +286,20 @@ mod tests {
         assert_eq!(ours.len(), 4);
         for (own, library) in ours.iter().zip(&theirs) {
             assert_eq!(own, library);
+        }
+    }
+
+    #[test]
+    fn what_is_special_is_seen_wherever_it_stands() {
+        for length in 0..=24 {
+            for other in [b'a', b' ', b'!', b'#', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                assert!(!has_special(&vec![other; length]), "{length} {other}");
+                for (at, byte) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                    let mut text = vec![other; length];
+                    text[at] = byte;
+                    assert_eq!(has_special(&text), is_special(&byte), "{length} {other} {at} {byte}");
+                }
+            }
         }
     }
 

@@ -92,7 +92,7 @@ async fn each_request_leaves_one_line_with_its_ids() {
         "http.route=\"/users/{id}\"",
         "url.path=\"/users/7\"",
         "user.id=\"usr_1\"",
-        "client.address=127.0.0.1",
+        "client.address=\"127.0.0.1\"",
         &upstream,
     ] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
@@ -111,7 +111,7 @@ async fn a_preflight_leaves_a_line_under_its_id_that_names_the_client() {
     let asks = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT"), ("X-Request-Id", "req_1")];
     let answer = send(&gateway, "OPTIONS", "/users", &asks, "").await;
     assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("req_1")));
-    let parts = ["method=\"OPTIONS\"", "request_id=\"req_1\"", "client.address=127.0.0.1"];
+    let parts = ["method=\"OPTIONS\"", "request_id=\"req_1\"", "client.address=\"127.0.0.1\""];
     let is_its_own = |line: &String| parts.iter().all(|part| line.contains(part));
     let written = async {
         while !lines.0.lock().unwrap().iter().any(is_its_own) {
