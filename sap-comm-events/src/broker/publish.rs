@@ -305,7 +305,7 @@ impl Broker {
         self.send(&origin, outgoing).await
     }
 
-    /// Checks and writes an event.
+    /// Checks and writes an event, and begins to publish it.
     fn prepare<T: Serialize>(
         &self,
         origin: &Origin<'_>,

@@ -76,6 +76,14 @@ pub(super) struct Shared {
     dice: Option<crate::test_util::Dice>,
 }
 
+/// What became of a message that was to be taken.
+enum Taken {
+    Yes,
+    /// It is to wait for room.
+    Waits(Arc<Message>),
+    Refused(PublishError, Arc<Message>),
+}
+
 impl MemoryBackend {
     pub(crate) fn new(config: &BrokerConfig) -> Self {
         Self {
@@ -112,27 +120,25 @@ impl MemoryBackend {
         Ok(())
     }
 
-    /// Takes the message at once, or says why not; gives it back where it is to wait for room.
-    fn take(&self, target: &Target, message: Arc<Message>) -> Result<Option<Arc<Message>>, PublishError> {
+    /// Takes the message at once, or says why not.
+    fn take(&self, target: &Target, message: Arc<Message>) -> Taken {
         self.take_into(&mut self.shared.state.lock(), target, message)
     }
 
-    fn take_into(
-        &self,
-        state: &mut State,
-        target: &Target,
-        message: Arc<Message>,
-    ) -> Result<Option<Arc<Message>>, PublishError> {
+    fn take_into(&self, state: &mut State, target: &Target, message: Arc<Message>) -> Taken {
         if self.shared.closed.load(Ordering::Acquire) {
-            return Err(PublishError::Closed);
+            return Taken::Refused(PublishError::Closed, message);
         }
         match state.publish(target, message) {
-            Ok(()) => Ok(None),
-            Err(Refusal::Unroutable { exchange, message }) => {
-                Err(PublishError::Unroutable { exchange, event_type: message.event_type.clone() })
+            Ok(()) => Taken::Yes,
+            Err(Refusal::Unroutable(message)) => {
+                let (exchange, event_type) = (target.name().to_owned(), message.event_type.clone());
+                Taken::Refused(PublishError::Unroutable { exchange, event_type }, message)
             }
-            Err(Refusal::Full(_)) if self.overflow == OverflowPolicy::Refuse => Err(self.full()),
-            Err(Refusal::Full(message)) => Ok(Some(message)),
+            Err(Refusal::Full(message)) if self.overflow == OverflowPolicy::Refuse => {
+                Taken::Refused(self.full(), message)
+            }
+            Err(Refusal::Full(message)) => Taken::Waits(message),
         }
     }
 
@@ -145,22 +151,33 @@ impl MemoryBackend {
         mut taken: impl FnMut(Result<(), PublishError>),
     ) {
         while !messages.is_empty() {
+            // Dropped once nobody waits for that.
+            let mut refused = Vec::new();
             let mut state = self.shared.state.lock();
             for _ in 0..SLICE {
                 let Some(message) = messages.pop_front() else { break };
                 match self.take_into(&mut state, target, message) {
-                    Ok(None) => taken(Ok(())),
-                    Ok(Some(message)) => return messages.push_front(message),
-                    Err(error) => taken(Err(error)),
+                    Taken::Yes => taken(Ok(())),
+                    Taken::Waits(message) => return messages.push_front(message),
+                    Taken::Refused(error, message) => {
+                        refused.push(message);
+                        taken(Err(error));
+                    }
                 }
             }
         }
     }
 
     async fn deliver(&self, target: &Target, message: Arc<Message>, deadline: Instant) -> Result<(), PublishError> {
-        let Some(message) = self.take(target, message)? else { return Ok(()) };
-        let take = || self.take(target, Arc::clone(&message)).map(|back| back.is_none().then_some(())).transpose();
-        let taken = self.shared.room.until(take);
+        let mut waiting = Some(message);
+        let taken = self.shared.room.until(|| match self.take(target, waiting.take()?) {
+            Taken::Yes => Some(Ok(())),
+            Taken::Waits(message) => {
+                waiting = Some(message);
+                None
+            }
+            Taken::Refused(error, _) => Some(Err(error)),
+        });
         tokio::time::timeout_at(deadline, taken).await.unwrap_or_else(|_| Err(self.full()))
     }
 
@@ -200,9 +217,9 @@ impl Backend for MemoryBackend {
             return Handed::Back(message);
         }
         match self.take(target, message) {
-            Ok(None) => Handed::Done(Ok(())),
-            Ok(Some(message)) => Handed::Back(message),
-            Err(error) => Handed::Done(Err(error)),
+            Taken::Yes => Handed::Done(Ok(())),
+            Taken::Waits(message) => Handed::Back(message),
+            Taken::Refused(error, _) => Handed::Done(Err(error)),
         }
     }
 

@@ -81,11 +81,11 @@ pub(super) async fn run(schedule: Arc<Schedule>, shared: Weak<Shared>) {
         match published {
             Ok(()) => schedule.gone.notify_waiters(),
             Err(Refusal::Full(message)) => schedule.entries.lock().insert(Instant::now() + AGAIN, (target, message)),
-            Err(Refusal::Unroutable { exchange, message }) => {
+            Err(Refusal::Unroutable(message)) => {
                 tracing::warn!(
                     event_id = message.id.as_str(),
                     event_type = message.event_type.as_str(),
-                    exchange,
+                    exchange = target.name(),
                     "no queue wants a delayed event"
                 );
                 schedule.gone.notify_waiters();

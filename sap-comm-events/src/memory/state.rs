@@ -54,10 +54,10 @@ impl Stored {
     }
 }
 
-/// Why a message was not taken.
+/// Why a message was not taken; it comes back, to be dropped where nobody waits.
 pub(super) enum Refusal {
-    /// Nothing is bound for it at the exchange or queue named.
-    Unroutable { exchange: String, message: Arc<Message> },
+    /// Nothing is bound for it there.
+    Unroutable(Arc<Message>),
     /// A queue holds its capacity.
     Full(Arc<Message>),
 }
@@ -105,17 +105,16 @@ impl State {
             *last_number += 1;
             Stored { number: *last_number, message, due: None, loan: None }
         };
-        let unroutable = |exchange: &str, message| Err(Refusal::Unroutable { exchange: exchange.to_owned(), message });
         let (name, kind) = match target {
             // What is to come later waits in the schedule.
-            Target::Later { name, .. } => return unroutable(name, message),
+            Target::Later { .. } => return Err(Refusal::Unroutable(message)),
             // A settlement or a redrive, for a message that counts already.
             Target::Queue(name) => match queues.get_mut(name) {
                 Some(store) => {
                     store.push(stored(message));
                     return Ok(());
                 }
-                None => return unroutable(name, message),
+                None => return Err(Refusal::Unroutable(message)),
             },
             Target::Exchange { name, kind } => (name, kind),
         };
@@ -126,25 +125,28 @@ impl State {
         };
         let bound = bindings.get(name.as_str()).map_or(&[][..], Vec::as_slice);
         let mut wanted = bound.iter().filter(wants).map(|binding| binding.queue.as_str());
-        let Some(first) = wanted.next() else { return unroutable(name, message) };
+        let Some(first) = wanted.next() else { return Err(Refusal::Unroutable(message)) };
         // A queue bound twice gets the message once.
         let mut others: Vec<&str> = wanted.filter(|other| *other != first).collect();
         others.sort_unstable();
         others.dedup();
-        if others.iter().any(|queue| queues.get_mut(*queue).is_some_and(|store| store.is_full(*capacity))) {
-            return Err(Refusal::Full(message));
+        if others.is_empty() {
+            let Some(store) = queues.get_mut(first) else { return Ok(()) };
+            if store.is_full(*capacity) {
+                return Err(Refusal::Full(message));
+            }
+            // Without a clone: to drop that one costs more than it looks where a consumer has the message already.
+            store.admit(stored(message));
+            return Ok(());
         }
-        if queues.get_mut(first).is_some_and(|store| store.is_full(*capacity)) {
+        others.insert(0, first);
+        if others.iter().any(|queue| queues.get_mut(*queue).is_some_and(|store| store.is_full(*capacity))) {
             return Err(Refusal::Full(message));
         }
         for queue in others {
             if let Some(store) = queues.get_mut(queue) {
                 store.admit(stored(Arc::clone(&message)));
             }
-        }
-        // A clone that is dropped at once would cost more than it looks: a consumer may have the message already.
-        if let Some(store) = queues.get_mut(first) {
-            store.admit(stored(message));
         }
         Ok(())
     }

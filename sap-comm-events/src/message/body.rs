@@ -5,7 +5,10 @@ use sap_comm_core::{DecodeError, Event, EventPayload, Extensions, Metadata, Name
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Message;
+use super::{
+    Message,
+    format::{buffered, write_data},
+};
 
 /// What a message carries.
 #[derive(Debug, Clone)]
@@ -21,9 +24,9 @@ pub(crate) enum Body {
 pub(crate) struct Unwritten {
     /// The payload, the version and the user's id. A message is written by one core and read by another: what it takes to
     /// bring it over counts by the line of memory.
-    text: Box<str>,
+    text: Arc<str>,
     data_end: usize,
-    version_end: usize,
+    version_length: u32,
     has_user: bool,
     timestamp: Timestamp,
     whole: OnceLock<Box<Bytes>>,
@@ -45,30 +48,36 @@ impl Unwritten {
     /// `None` for an event whose message would not say enough of it.
     pub(crate) fn of<T: Serialize>(event: &Event<T>) -> Result<Option<Self>, DecodeError> {
         let Event { timestamp, metadata: Metadata { version, user_id, extensions }, .. } = event;
-        if !event.extensions.is_empty() || !extensions.is_empty() {
+        let (true, true, Ok(version_length)) =
+            (event.extensions.is_empty(), extensions.is_empty(), u32::try_from(version.len()))
+        else {
             return Ok(None);
-        }
-        let data = serde_json::to_string(&event.data);
-        let mut text = data.map_err(|error| DecodeError::Encode { reason: error.to_string() })?;
-        let data_end = text.len();
-        text.push_str(version);
-        let version_end = text.len();
-        text.push_str(user_id.as_deref().unwrap_or_default());
-        let (text, has_user, timestamp, whole) =
-            (text.into_boxed_str(), user_id.is_some(), *timestamp, OnceLock::new());
-        Ok(Some(Self { text, data_end, version_end, has_user, timestamp, whole }))
+        };
+        buffered(|buffer| {
+            write_data(event, buffer)?;
+            let data_end = buffer.len();
+            buffer.extend_from_slice(version.as_bytes());
+            buffer.extend_from_slice(user_id.as_deref().unwrap_or_default().as_bytes());
+            let text = str::from_utf8(buffer).map_err(|error| DecodeError::Encode { reason: error.to_string() })?;
+            let (text, has_user, timestamp, whole) = (text.into(), user_id.is_some(), *timestamp, OnceLock::new());
+            Ok(Some(Self { text, data_end, version_length, has_user, timestamp, whole }))
+        })
     }
 
     fn data(&self) -> &str {
         &self.text[..self.data_end]
     }
 
+    fn version_end(&self) -> usize {
+        self.data_end + self.version_length as usize
+    }
+
     fn version(&self) -> &str {
-        &self.text[self.data_end..self.version_end]
+        &self.text[self.data_end..self.version_end()]
     }
 
     fn user_id(&self) -> Option<&str> {
-        self.has_user.then(|| &self.text[self.version_end..])
+        self.has_user.then(|| &self.text[self.version_end()..])
     }
 
     /// How long the whole would be, were it written without escaping anything in the envelope.
@@ -206,6 +215,11 @@ mod tests {
         let (message, _) = message(&event.clone().map(|_| 7));
         assert!(message.read::<UserCreated>().is_none());
         assert_eq!(message.event().unwrap().data.get(), "7");
+    }
+
+    #[test]
+    fn a_message_and_its_counters_take_six_lines_of_memory() {
+        assert!(size_of::<Message>() + 2 * size_of::<usize>() <= 6 * 64, "{}", size_of::<Message>());
     }
 
     #[test]

@@ -59,10 +59,12 @@ impl EventFormat {
 
 /// The payload alone.
 fn data<T: Serialize>(event: &Event<T>) -> Result<Bytes, DecodeError> {
-    exact(|buffer| {
-        let written = serde_json::to_writer(buffer, &event.data);
-        written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
-    })
+    exact(|buffer| write_data(event, buffer))
+}
+
+pub(super) fn write_data<T: Serialize>(event: &Event<T>, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let written = serde_json::to_writer(buffer, &event.data);
+    written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
 }
 
 thread_local! {
@@ -74,13 +76,18 @@ thread_local! {
 const KEPT: usize = 64 << 10;
 
 fn exact(write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>) -> Result<Bytes, DecodeError> {
+    buffered(|buffer| write(buffer).map(|()| Bytes::copy_from_slice(buffer)))
+}
+
+/// Writes into a buffer that is there already.
+pub(super) fn buffered<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let mut buffer = BUFFER.take();
     buffer.clear();
-    let body = write(&mut buffer).map(|()| Bytes::copy_from_slice(&buffer));
+    let written = write(&mut buffer);
     if buffer.capacity() <= KEPT {
         BUFFER.set(buffer);
     }
-    body
+    written
 }
 
 impl Message {

@@ -78,6 +78,7 @@ impl Message {
             }),
         };
         let context = match correlation_id {
+            // A clone of what stays as it is would cost as much as all of this.
             Some(id) if id != context.correlation_id() => context.with_correlation_id(id),
             _ => context,
         };

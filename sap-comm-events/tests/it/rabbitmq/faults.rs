@@ -106,6 +106,43 @@ async fn connections_closed_by_the_broker_are_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishes_end_within_their_deadline_while_the_broker_closes_their_connection() {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    let node = RabbitNode::shared().await.unwrap();
+    let uri = vhost().await;
+    let broker = Broker::connect(&uri, config()).await.unwrap();
+    let (router, mut numbers) = numbers();
+    let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let publishing = (0..4_u32).map(|publisher| {
+        let broker = broker.clone();
+        tokio::spawn(async move {
+            let (mut confirmed, mut slowest) = (Vec::new(), Duration::ZERO);
+            for number in publisher * 10_000..publisher * 10_000 + 500 {
+                let (options, begun) = (PublishOptions::new().deadline(DEADLINE), Instant::now());
+                if broker.publish_with("user.events", UserCreated::numbered(number), options).await.is_ok() {
+                    confirmed.push(number);
+                }
+                slowest = slowest.max(begun.elapsed());
+            }
+            (confirmed, slowest)
+        })
+    });
+    let publishing: Vec<_> = publishing.collect();
+    while !publishing.iter().all(|publisher| publisher.is_finished()) {
+        node.close_connections_of(&uri).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut all = Vec::new();
+    for publisher in publishing {
+        let (confirmed, slowest) = publisher.await.unwrap();
+        assert!(slowest < DEADLINE + Duration::from_secs(1), "{slowest:?}");
+        all.extend(confirmed);
+    }
+    assert!(!all.is_empty());
+    all_arrive(&all, &mut numbers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publish_to_a_frozen_broker_ends_within_its_deadline() {
     let node = breakable().await;
     let uri = node.new_vhost().await.unwrap();
