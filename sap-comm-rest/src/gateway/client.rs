@@ -19,7 +19,7 @@ pub(super) struct Client {
     pub(super) peer: Option<SocketAddr>,
     /// The client's own address, as far as trusted proxies say.
     pub(super) address: Option<IpAddr>,
-    /// The same as text, which is made once a connection.
+    /// The same as text, where its connection has it.
     pub(super) address_text: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
     forwarded_host: Option<HeaderValue>,
@@ -65,7 +65,7 @@ impl TrustedProxies {
 impl Peer {
     pub(super) fn new(socket: SocketAddr) -> Self {
         let address = socket.ip().to_canonical();
-        Self { socket, address, text: text(address), at_checked_server: false }
+        Self { socket, address, text: HeaderValue::try_from(address.to_string()).ok(), at_checked_server: false }
     }
 
     /// Of a server that was [checked](super::Gateway::check_exposed), and is at every reload.
@@ -111,12 +111,11 @@ impl Client {
             // From the right: every hop that a trusted one vouches for.
             for hop in chain.rsplit(',') {
                 let Some(address) = address(hop.trim()) else { break };
-                self.address = Some(address.to_canonical());
+                (self.address, self.address_text) = (Some(address.to_canonical()), None);
                 if !proxies.contain(address) {
                     break;
                 }
             }
-            self.address_text = self.address.and_then(text);
             self.forwarded_for = HeaderValue::try_from(format!("{chain}, {peer}")).ok();
         }
         if let Some(host) = headers.get(X_FORWARDED_HOST) {
@@ -156,10 +155,6 @@ impl Client {
     }
 }
 
-fn text(address: IpAddr) -> Option<HeaderValue> {
-    HeaderValue::try_from(address.to_string()).ok()
-}
-
 /// An address, which some proxies write with its port, or in brackets.
 fn address(hop: &str) -> Option<IpAddr> {
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
@@ -181,6 +176,8 @@ mod tests {
         let client = Client::read(&headers, Some(peer), None, &proxies, Scheme::Http);
         let mut told = Vec::new();
         client.tell(|name, value| told.push((name.to_owned(), String::from_utf8(value.to_vec()).unwrap())));
+        let own = client.address_text.map(|text| text.to_str().unwrap().to_owned());
+        assert!(own.is_none_or(|own| own == client.address.unwrap().to_string()));
         let (_, chain) = told.into_iter().find(|(name, _)| name == X_FORWARDED_FOR.as_str()).unwrap();
         (client.address.unwrap().to_string(), chain)
     }

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     net::IpAddr,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -73,7 +74,9 @@ impl<'a> Record<'a> {
     /// Whose request it is.
     pub(super) fn is_of(&mut self, client: &Client) {
         self.client = client.address;
-        self.client_text.clone_from(&client.address_text);
+        if self.entry.is_some() {
+            self.client_text.clone_from(&client.address_text);
+        }
     }
 
     /// The response is about to be sent.
@@ -97,6 +100,8 @@ impl Entry {
     /// Neither the query nor a header is in it: they may hold secrets.
     pub(super) fn write(self) {
         let Self { service, context, method, uri, known, took, status, error } = self;
+        let written = known.client_text.as_ref().and_then(|text| text.to_str().ok()).map(Cow::Borrowed);
+        let client = written.or_else(|| known.client.map(|address| address.to_string().into()));
         tracing::info!(
             { telemetry::SERVICE_NAME } = &*service,
             { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
@@ -107,7 +112,7 @@ impl Entry {
             upstream = known.upstream.as_ref().map(|(upstream, endpoint)| asked(upstream, endpoint)),
             attempts = known.attempts,
             { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
-            { telemetry::CLIENT_ADDRESS } = known.client_text.as_ref().and_then(|text| text.to_str().ok()),
+            { telemetry::CLIENT_ADDRESS } = client.as_deref(),
             { telemetry::ERROR_TYPE } = error.as_ref().map(|error| error.code().as_str()),
             cause = error.as_ref().and_then(std::error::Error::source).map(tracing::field::display),
             { telemetry::TRACE_ID } = %context.trace().display_trace_id(),

@@ -5,7 +5,7 @@ use sap_comm_core::{ApiError, ErrorCode};
 
 use super::{
     Refusal,
-    headers::{check_framing, host, lines_of},
+    headers::{BodyLines, check_framing, host, lines_of},
     path::normalize,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Screened<'a> {
 pub(super) fn screen<'a>(parts: &Parts, uri: &'a Uri) -> Result<Screened<'a>, Refusal> {
     let names = [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH, &header::HOST, &header::AUTHORIZATION];
     let [codings, lengths, hosts, credentials] = lines_of(&parts.headers, names);
-    check_framing(codings, lengths, parts.version).map_err(Refusal::closing)?;
+    check_framing(BodyLines { codings, lengths }, parts.version).map_err(Refusal::closing)?;
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", parts.method));
         return Err(Refusal::closing(error));

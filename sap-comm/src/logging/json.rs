@@ -163,7 +163,8 @@ fn is_special(byte: &u8) -> bool {
     (*byte < b' ') | (*byte == b'"') | (*byte == b'\\')
 }
 
-/// Whether any of the bytes is special: eight at a time, by what borrows from the highest bit of each.
+/// Whether any of the bytes is special: eight at a time, by what borrows from the highest bit of each. One that is special may have
+/// the next of them look so too, and nothing else does: it tells whether there is any, and not which.
 fn has_special(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;

@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 use super::{ExchangeError, remaining::Remaining};
 use crate::{
     chunks::Chunks,
-    gateway::headers::{Lines, lines_of},
+    gateway::headers::{BodyLines, lines_of},
 };
 
 /// The head of an answer, and what it says of the rest.
@@ -73,7 +73,7 @@ pub(super) fn take(received: &mut BytesMut, method: &Method, room: usize) -> Res
     received.advance(length);
     let names = [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH, &header::CONNECTION, &KEEP_ALIVE];
     let [codings, lengths, connections, keep_alive] = lines_of(headers, names);
-    let body = remaining(method, status, minor, codings, lengths)?;
+    let body = remaining(method, status, minor, BodyLines { codings, lengths })?;
     let asked = if connections.count == 0 { (false, false) } else { connection(headers) };
     let keeps_alive = match asked {
         (true, _) => false,
@@ -90,8 +90,7 @@ fn remaining(
     method: &Method,
     status: StatusCode,
     minor: u8,
-    codings: Lines<'_>,
-    lengths: Lines<'_>,
+    BodyLines { codings, lengths }: BodyLines<'_>,
 ) -> Result<Remaining, ExchangeError> {
     let garbage = |reason| Err(ExchangeError::Garbage(reason));
     let (coding, length) = (codings.first, lengths.first);

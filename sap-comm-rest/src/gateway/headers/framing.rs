@@ -3,12 +3,18 @@ use sap_comm_core::{ApiError, ErrorCode};
 
 use super::Lines;
 
+/// What headers say of where a body ends.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) struct BodyLines<'a> {
+    pub(in crate::gateway) codings: Lines<'a>,
+    pub(in crate::gateway) lengths: Lines<'a>,
+}
+
 /// Refuses what leaves open where the body ends, and transfer codings that nobody here speaks.
 ///
 /// Much of it never comes this far: the listener's guard and hyper refuse it from the raw bytes.
 pub(in crate::gateway) fn check_framing(
-    codings: Lines<'_>,
-    lengths: Lines<'_>,
+    BodyLines { codings, lengths }: BodyLines<'_>,
     version: Version,
 ) -> Result<(), ApiError> {
     match (codings.first, codings.count) {
@@ -86,7 +92,7 @@ mod tests {
 
     fn framing(headers: &HeaderMap, version: Version) -> Result<(), ApiError> {
         let [codings, lengths] = lines_of(headers, [&header::TRANSFER_ENCODING, &header::CONTENT_LENGTH]);
-        check_framing(codings, lengths, version)
+        check_framing(BodyLines { codings, lengths }, version)
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod via;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use forged::{strip_delegated, strip_forged};
-pub(super) use framing::{check_framing, host};
+pub(super) use framing::{BodyLines, check_framing, host};
 pub(super) use hop::strip_hop_by_hop;
 pub(super) use max_forwards::goes_no_further;
 pub(super) use rewritten::{Rewritten, Whose};
@@ -23,7 +23,7 @@ pub(super) struct Lines<'a> {
     pub(super) count: usize,
 }
 
-/// The lines of each of these names. To look at every header once costs less than to look for each name.
+/// The lines of each of these names. To look at every header of a usual head once costs less than to look for each name.
 pub(super) fn lines_of<'a, const N: usize>(headers: &'a HeaderMap, names: [&HeaderName; N]) -> [Lines<'a>; N] {
     let mut found = [Lines::default(); N];
     for (name, value) in headers {

@@ -36,6 +36,7 @@ pub(super) fn corpus() -> Vec<Attack> {
     all.extend(headers());
     all.extend(heads());
     all.extend(paths());
+    all.extend(unread());
     all.extend(sound());
     all
 }
@@ -220,6 +221,20 @@ fn paths() -> Vec<Attack> {
         refused("encoding that is too long", "/api/%c0%ae%c0%ae/admin"),
         refused("asterisk", "*"),
         attack("path in another case", Refuses(404), "GET /API HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ]
+}
+
+/// Refused before anybody reads their body, which is a request (CL.0, TE.0).
+fn unread() -> Vec<Attack> {
+    let refused = |name, expect, head: &str| {
+        attack(name, expect, format!("{head} HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\n\r\n{SMUGGLED}"))
+    };
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n27\r\n{SMUGGLED}\r\n0\r\n\r\n");
+    vec![
+        refused("CL.0 to no route", Refuses(404), "POST /nothing"),
+        refused("CL.0 with a GET to no route", Refuses(404), "GET /nothing"),
+        refused("CL.0 to a refused path", Refuses(400), "POST /api/../x"),
+        attack("TE.0 to no route", Refuses(404), format!("POST /nothing HTTP/1.1\r\nHost: a\r\n{chunked}")),
     ]
 }
 
