@@ -16,6 +16,9 @@ pub(crate) struct Compare {
     /// How many interleaved rounds to take the median of
     #[arg(long)]
     rounds: Option<u32>,
+    /// What the subject's own program is told besides
+    #[arg(last = true, requires = "subject")]
+    args: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -31,6 +34,9 @@ pub(crate) struct Chaos {
     /// Which of the subject's settings, such as `cluster`; its usual one when left out
     #[arg(long)]
     mode: Option<String>,
+    /// What the subject's own program is told besides
+    #[arg(last = true)]
+    args: Vec<String>,
 }
 
 /// Runs each subject's program and prints its figures.
@@ -45,7 +51,7 @@ pub(crate) fn compare(options: &Compare) -> Result<(), TaskError> {
     let rounds = options.rounds.map(|rounds| ["--rounds".to_owned(), rounds.to_string()]);
     let mut all = Vec::new();
     for subject in chosen {
-        let output = program("compare", subject).args(rounds.iter().flatten()).capture_stdout()?;
+        let output = program("compare", subject).args(rounds.iter().flatten()).args(&options.args).capture_stdout()?;
         let rows = rows::parse(&output)?;
         if options.json {
             rows.iter().for_each(|row| println!("{row}"));
@@ -65,7 +71,7 @@ pub(crate) fn chaos(options: &Chaos) -> Result<(), TaskError> {
     setup::prepare()?;
     let (seed, seconds) = (options.seed.to_string(), options.seconds.to_string());
     let mode = options.mode.iter().flat_map(|mode| ["--mode", mode]);
-    program("chaos", subject).args(["--seed", &seed, "--seconds", &seconds]).args(mode).show()
+    program("chaos", subject).args(["--seed", &seed, "--seconds", &seconds]).args(mode).args(&options.args).show()
 }
 
 fn program(kind: &str, subject: &str) -> Run {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sap_comm_benches::{BenchError, compare, gateway::Part};
 
-/// nginx and HAProxy have allocators of their own; ours and `hyper-bare` have this one, and `pingora-tuned` has it too.
+/// nginx and HAProxy have allocators of their own; ours and `hyper-bare` have this one, and `pingora-tuned` one of the same kind.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -29,11 +29,15 @@ pub struct Report {
 /// How soon events flow again at most, by the median, once the broker is back.
 const SOON: Duration = Duration::from_secs(2);
 
+/// A fault in so many seconds on average, at least.
+const LEAST: u64 = 10;
+
 impl Report {
-    /// Whether nothing was lost, doubled, reordered, late, hung or grew.
+    /// Whether nothing was lost, doubled, reordered, late, hung or grew, and enough was broken to say so.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.account.is_clean()
+            && self.faults as u64 >= self.took.as_secs() / LEAST
             && self.hung.is_empty()
             && self.crashed.is_empty()
             && self.dead == 0

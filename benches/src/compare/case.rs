@@ -117,7 +117,8 @@ impl Results {
         for metric in self.case.metrics {
             for (peer, theirs) in peers {
                 if let (Some(ours), Some(theirs)) = (of(*metric, ours), of(*metric, theirs)) {
-                    rows.push(Row::new(self.case.name, *metric, ours, *peer, theirs)?);
+                    let row = Row::new(self.case.name, *metric, ours, *peer, theirs)?;
+                    rows.push(row.noting(self.case.load.rate.map(|rate| format!("open loop at {rate:.0} msg/s"))));
                 }
             }
         }

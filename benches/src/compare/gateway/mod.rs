@@ -68,7 +68,7 @@ pub async fn gateway(options: &GatewayOptions, out: &mut impl Write) -> Result<(
     eprintln!(
         "{}; {} rounds, {} ms a run in turns, {CONNECTIONS} connections; an origin on one thread, proxies with {WORKERS} \
          workers (express: one process), load and all on the same cores; sap-comm, hyper-bare and pingora-tuned are linked as one \
-         unit and have mimalloc, pingora is built as its quick start has it; {} MiB streamed",
+         unit and have mimalloc, pingora has cargo's release profile as it is and the system's allocator; {} MiB streamed",
         machine::cores()?,
         options.rounds,
         options.millis,

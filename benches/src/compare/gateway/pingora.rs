@@ -11,8 +11,8 @@ const PROGRAM: &str = "sap-comm-twin-pingora";
 /// How the twin is built.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Build {
-    /// As Pingora's quick start has it: cargo's own release profile, and the system's allocator.
-    QuickStart,
+    /// By cargo's release profile as it is, and with the system's allocator.
+    Plain,
     /// As ours and the other proxies in Rust: linked as one unit, with mimalloc.
     Tuned,
 }
@@ -20,14 +20,14 @@ pub(super) enum Build {
 impl Build {
     fn profile(self) -> &'static str {
         match self {
-            Self::QuickStart => "release",
+            Self::Plain => "release",
             Self::Tuned => "tuned",
         }
     }
 
     fn features(self) -> &'static [&'static str] {
         match self {
-            Self::QuickStart => &[],
+            Self::Plain => &[],
             Self::Tuned => &["--features", "mimalloc"],
         }
     }

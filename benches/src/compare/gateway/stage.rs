@@ -79,7 +79,7 @@ impl Stage {
         let port = free_port()?;
         let server = match contestant.role(port, self.origin) {
             Some(role) => own(contestant.name(), &role, port).await?,
-            None if contestant == Contestant::Pingora => self.pingora(Build::QuickStart, port).await?,
+            None if contestant == Contestant::Pingora => self.pingora(Build::Plain, port).await?,
             None if contestant == Contestant::PingoraTuned => self.pingora(Build::Tuned, port).await?,
             None => self.express(contestant, port).await?,
         };

@@ -1,4 +1,4 @@
-//! The peer `pingora`: a bare proxy with two threads. Arguments: the port that it listens on, and that of the origin.
+//! The peers `pingora` and `pingora-tuned`: a bare proxy with two threads. Arguments: the port that it listens on, and that of the origin.
 
 use std::process::ExitCode;
 
