@@ -29,6 +29,7 @@ mod key_refresh;
 mod limits;
 mod operations;
 mod own_success;
+mod readme;
 mod shutdown;
 mod streams;
 mod support;
