@@ -116,7 +116,6 @@ pub(crate) enum Target {
 
 impl Target {
     /// The exchange or queue where it leads.
-    #[cfg_attr(not(any(feature = "rabbitmq", feature = "otel")), expect(dead_code, reason = "memory names it itself"))]
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Exchange { name, .. } | Self::Later { name, .. } => name,
