@@ -59,12 +59,10 @@ impl EventFormat {
 
 /// The payload alone.
 fn data<T: Serialize>(event: &Event<T>) -> Result<Bytes, DecodeError> {
-    exact(|buffer| write_data(event, buffer))
-}
-
-pub(super) fn write_data<T: Serialize>(event: &Event<T>, buffer: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let written = serde_json::to_writer(buffer, &event.data);
-    written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
+    exact(|buffer| {
+        let written = serde_json::to_writer(buffer, &event.data);
+        written.map_err(|error| DecodeError::Encode { reason: error.to_string() })
+    })
 }
 
 thread_local! {
@@ -76,18 +74,13 @@ thread_local! {
 const KEPT: usize = 64 << 10;
 
 fn exact(write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>) -> Result<Bytes, DecodeError> {
-    buffered(|buffer| write(buffer).map(|()| Bytes::copy_from_slice(buffer)))
-}
-
-/// Writes into a buffer that is there already.
-pub(super) fn buffered<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let mut buffer = BUFFER.take();
     buffer.clear();
-    let written = write(&mut buffer);
+    let body = write(&mut buffer).map(|()| Bytes::copy_from_slice(&buffer));
     if buffer.capacity() <= KEPT {
         BUFFER.set(buffer);
     }
-    written
+    body
 }
 
 impl Message {
