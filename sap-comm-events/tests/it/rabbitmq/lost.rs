@@ -1,6 +1,6 @@
 //! What was in hand, and in no handler, as its channel ended.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sap_comm_core::Event;
 use sap_comm_events::{Batching, Broker, EventRouter, HandlerError, OrderingKey, PublishOptions, Subscription};
@@ -106,10 +106,12 @@ async fn a_retry_in_hand_ends_with_its_channel_and_is_counted() {
             if attempts.try_recv().is_ok() {
                 relay.reset().await.unwrap();
             }
-            matches!(letters.count().await, Ok(2))
+            // One whose letter is confirmed and whose acknowledgement is lost comes again, and is two.
+            let found = letters.peek(10).await.unwrap_or_default();
+            let ids: BTreeSet<_> = found.iter().map(|letter| letter.id.clone()).collect();
+            assert!(found.iter().all(|letter| letter.reason.contains("more than 1 times")), "{found:?}");
+            ids.len() == 2
         }))
         .await;
-        assert!(letters.peek(1).await.unwrap()[0].reason.contains("more than 1 times"));
-        assert!(attempts.try_recv().is_err());
     }
 }
