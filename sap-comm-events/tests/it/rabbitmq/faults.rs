@@ -1,6 +1,12 @@
 //! A broker that dies, freezes, blocks, or is cut off.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use sap_comm_core::Context;
 use sap_comm_events::{Broker, BrokerState, OverflowPolicy, PublishError, PublishOptions, Subscription};
@@ -113,8 +119,9 @@ async fn publishes_end_within_their_deadline_while_the_broker_closes_their_conne
     let broker = Broker::connect(&uri, config()).await.unwrap();
     let (router, mut numbers) = numbers();
     let _handle = broker.subscribe("user.events", router).await.unwrap();
+    let ended = Arc::new(AtomicU32::new(0));
     let publishing = (0..4_u32).map(|publisher| {
-        let broker = broker.clone();
+        let (broker, ended) = (broker.clone(), Arc::clone(&ended));
         tokio::spawn(async move {
             let (mut confirmed, mut slowest) = (Vec::new(), Duration::ZERO);
             for number in publisher * 10_000..publisher * 10_000 + 500 {
@@ -123,14 +130,17 @@ async fn publishes_end_within_their_deadline_while_the_broker_closes_their_conne
                     confirmed.push(number);
                 }
                 slowest = slowest.max(begun.elapsed());
+                ended.fetch_add(1, Ordering::Relaxed);
             }
             (confirmed, slowest)
         })
     });
     let publishing: Vec<_> = publishing.collect();
-    while !publishing.iter().all(|publisher| publisher.is_finished()) {
+    let is_over = || publishing.iter().all(|publisher| publisher.is_finished());
+    while !is_over() {
+        let before = ended.load(Ordering::Relaxed);
         node.close_connections_of(&uri).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        eventually("publishes end", || is_over() || ended.load(Ordering::Relaxed) >= before + 100).await;
     }
     let mut all = Vec::new();
     for publisher in publishing {
