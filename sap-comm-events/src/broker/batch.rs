@@ -76,8 +76,7 @@ impl Broker {
         let expected = events.size_hint().0.min(EXPECTED);
         let (mut begun, mut messages) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
         for (payload, options) in events {
-            begun.push(self.prepare_new(&origin, payload, options).map(|outgoing| {
-                let Outgoing { under_way, message, terms } = outgoing;
+            begun.push(self.prepare_new(&origin, payload, options).map(|Outgoing { under_way, message, terms }| {
                 let waiting = match terms.delay {
                     None => {
                         messages.push(message);
