@@ -51,7 +51,7 @@ pub enum Setup {
     Policies,
     /// Bodies of any length.
     Uploads,
-    /// More connections than besiege it, which may rest for longer than any siege takes; and a second upstream.
+    /// A second upstream.
     Besieged {
         /// Where that listens; it is broken.
         broken: u16,

@@ -23,10 +23,6 @@ use tokio_util::sync::CancellationToken;
 use super::{AUDIENCE, BROKEN_SERVICE, ISSUER, JWKS, MEMBER, SERVICE, Setup, WORKERS};
 use crate::BenchError;
 
-/// More than besiege it.
-const MAX_CONNECTIONS: usize = 20_000;
-/// Longer than any siege: whoever rests stays.
-const REST: Duration = Duration::from_secs(24 * 3_600);
 /// How long the broken upstream is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Above anything that is uploaded.
@@ -48,11 +44,7 @@ async fn serve(port: u16, origin: u16, setup: Setup) -> Result<(), BoxError> {
         Setup::Bare => bare(origin)?.build()?,
         Setup::Policies => with_policies(origin)?,
         Setup::Uploads => bare(origin)?.max_body(MAX_BODY).build()?,
-        Setup::Besieged { broken } => {
-            config.max_connections = MAX_CONNECTIONS;
-            config.keep_alive_idle = REST;
-            beside_a_broken_one(origin, broken)?
-        }
+        Setup::Besieged { broken } => beside_a_broken_one(origin, broken)?,
     };
     let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), config).await?;
     Ok(gateway.serve(server, CancellationToken::new()).await?)

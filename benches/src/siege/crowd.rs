@@ -1,4 +1,5 @@
 use std::{
+    fmt, io,
     net::Ipv4Addr,
     pin::pin,
     sync::{
@@ -19,22 +20,41 @@ use tokio::{
 use crate::BenchError;
 
 const ONE: &[u8] = b"GET /api/item HTTP/1.1\r\nHost: gateway.test\r\n\r\n";
-const BEGIN: &[u8] = b"GET /api/item HTTP/1.1\r\nHost: gateway.test\r\nX-Drip: ";
-/// How many connect at once: no more than a backlog holds.
+/// How many begin at once: no more than a backlog holds.
 const AT_ONCE: usize = 256;
-
 /// How long a crowd may take to gather.
 const GATHERING: Duration = Duration::from_secs(60);
 /// How often it is counted.
 const COUNTED_EVERY: Duration = Duration::from_millis(20);
 
-/// Connections that ask nothing, or never end their question. Dropping it ends them.
+/// How a crowd besieges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// They have asked once, and ask no more.
+    Resting,
+    /// They send a header a byte at a time.
+    DrippingHeaders,
+    /// They send a body a byte at a time.
+    DrippingBodies,
+}
+
+/// Connections that come back when they are cut off. Dropping it ends them.
 pub(super) struct Crowd {
     _tasks: JoinSet<()>,
-    open: Arc<AtomicU32>,
+    muster: Arc<Muster>,
     all: u32,
     /// The least of them that must be connected on average, of a hundred.
     least: u32,
+}
+
+/// What the members of a crowd share.
+struct Muster {
+    port: u16,
+    way: Way,
+    connecting: Semaphore,
+    /// One for each that has begun.
+    begun: Semaphore,
+    open: AtomicU32,
 }
 
 /// How many of a crowd were there, on average over the time that it was counted.
@@ -45,42 +65,27 @@ pub(super) struct Stood {
 }
 
 impl Crowd {
-    /// Connections that have asked once and rest now; returns when all do.
-    pub(super) async fn resting(port: u16, count: u32) -> Result<Self, BenchError> {
-        let open = Arc::new(AtomicU32::new(0));
-        let mut tasks = JoinSet::new();
-        let mut begun = JoinSet::new();
-        for _ in 0..count {
-            if begun.len() == AT_ONCE {
-                hold(&mut begun, &mut tasks, &open).await?;
-            }
-            begun.spawn(ask_once(port));
-        }
-        while !begun.is_empty() {
-            hold(&mut begun, &mut tasks, &open).await?;
-        }
-        // Whoever rests is not cut off.
-        Ok(Self { _tasks: tasks, open, all: count, least: 99 })
-    }
-
-    /// Connections that send a header a byte at a time, and come back when they are cut off; returns when all have begun.
-    pub(super) async fn dripping(port: u16, count: u32, seed: u64) -> Result<Self, BenchError> {
-        let begun = Arc::new(Semaphore::new(0));
-        let open = Arc::new(AtomicU32::new(0));
+    /// Returns when all have begun.
+    pub(super) async fn gather(port: u16, way: Way, count: u32, seed: u64) -> Result<Self, BenchError> {
+        let muster = Arc::new(Muster {
+            port,
+            way,
+            connecting: Semaphore::new(AT_ONCE),
+            begun: Semaphore::new(0),
+            open: AtomicU32::new(0),
+        });
         let mut tasks = JoinSet::new();
         for number in 0..count {
-            let (open, begun) = (Arc::clone(&open), Arc::clone(&begun));
-            let mut random = fastrand::Rng::with_seed(seed ^ u64::from(number));
-            tasks.spawn(async move {
-                sleep(Duration::from_millis(random.u64(..1_000))).await;
-                drip(port, random, &open, &begun).await;
-            });
+            let muster = Arc::clone(&muster);
+            let random = fastrand::Rng::with_seed(seed ^ u64::from(number));
+            tasks.spawn(async move { muster.besiege(random).await });
         }
-        let here = || format!("{} of {count} are connected", open.load(Ordering::Relaxed));
-        let gathered = timeout(GATHERING, begun.acquire_many(count)).await;
+        let here = || format!("{} of {count} are connected", muster.open.load(Ordering::Relaxed));
+        let gathered = timeout(GATHERING, muster.begun.acquire_many(count)).await;
         gathered.map_err(|_| BenchError::refused("besiege")(here()))?.map_err(BenchError::refused("besiege"))?.forget();
-        // The gateway cuts each off every ten seconds, and it takes half a second to come back.
-        Ok(Self { _tasks: tasks, open, all: count, least: 90 })
+        // Who drips is cut off every few seconds, and takes half a second to come back.
+        let least = if way == Way::Resting { 99 } else { 90 };
+        Ok(Self { _tasks: tasks, muster, all: count, least })
     }
 
     /// Waits for what happens under siege, and how many stood there meanwhile.
@@ -98,7 +103,7 @@ impl Crowd {
             tokio::select! {
                 happened = &mut happens => break happened?,
                 _ = count.tick() => {
-                    sum += u64::from(self.open.load(Ordering::Relaxed));
+                    sum += u64::from(self.muster.open.load(Ordering::Relaxed));
                     times += 1;
                 }
             }
@@ -119,51 +124,67 @@ impl Stood {
     }
 }
 
-async fn hold(
-    begun: &mut JoinSet<std::io::Result<TcpStream>>,
-    tasks: &mut JoinSet<()>,
-    open: &Arc<AtomicU32>,
-) -> Result<(), BenchError> {
-    let Some(asked) = begun.join_next().await else { return Ok(()) };
-    let stream = asked.map_err(BenchError::refused("connect"))?.map_err(BenchError::refused("connect"))?;
-    open.fetch_add(1, Ordering::Relaxed);
-    let open = Arc::clone(open);
-    tasks.spawn(async move {
-        let mut stream = stream;
-        // Until the gateway has enough of it.
-        let _ = stream.read(&mut [0; 1]).await;
-        open.fetch_sub(1, Ordering::Relaxed);
-    });
-    Ok(())
-}
-
-async fn ask_once(port: u16) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    stream.write_all(ONE).await?;
-    let mut answer = Vec::new();
-    // The origin's answer is JSON of a hundred bytes, which ends with these.
-    while !answer.ends_with(b"}  ") {
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+impl Muster {
+    async fn besiege(&self, mut random: fastrand::Rng) {
+        sleep(Duration::from_millis(random.u64(..1_000))).await;
+        let mut first = true;
+        loop {
+            if let Ok(stream) = self.begin().await {
+                self.open.fetch_add(1, Ordering::Relaxed);
+                self.begun.add_permits(usize::from(std::mem::take(&mut first)));
+                self.stay(stream, &mut random).await;
+                self.open.fetch_sub(1, Ordering::Relaxed);
+            }
+            sleep(Duration::from_millis(random.u64(100..1_000))).await;
         }
     }
-    Ok(stream)
+
+    async fn begin(&self) -> io::Result<TcpStream> {
+        let _place = self.connecting.acquire().await.map_err(io::Error::other)?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+        stream.write_all(self.way.beginning()).await?;
+        if self.way == Way::Resting {
+            let mut answer = Vec::new();
+            // The origin's answer is JSON of a hundred bytes, which ends with these.
+            while !answer.ends_with(b"}  ") {
+                if stream.read_buf(&mut answer).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Until the gateway has enough of it.
+    async fn stay(&self, mut stream: TcpStream, random: &mut fastrand::Rng) {
+        if self.way == Way::Resting {
+            // Whatever it says, it is over.
+            let _ = stream.read(&mut [0; 1]).await;
+            return;
+        }
+        while stream.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
+            sleep(Duration::from_millis(random.u64(200..2_000))).await;
+        }
+    }
 }
 
-async fn drip(port: u16, mut random: fastrand::Rng, open: &AtomicU32, begun: &Semaphore) {
-    let mut first = true;
-    loop {
-        if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await
-            && stream.write_all(BEGIN).await.is_ok()
-        {
-            open.fetch_add(1, Ordering::Relaxed);
-            begun.add_permits(usize::from(std::mem::take(&mut first)));
-            while stream.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
-                sleep(Duration::from_millis(random.u64(200..2_000))).await;
-            }
-            open.fetch_sub(1, Ordering::Relaxed);
+impl Way {
+    fn beginning(self) -> &'static [u8] {
+        match self {
+            Self::Resting => ONE,
+            Self::DrippingHeaders => b"GET /api/item HTTP/1.1\r\nHost: gateway.test\r\nX-Drip: ",
+            Self::DrippingBodies => b"POST /api/item HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000\r\n\r\n",
         }
-        sleep(Duration::from_millis(random.u64(100..1_000))).await;
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resting => "idle connections",
+            Self::DrippingHeaders => "dripping connections",
+            Self::DrippingBodies => "dripping bodies",
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `crowd` | connections that rest, and connections that drip |
+//! | `crowd` | connections that rest, and connections that drip headers or bodies |
 //! | `report` | what honest requests felt |
 
 mod crowd;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sap_comm_testkit::{free_port, guard::Server};
 
-use self::crowd::Crowd;
+use self::crowd::{Crowd, Way};
 pub use self::report::Report;
 use crate::{
     BenchError,
@@ -38,9 +38,9 @@ pub struct SiegeOptions {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(7..=86_400))]
     seconds: u64,
     /// Connections that rest between two requests
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     idle: u32,
-    /// Connections that drip headers
+    /// Connections that drip headers, and then as many that drip bodies
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     dripping: u32,
     /// How many times as long as in quiet spells the slowest hundredth of honest requests may take
@@ -67,22 +67,21 @@ pub async fn gateway(options: &SiegeOptions) -> Result<Report, BenchError> {
         return Err(BenchError::refused("besiege")(format!("{needed} open files are needed, {allowed} are allowed")));
     }
     let fortress = Fortress::raise().await?;
-    // Four quiet spells and three sieges.
-    let spell = Duration::from_secs(options.seconds) / 7;
+    // Five quiet spells and four sieges.
+    let spell = Duration::from_secs(options.seconds) / 9;
     let mut report = Report::new(options.seed, options.bound);
     report.quiet(&fortress.honest(spell).await?);
-
-    let crowd = Crowd::resting(fortress.port, options.idle).await?;
-    let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
-    report.besieged(format!("{} of {} idle connections", stood.count, stood.all), &measured);
-    drop(crowd);
-    report.quiet(&fortress.honest(spell).await?);
-
-    let crowd = Crowd::dripping(fortress.port, options.dripping, options.seed).await?;
-    let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
-    report.besieged(format!("{} of {} dripping connections", stood.count, stood.all), &measured);
-    drop(crowd);
-    report.quiet(&fortress.honest(spell).await?);
+    for (way, count) in [
+        (Way::Resting, options.idle),
+        (Way::DrippingHeaders, options.dripping),
+        (Way::DrippingBodies, options.dripping),
+    ] {
+        let crowd = Crowd::gather(fortress.port, way, count, options.seed).await?;
+        let (measured, stood) = crowd.during(fortress.honest(spell)).await?;
+        report.besieged(format!("{} of {} {way}", stood.count, stood.all), &measured);
+        drop(crowd);
+        report.quiet(&fortress.honest(spell).await?);
+    }
 
     let (honest, refused) = tokio::try_join!(fortress.honest(spell), fortress.to_broken(spell))?;
     report.besieged(format!("{} requests to a broken upstream", refused.figures.messages), &honest);

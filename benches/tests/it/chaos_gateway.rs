@@ -9,9 +9,13 @@ fn no_honest_request_fails_under_siege() {
     let output = Command::new(env!("CARGO_BIN_EXE_chaos-gateway")).args(arguments).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    for line in
-        ["seed 1\n", "200 of 200 idle connections: p99", " of 50 dripping connections: p99", "no honest request failed"]
-    {
+    for line in [
+        "seed 1\n",
+        "200 of 200 idle connections: p99",
+        " of 50 dripping connections: p99",
+        " of 50 dripping bodies: p99",
+        "no honest request failed",
+    ] {
         assert!(stdout.contains(line), "{stdout}{stderr}");
     }
     assert!(output.status.success() && stdout.ends_with("\nholds\n"), "{}: {stdout}{stderr}", output.status);

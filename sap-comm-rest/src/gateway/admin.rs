@@ -41,6 +41,8 @@ pub struct UpstreamSnapshot {
     pub in_flight: usize,
     /// How many may be.
     pub max_in_flight: usize,
+    /// Of those in flight, how many have a body that is still on its way; half of them may.
+    pub uploading: usize,
     /// Its circuit breaker.
     pub breaker: Snapshot,
     /// Its endpoints.
@@ -55,6 +57,7 @@ impl Gateway {
         let upstreams = live.upstreams.values().map(|upstream| UpstreamSnapshot {
             in_flight: upstream.in_flight(),
             max_in_flight: upstream.config.max_in_flight,
+            uploading: upstream.uploading(),
             breaker: upstream.breaker.snapshot(),
             endpoints: upstream.endpoints(),
         });

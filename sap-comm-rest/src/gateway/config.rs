@@ -113,7 +113,8 @@ pub struct UpstreamConfig {
     /// TLS to `https` endpoints. Default: the system's authorities are trusted.
     pub tls: ClientTlsConfig,
     /// Requests at once to one service, until their answers have ended; more are refused. Default 1,024: a service that
-    /// hangs takes up so much of the gateway, and no more. WebSocket connections do not count.
+    /// hangs takes up so much of the gateway, and no more. WebSocket connections do not count. The bodies of half of them may be
+    /// on their way: of clients that send slowly, further ones are refused.
     pub max_in_flight: usize,
     /// When another endpoint is asked.
     pub retry: UpstreamRetry,
@@ -163,6 +164,13 @@ impl Default for UpstreamConfig {
             retry: UpstreamRetry::default(),
             balancer: BalancerConfig::default(),
         }
+    }
+}
+
+impl UpstreamConfig {
+    /// How many requests at once may have a body that is still on its way.
+    pub(super) fn max_uploads(&self) -> usize {
+        self.max_in_flight.div_ceil(2)
     }
 }
 

@@ -49,6 +49,8 @@ impl Inner {
         let upload = Upload::new(body, entry.max_body, keep, live.body_stall);
         if let Some(upload) = &upload {
             upload.check_announced()?;
+            // In a box, since most requests have no body.
+            Box::pin(upstream.enter_upload(upload)).await?;
         }
         let slot = upstream.enter()?;
         let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {

@@ -1,16 +1,17 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
 use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, RetryBudget};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    task::yield_now,
+    time::{Instant, timeout},
 };
 
 use super::{
     UpstreamConfig,
-    body::Begun,
+    body::{Begun, Upload},
     pool::{Lease, Pool},
 };
 use crate::connector::Connector;
@@ -24,7 +25,12 @@ pub(super) struct Upstream {
     balancer: Balancer,
     budget: RetryBudget,
     slots: Arc<Semaphore>,
+    /// For bodies that are on their way.
+    uploads: Arc<Semaphore>,
 }
+
+/// How long a short body is waited for that has no place among those that are on their way.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What a request holds of its upstream until its answer has ended.
 #[derive(Debug)]
@@ -61,6 +67,7 @@ impl Upstream {
             balancer: Balancer::new(resolver, service, config.balancer.clone()),
             budget,
             slots: Arc::new(Semaphore::new(config.max_in_flight)),
+            uploads: Arc::new(Semaphore::new(config.max_uploads())),
             config: config.clone(),
         })
     }
@@ -71,15 +78,41 @@ impl Upstream {
 
     /// A slot of the upstream's share, so that one that hangs does not take up what the others need.
     pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            ApiError::new(ErrorCode::OVERLOADED, "Too many requests to the service are open")
-                .retry_after(Duration::from_secs(1))
-        })
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        slot.map_err(|_| overloaded("Too many requests to the service are open"))
+    }
+
+    /// Lets a body in: as it is when it came with its head, and else to one of half the places, so that clients which send slowly do
+    /// not take up what the others need. Where there is none, a short one is waited for.
+    pub(super) async fn enter_upload(&self, upload: &Upload) -> Result<(), ApiError> {
+        // Whoever reads the connection has a turn for what follows the head, and one for the end of that.
+        for _ in 0..2 {
+            match poll_fn(|cx| Poll::Ready(upload.poll_come(cx))).await {
+                Poll::Ready(Ok(true)) => return Ok(()),
+                Poll::Ready(Ok(false)) => break,
+                Poll::Ready(Err(fault)) => return Err(fault.into()),
+                Poll::Pending => yield_now().await,
+            }
+        }
+        if let Ok(place) = Arc::clone(&self.uploads).try_acquire_owned() {
+            upload.holds(place);
+            return Ok(());
+        }
+        match timeout(MOMENT, poll_fn(|cx| upload.poll_come(cx))).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Err(fault)) => Err(fault.into()),
+            Ok(Ok(false)) | Err(_) => Err(overloaded("Too many bodies for the service are on their way")),
+        }
     }
 
     /// Requests in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.config.max_in_flight.saturating_sub(self.slots.available_permits())
+    }
+
+    /// Requests in flight whose body is still on its way.
+    pub(super) fn uploading(&self) -> usize {
+        self.config.max_uploads().saturating_sub(self.uploads.available_permits())
     }
 
     /// An endpoint; the first request to a service waits until it is resolved.
@@ -118,6 +151,10 @@ impl Upstream {
     pub(super) fn endpoints(&self) -> BalancerSnapshot {
         self.balancer.snapshot()
     }
+}
+
+fn overloaded(message: &str) -> ApiError {
+    ApiError::new(ErrorCode::OVERLOADED, message).retry_after(Duration::from_secs(1))
 }
 
 impl InUse {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::SizeHint;
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Inbound, RequestBody};
 use crate::stall::Stall;
@@ -46,12 +46,19 @@ struct Source {
     keep: u64,
     /// Whether everything that was taken is kept.
     whole: bool,
+    /// How long it is, if it says so.
+    length: Option<u64>,
+    /// Among those that are still on their way.
+    place: Option<OwnedSemaphorePermit>,
     /// Which sending may take from it: the last.
     sending: u32,
 }
 
 /// How many bytes a second a client sends at least, beyond its patience: what takes longer is no slow network.
 const LEAST_PER_SECOND: u64 = 240;
+
+/// So many bytes of a body are awaited before anybody is asked.
+const SHORT: u64 = 16 * 1024;
 
 /// However small they are, so many pieces are kept at most.
 const MAX_PIECES: usize = 64;
@@ -88,7 +95,17 @@ impl Upload {
             return None;
         }
         let hint = body.0.size_hint();
-        let source = Source { body: body.0, ended: false, taken: 0, kept: Vec::new(), keep, whole: true, sending: 0 };
+        let source = Source {
+            body: body.0,
+            ended: false,
+            taken: 0,
+            kept: Vec::new(),
+            keep,
+            whole: true,
+            length: hint.exact(),
+            place: None,
+            sending: 0,
+        };
         Some(Self(Arc::new(Shared {
             hint,
             source: Mutex::new(source),
@@ -104,6 +121,35 @@ impl Upload {
     /// Refuses a body that says it is over the limit.
     pub(in crate::gateway) fn check_announced(&self) -> Result<(), UploadFault> {
         if self.0.hint.lower() > self.0.limit { Err(UploadFault::TooLarge(self.0.limit)) } else { Ok(()) }
+    }
+
+    /// Ready once it has come as a whole, or is known to be no short one: whether it has come. Nothing of it was given out yet.
+    pub(in crate::gateway) fn poll_come(&self, cx: &mut Context<'_>) -> Poll<Result<bool, UploadFault>> {
+        let mut source = self.0.source.lock();
+        if source.length.is_some_and(|length| length > SHORT) {
+            return Poll::Ready(Ok(false));
+        }
+        loop {
+            if source.has_come() {
+                return Poll::Ready(Ok(true));
+            }
+            if source.taken > self.0.limit {
+                return Poll::Ready(Err(UploadFault::TooLarge(self.0.limit)));
+            }
+            if source.taken > SHORT || source.kept.len() >= MAX_PIECES {
+                return Poll::Ready(Ok(false));
+            }
+            match ready!(source.poll_take(cx)) {
+                Some(Ok(data)) => source.kept.push(data),
+                Some(Err(error)) => return Poll::Ready(Err(broken(&*error))),
+                None => {}
+            }
+        }
+    }
+
+    /// Keeps its place until all of it has come.
+    pub(in crate::gateway) fn holds(&self, place: OwnedSemaphorePermit) {
+        self.0.source.lock().place = Some(place);
     }
 
     /// The body from its beginning. An earlier one gives out nothing more.
@@ -157,10 +203,7 @@ impl UploadBody {
             if source.sending != self.number || !(source.whole || self.sent == source.taken) {
                 return Poll::Ready(Some(Err(UploadFault::Broken)));
             }
-            match source.kept.get(self.again).cloned() {
-                Some(data) => Poll::Ready(Some(Ok(data))),
-                None => source.poll_take(cx),
-            }
+            source.poll_data(self.again, cx)
         };
         match taken {
             Poll::Ready(Some(Ok(data))) => {
@@ -175,10 +218,7 @@ impl UploadBody {
                 }
                 Poll::Ready(Some(Ok(data)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                tracing::debug!(error = &*error, "request body");
-                self.fail(UploadFault::Broken)
-            }
+            Poll::Ready(Some(Err(error))) => self.fail(broken(&*error)),
             Poll::Ready(None) => {
                 self.progressed();
                 self.shared.sent.store(true, Ordering::Relaxed);
@@ -216,6 +256,32 @@ impl UploadBody {
 }
 
 impl Source {
+    /// Whether nothing of it is still on its way.
+    fn has_come(&self) -> bool {
+        self.ended || self.length == Some(self.taken)
+    }
+
+    /// The piece of this number. What was taken is forgotten with the last piece that is kept, if it may not be sent again.
+    fn poll_data(&mut self, number: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let kept = self.kept.get(number).cloned();
+        let is_new = kept.is_none();
+        let piece = match kept {
+            Some(data) => Some(Ok(data)),
+            None => ready!(self.poll_take(cx)),
+        };
+        if let Some(Ok(data)) = &piece {
+            if self.whole && self.taken <= self.keep && self.kept.len() < MAX_PIECES {
+                if is_new {
+                    self.kept.push(data.clone());
+                }
+            } else if is_new || number + 1 == self.kept.len() {
+                self.whole = false;
+                self.kept = Vec::new();
+            }
+        }
+        Poll::Ready(piece)
+    }
+
     /// The next piece of the client's body.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         if self.ended {
@@ -227,19 +293,19 @@ impl Source {
             other => other.map(|failed| failed.map(|_| Bytes::new())),
         };
         match &taken {
-            Some(Ok(data)) => {
-                self.taken = self.taken.saturating_add(data.len() as u64);
-                if self.whole && self.taken <= self.keep && self.kept.len() < MAX_PIECES {
-                    self.kept.push(data.clone());
-                } else {
-                    self.whole = false;
-                    self.kept = Vec::new();
-                }
-            }
+            Some(Ok(data)) => self.taken = self.taken.saturating_add(data.len() as u64),
             _ => self.ended = true,
+        }
+        if self.has_come() {
+            self.place = None;
         }
         Poll::Ready(taken)
     }
+}
+
+fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> UploadFault {
+    tracing::debug!(error = error as &(dyn std::error::Error + 'static), "request body");
+    UploadFault::Broken
 }
 
 impl From<UploadFault> for ApiError {

@@ -97,6 +97,70 @@ async fn a_client_that_goes_gives_its_place_back() {
 }
 
 #[tokio::test]
+async fn clients_that_send_slowly_leave_room_for_the_others() {
+    let service = upstream(echo()).await;
+    let mut config = GatewayConfig::default();
+    config.rate_limit = None;
+    config.upstream.max_in_flight = 4;
+    let gateway = Gateway::builder()
+        .config(config)
+        .resolver(resolver(&[("test", &[&service])]))
+        .route(Route::new("/api").to("test").public())
+        .build()
+        .unwrap();
+    let edge = serve_impatiently(gateway.clone()).await;
+    let uploading = async |count| {
+        let becomes = async {
+            while gateway.snapshot().upstreams[0].uploading != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(becomes).await;
+    };
+    let post = async |rest: &str| {
+        let mut wire = Wire::open(&edge).await;
+        wire.write(&format!("POST /api HTTP/1.1\r\nHost: a\r\n{rest}")).await;
+        wire
+    };
+    let mut slow = Vec::new();
+    for half in ["Content-Length: 4\r\n\r\nab", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"] {
+        slow.push(post(half).await);
+        uploading(slow.len()).await;
+    }
+    for (refused, why) in [
+        ("Content-Length: 2\r\n\r\na", "it does not come"),
+        ("Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", "its end does not come"),
+        ("Content-Length: 20000\r\n\r\n", "it is long"),
+    ] {
+        let answer = post(refused).await.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{why}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    let malformed = post("Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n").await.answer().await;
+    assert_eq!((malformed.status, malformed.code().as_str()), (400, "BAD_REQUEST"));
+    for others in ["Content-Length: 4\r\n\r\nabcd", "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"] {
+        let answer = post(others).await.answer().await;
+        assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some("abcd")), "{others}");
+    }
+    assert_eq!(get(&edge, "/api").await.status, 200);
+    let mut soon = post("Content-Length: 4\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    soon.write("abcd").await;
+    assert_eq!(soon.answer().await.json()["body"], "abcd", "a short body is waited for");
+
+    assert_eq!(gateway.snapshot().upstreams[0].uploading, 2);
+    slow[0].write("cd").await;
+    assert_eq!(slow[0].answer().await.json()["body"], "abcd");
+    uploading(1).await;
+    let mut long = post("Content-Length: 20000\r\n\r\n").await;
+    uploading(2).await;
+    long.write(&"a".repeat(20_000)).await;
+    assert_eq!(long.answer().await.status, 200);
+    drop(slow);
+    uploading(0).await;
+}
+
+#[tokio::test]
 async fn runtimes_share_no_connection() {
     let opened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&opened);
