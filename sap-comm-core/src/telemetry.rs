@@ -1,4 +1,25 @@
-//! Names of span and metric attributes, after OpenTelemetry's semantic conventions.
+//! Names of span and metric attributes, after OpenTelemetry's semantic conventions; and lines that are logged together.
+
+use std::sync::OnceLock;
+
+static TOGETHER: OnceLock<Together> = OnceLock::new();
+
+/// How the log of the process writes the lines of a batch: runs what it is given, and writes what that has logged.
+pub type Together = fn(&mut dyn FnMut());
+
+/// Runs `log`, and has its lines written at once where the log of the process can do that: a write for each is a large part of
+/// what many lines cost.
+pub fn log_together(mut log: impl FnMut()) {
+    match TOGETHER.get() {
+        Some(together) => together(&mut log),
+        None => log(),
+    }
+}
+
+/// For whoever sets up the log of the process. The first stays.
+pub fn set_together(together: Together) {
+    let _ = TOGETHER.set(together);
+}
 
 /// `service.name`.
 pub const SERVICE_NAME: &str = "service.name";

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use sap_comm_core::config::ConfigError;
+use sap_comm_core::{config::ConfigError, telemetry};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -116,12 +116,19 @@ async fn write(mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: 
     let mut orders = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut orders, BATCH).await > 0 {
         let are_all = orders.len() < BATCH;
-        for order in orders.drain(..) {
-            match order {
-                Order::Line(entry) => entry.write(),
-                // Whoever asked may have stopped waiting.
-                Order::Flush(done) => drop(done.send(())),
+        let mut flushed = Vec::new();
+        let mut orders = orders.drain(..);
+        telemetry::log_together(|| {
+            for order in &mut orders {
+                match order {
+                    Order::Line(entry) => entry.write(),
+                    Order::Flush(done) => flushed.push(done),
+                }
             }
+        });
+        for done in flushed {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
         }
         let dropped = dropped.load(Ordering::Relaxed);
         if dropped > reported {

@@ -132,9 +132,9 @@ fn field(line: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn key(line: &mut Vec<u8>, name: &str) {
-    line.push(b',');
-    text(line, name);
-    line.push(b':');
+    line.extend_from_slice(b",\"");
+    escape(line, name);
+    line.extend_from_slice(b"\":");
 }
 
 fn text(line: &mut Vec<u8>, text: &str) {

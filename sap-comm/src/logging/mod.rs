@@ -1,9 +1,11 @@
 //! Logs of a service: one line an event, to standard error.
 
 mod json;
+mod stderr;
 
 use std::io::{self, IsTerminal};
 
+use sap_comm_core::telemetry;
 use tracing_subscriber::{
     EnvFilter,
     fmt::{fmt, format::JsonFields},
@@ -33,10 +35,12 @@ pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| LoggingError(format!("RUST_LOG={text:?}: {error}")))?,
         Err(_) => EnvFilter::try_new(filter).map_err(|error| LoggingError(format!("filter {filter:?}: {error}")))?,
     };
-    let builder = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let builder = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(|| stderr::Stderr);
     match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.event_format(json::Json).fmt_fields(JsonFields::new()).try_init(),
     }
-    .map_err(|error| LoggingError(error.to_string()))
+    .map_err(|error| LoggingError(error.to_string()))?;
+    telemetry::set_together(stderr::together);
+    Ok(())
 }

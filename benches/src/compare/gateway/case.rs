@@ -46,7 +46,6 @@ impl Case {
 
     /// At `rate` requests a second.
     pub(super) fn open(name: &'static str, contestants: &[Contestant], rate: f64, options: &GatewayOptions) -> Self {
-        eprintln!("{name}: open loop at {rate:.0} req/s, half of what the slowest of these serves");
         let (warm_up, measured) = times(options);
         let pace = Pace::Open { rate, warm_up, measured };
         let note = Some(format!("at {rate:.0} req/s"));
