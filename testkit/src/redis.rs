@@ -11,6 +11,7 @@ use crate::{
     TestkitError, free_port,
     guard::{Home, Server},
     install::locate,
+    tls::Identity,
 };
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -23,20 +24,34 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub struct Redis {
     server: Server,
     port: u16,
+    tls_port: Option<u16>,
 }
 
 impl Redis {
     /// Starts an empty server and waits until it answers.
     pub async fn start() -> Result<Self, TestkitError> {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that takes TLS beside.
+    pub async fn start_with_tls(identity: &Identity) -> Result<Self, TestkitError> {
+        Self::start_with(Some(identity)).await
+    }
+
+    async fn start_with(identity: Option<&Identity>) -> Result<Self, TestkitError> {
         let port = free_port()?;
         let home = Home::new("redis")?;
-        let dir = home.dir().to_string_lossy().into_owned();
-        let port_text = port.to_string();
-        let server = home.guard(
-            locate("redis-server")?,
-            ["--port", &port_text, "--bind", "127.0.0.1", "--dir", &dir, "--save", "", "--appendonly", "yes"],
-        )?;
-        let redis = Self { server, port };
+        let mut config =
+            format!("port {port}\nbind 127.0.0.1\ndir {}\nsave \"\"\nappendonly yes\n", home.dir().display());
+        let tls_port = identity.map(|_| free_port()).transpose()?;
+        if let (Some(identity), Some(tls_port)) = (identity, tls_port) {
+            let (cert, key) = (home.write("cert.pem", &identity.certificate)?, home.write("key.pem", &identity.key)?);
+            let (cert, key) = (cert.display(), key.display());
+            config += &format!("tls-port {tls_port}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-auth-clients no\n");
+        }
+        let config = home.write("redis.conf", config)?;
+        let server = home.guard(locate("redis-server")?, [config])?;
+        let redis = Self { server, port, tls_port };
         redis.restart().await?;
         Ok(redis)
     }
@@ -44,6 +59,11 @@ impl Redis {
     /// `redis://127.0.0.1:…`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// `rediss://127.0.0.1:…`, where it takes TLS.
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("rediss://127.0.0.1:{port}"))
     }
 
     /// The port of 127.0.0.1.

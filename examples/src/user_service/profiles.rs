@@ -34,7 +34,7 @@ pub(super) async fn create(store: Store, inbox: Inbox, event: Event<UserCreated>
     Ok(())
 }
 
-/// Several users' profiles: any for an admin, else one's own.
+/// Several users' profiles: any for an admin or a service with the scope users:read, else one's own.
 pub(super) async fn list(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,
@@ -48,7 +48,7 @@ pub(super) async fn list(
     Ok(Json(Profiles { data }))
 }
 
-/// One user's profile: any for an admin, else one's own.
+/// One user's profile: any for an admin or a service with the scope users:read, else one's own.
 pub(super) async fn find(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,

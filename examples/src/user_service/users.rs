@@ -34,7 +34,7 @@ pub(super) async fn list(
     Ok(PageResponse::new(Page::new(data, query, total), &uri))
 }
 
-/// One user: any for an admin, else oneself.
+/// One user: any for an admin or a service with the scope users:read, else oneself.
 pub(super) async fn find(
     State(users): State<Users>,
     CurrentUser(caller): CurrentUser,

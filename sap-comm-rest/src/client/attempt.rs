@@ -79,10 +79,10 @@ impl Client {
         *request.headers_mut() = spec.headers.clone();
         let headers = request.headers_mut();
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("sap-comm-rest"));
+        let is_peer = self.0.api_key.is_some() || (self.0.shows_certificate && endpoint.scheme() == "https");
         context.inject(|name, value| {
-            // Without a key we are an outsider, and what only a peer may say is not to leave; but a certificate may say who we are, and
-            // then that we ask for nobody has to.
-            if self.0.api_key.is_none() && names::TRUSTED_ONLY.contains(&name) && value != names::NOBODY {
+            // What only a peer may say does not leave an outsider; that we ask for nobody gives nothing away.
+            if !is_peer && names::TRUSTED_ONLY.contains(&name) && value != names::NOBODY {
                 return;
             }
             if let Ok(value) = HeaderValue::try_from(value) {

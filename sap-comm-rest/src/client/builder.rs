@@ -139,7 +139,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Shares this TLS, in place of the configuration's own, so that it can be reloaded by hand.
+    /// Shares this TLS, in place of the configuration's own, so that it can be reloaded by hand. With a certificate of its own the client is
+    /// a peer to services that know it, as with an API key.
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(tls);
         self
@@ -194,6 +195,7 @@ impl ClientBuilder {
         };
         Ok(Client(Arc::new(Inner {
             upstream,
+            shows_certificate: tls.shows_certificate(),
             transport: transport::build(&config, tls, egress),
             breaker,
             retry,

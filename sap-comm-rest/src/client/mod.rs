@@ -73,6 +73,8 @@ struct Inner {
     breaker: Option<CircuitBreaker>,
     retry: Option<Retry>,
     api_key: Option<HeaderValue>,
+    /// To endpoints with TLS.
+    shows_certificate: bool,
     attempt_timeout: Duration,
     deadline: Duration,
     max_response: usize,

@@ -26,7 +26,7 @@ pub struct GatewaySnapshot {
     pub routes_file: Option<RoutesStatus>,
     /// Every service that a route leads to.
     pub upstreams: Vec<UpstreamSnapshot>,
-    /// WebSocket connections that are open.
+    /// WebSocket connections and streams of events that are open.
     pub tunnels: usize,
     /// Lines of the request log that were dropped, since they came faster than they could be written.
     pub dropped_log_lines: u64,
@@ -41,7 +41,7 @@ pub struct UpstreamSnapshot {
     pub in_flight: usize,
     /// How many may be.
     pub max_in_flight: usize,
-    /// Of those in flight, how many have a body that is still on its way; half of them may.
+    /// Bodies that are on their way, also behind an answer that came before; half of `max_in_flight` may be.
     pub uploading: usize,
     /// Its circuit breaker.
     pub breaker: Snapshot,

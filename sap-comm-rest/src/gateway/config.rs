@@ -113,8 +113,8 @@ pub struct UpstreamConfig {
     /// TLS to `https` endpoints. Default: the system's authorities are trusted.
     pub tls: ClientTlsConfig,
     /// Requests at once to one service, until their answers have ended; more are refused. Default 1,024: a service that
-    /// hangs takes up so much of the gateway, and no more. WebSocket connections do not count. The bodies of half of them may be
-    /// on their way: of clients that send slowly, further ones are refused.
+    /// hangs takes up so much of the gateway, and no more. WebSocket connections and streams of events do not count. Half as many bodies,
+    /// rounded up, may be on their way: of clients that send slowly, further ones are refused.
     pub max_in_flight: usize,
     /// When another endpoint is asked.
     pub retry: UpstreamRetry,
@@ -168,7 +168,7 @@ impl Default for UpstreamConfig {
 }
 
 impl UpstreamConfig {
-    /// How many requests at once may have a body that is still on its way.
+    /// How many bodies may be on their way at once.
     pub(super) fn max_uploads(&self) -> usize {
         self.max_in_flight.div_ceil(2)
     }
@@ -188,7 +188,8 @@ impl GatewayConfig {
     pub(super) fn check_unchanged(&self, before: &Self) -> Result<(), ConfigError> {
         let reason = "cannot change while the gateway serves";
         check(self.service == before.service, "service", &self.service, reason)?;
-        check(self.log == before.log, "log", format_args!("{:?}", self.log), reason)?;
+        let max_waiting = self.log.max_waiting;
+        check(max_waiting == before.log.max_waiting, "log.max_waiting", max_waiting, reason)?;
         let max_tunnels = self.max_tunnels.map_or_else(|| "default".to_owned(), |max| max.to_string());
         check(self.max_tunnels == before.max_tunnels, "max_tunnels", max_tunnels, reason)?;
         let idle = humantime::format_duration(self.tunnel_idle);

@@ -51,7 +51,8 @@ pub(super) struct Log {
     /// Rings when the next lines are to be written without delay.
     hurry: Arc<Notify>,
     dropped: Arc<AtomicU64>,
-    sample: f64,
+    /// The bits of a share.
+    sample: AtomicU64,
     /// How many requests were asked about.
     asked: AtomicU64,
 }
@@ -75,15 +76,21 @@ impl Log {
         let (orders, waiting) = mpsc::channel(config.max_waiting);
         let (hurry, dropped) = (Arc::default(), Arc::default());
         tokio::spawn(write(waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
-        Self { orders, hurry, dropped, sample: config.sample, asked: AtomicU64::new(0) }
+        Self { orders, hurry, dropped, sample: AtomicU64::new(config.sample.to_bits()), asked: AtomicU64::new(0) }
     }
 
     /// Whether a request that did not fail leaves a line: the share that was asked for, spread evenly.
     pub(super) fn samples(&self) -> bool {
         // What 1 is divided in by the golden ratio, over and over, lies evenly within it.
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.sample >= 1.0
-            || (self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) as f64) < self.sample * 2.0_f64.powi(64)
+        let sample = f64::from_bits(self.sample.load(Ordering::Relaxed));
+        sample >= 1.0
+            || (self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) as f64) < sample * 2.0_f64.powi(64)
+    }
+
+    /// Keeps another share from now on.
+    pub(super) fn set_sample(&self, sample: f64) {
+        self.sample.store(sample.to_bits(), Ordering::Relaxed);
     }
 
     pub(super) fn put(&self, entry: Box<Entry>) {

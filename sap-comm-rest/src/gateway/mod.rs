@@ -262,8 +262,8 @@ impl Gateway {
     /// Serves by another configuration from now on; requests in flight end by the one they came under.
     ///
     /// Services that stay keep their breaker, endpoints and connections, and limits that stay keep what they counted;
-    /// services that go are let go with their last request. The name and the limits of WebSocket connections cannot
-    /// change.
+    /// services that go are let go with their last request. The name, the limits of WebSocket connections and how many lines of the
+    /// log may wait cannot change.
     ///
     /// # Errors
     /// Names the first field that cannot be served with, and its value; then nothing has changed.

@@ -1,7 +1,7 @@
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
-use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
+use sap_comm_core::{ApiError, Context, header as names};
 use sap_comm_discovery::Outcome;
 use sap_comm_resilience::State;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use super::{
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
-    upstream::InUse,
+    upstream::{InUse, Place},
 };
 use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, join_cookies, set_harmless_security_headers};
 
@@ -46,19 +46,20 @@ impl Inner {
             return Err(ApiError::internal(format!("service {service:?} has no upstream")).into());
         };
         let keep = if parts.method.is_idempotent() { upstream.config.retry.max_replay } else { 0 };
-        let upload = Upload::new(body, entry.max_body, keep, live.body_stall);
+        let upload = Upload::new(body, parts.version, entry.max_body, keep, live.body_stall);
         if let Some(upload) = &upload {
             upload.check_announced()?;
-            // In a box, since most requests have no body.
-            Box::pin(upstream.enter_upload(upload)).await?;
         }
-        let slot = upstream.enter()?;
-        let permit = upstream.breaker.try_acquire_owned().map_err(|rejected| {
-            ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
-                // Never zero, which would ask for a retry at once.
-                .retry_after(rejected.retry_after().max(Duration::from_millis(1)))
-                .caused_by(rejected)
-        })?;
+        let (mut slot, mut permit) = upstream.enter()?;
+        if let Some(upload) = &upload
+            // In boxes, since most requests have no body.
+            && !Box::pin(upstream.enter_upload(upload)).await?
+        {
+            // Meanwhile it takes up nothing.
+            drop((slot, permit));
+            Box::pin(upstream.await_upload(upload)).await?;
+            (slot, permit) = upstream.enter()?;
+        }
         let version = parts.version;
         let upgrade = self.tunnels.begin(parts)?;
         let headers = &mut parts.headers;
@@ -97,8 +98,9 @@ impl Inner {
             target,
             headers: mem::take(headers),
             own,
-            // Nobody else believes a deadline.
-            share: api_key.map(|_| Share { attempt: context.attempt(), deadline: context.deadline() }),
+            // Only a peer's deadline is believed.
+            share: (api_key.is_some() || live.shows_certificate)
+                .then(|| Share { attempt: context.attempt(), deadline: context.deadline() }),
             upload,
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),
@@ -178,7 +180,12 @@ impl Inner {
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
-            let in_use = InUse { picked, lease, answered, begun, _slot: slot };
+            let place = if is_without_end(&response) {
+                Place::Events { _slot: self.tunnels.take()? }
+            } else {
+                Place::InFlight { _slot: slot }
+            };
+            let in_use = InUse { picked, lease, answered, begun, _place: place };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
         }

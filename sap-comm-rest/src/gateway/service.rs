@@ -134,6 +134,7 @@ impl Inner {
         let live = Live::compile(config, &self.parts, Some(&before))?;
         places.iter().try_for_each(|place| live.check_place(place))?;
         live.take_over(&before)?;
+        self.log.set_sample(live.config.log.sample);
         self.live.store(Arc::new(live));
         Ok(())
     }
@@ -317,7 +318,8 @@ fn local_request(
         parts.extensions.insert(ConnectInfo(peer));
     }
     tell_context(context, request_id, insert);
-    Ok(Request::from_parts(parts, body.into_axum()))
+    let body = body.into_axum(parts.version);
+    Ok(Request::from_parts(parts, body))
 }
 
 /// Refuses secrets in clear text where no server was checked in the beginning: the gateway is served as a service or a

@@ -26,7 +26,7 @@ use super::pool::Lease;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// The upgraded connections of a gateway; they end with it.
+/// The upgraded connections of a gateway, which end with it; and among their places those of event streams.
 #[derive(Debug)]
 pub(super) struct Tunnels {
     tasks: TaskTracker,
@@ -44,7 +44,7 @@ struct Slots {
 
 /// The place of one of them.
 #[derive(Debug)]
-struct Slot(Arc<Slots>);
+pub(super) struct Slot(Arc<Slots>);
 
 /// A client that asked to go on as a WebSocket.
 #[derive(Debug)]
@@ -96,9 +96,9 @@ impl Tunnels {
         }
     }
 
-    /// How many connections are open.
+    /// How many of its places are taken.
     pub(super) fn open(&self) -> usize {
-        self.tasks.len()
+        self.slots.taken.load(Ordering::Relaxed)
     }
 
     /// Takes the client's side out of the request, if it can become a WebSocket.
@@ -107,11 +107,16 @@ impl Tunnels {
             return Ok(None);
         }
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
-        let Some(slot) = self.slots.take() else {
-            let error = ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections are open");
-            return Err(error.retry_after(Duration::from_secs(1)));
-        };
-        Ok(Some(Upgrade { client, slot }))
+        Ok(Some(Upgrade { client, slot: self.take()? }))
+    }
+
+    /// The place of one more.
+    pub(super) fn take(&self) -> Result<Slot, ApiError> {
+        self.slots.take().ok_or_else(|| {
+            let error =
+                ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections or streams of events are open");
+            error.retry_after(Duration::from_secs(1))
+        })
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.

@@ -2,7 +2,7 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
-use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, RetryBudget};
+use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, OwnedPermit, RetryBudget};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::yield_now,
@@ -10,9 +10,10 @@ use tokio::{
 };
 
 use super::{
-    UpstreamConfig,
-    body::{Begun, Upload},
+    Refusal, UpstreamConfig,
+    body::{Begun, Upload, UploadFault},
     pool::{Lease, Pool},
+    upgrade::Slot,
 };
 use crate::connector::Connector;
 
@@ -29,7 +30,7 @@ pub(super) struct Upstream {
     uploads: Arc<Semaphore>,
 }
 
-/// How long a short body is waited for that has no place among those that are on their way.
+/// How long a body waits that has no place among those that are on their way.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// What a request holds of its upstream until its answer has ended.
@@ -42,7 +43,16 @@ pub(super) struct InUse {
     pub(super) answered: Instant,
     /// Of an answer that has not come as a whole.
     pub(super) begun: Option<Begun>,
-    pub(super) _slot: OwnedSemaphorePermit,
+    pub(super) _place: Place,
+}
+
+/// What a request takes up until its answer has ended.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// One of the upstream's slots.
+    InFlight { _slot: OwnedSemaphorePermit },
+    /// One among the tunnels: an answer that tells of events may never end.
+    Events { _slot: Slot },
 }
 
 impl Upstream {
@@ -76,32 +86,53 @@ impl Upstream {
         &self.service
     }
 
-    /// A slot of the upstream's share, so that one that hangs does not take up what the others need.
-    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// A slot of the upstream's share, so that one that hangs does not take up what the others need, and leave of its breaker.
+    pub(super) fn enter(&self) -> Result<(OwnedSemaphorePermit, OwnedPermit), ApiError> {
         let slot = Arc::clone(&self.slots).try_acquire_owned();
-        slot.map_err(|_| overloaded("Too many requests to the service are open"))
+        let slot = slot.map_err(|_| overloaded("Too many requests to the service are open"))?;
+        let permit = self.breaker.try_acquire_owned().map_err(|rejected| {
+            ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
+                // Never zero, which would ask for a retry at once.
+                .retry_after(rejected.retry_after().max(Duration::from_millis(1)))
+                .caused_by(rejected)
+        })?;
+        Ok((slot, permit))
     }
 
-    /// Lets a body in: as it is when it came with its head, and else to one of half the places, so that clients which send slowly do
-    /// not take up what the others need. Where there is none, a short one is waited for.
-    pub(super) async fn enter_upload(&self, upload: &Upload) -> Result<(), ApiError> {
+    /// Lets a body in that has come with its head, and others as long as there are places: clients that send slowly do not take up what
+    /// the others need. Whether it is in.
+    pub(super) async fn enter_upload(&self, upload: &Upload) -> Result<bool, UploadFault> {
         // Whoever reads the connection has a turn for what follows the head, and one for the end of that.
         for _ in 0..2 {
             match poll_fn(|cx| Poll::Ready(upload.poll_come(cx))).await {
-                Poll::Ready(Ok(true)) => return Ok(()),
+                Poll::Ready(Ok(true)) => return Ok(true),
                 Poll::Ready(Ok(false)) => break,
-                Poll::Ready(Err(fault)) => return Err(fault.into()),
+                Poll::Ready(Err(fault)) => return Err(fault),
                 Poll::Pending => yield_now().await,
             }
         }
-        if let Ok(place) = Arc::clone(&self.uploads).try_acquire_owned() {
-            upload.holds(place);
-            return Ok(());
-        }
-        match timeout(MOMENT, poll_fn(|cx| upload.poll_come(cx))).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Err(fault)) => Err(fault.into()),
-            Ok(Ok(false)) | Err(_) => Err(overloaded("Too many bodies for the service are on their way")),
+        let place = Arc::clone(&self.uploads).try_acquire_owned().ok();
+        Ok(place.map(|place| upload.holds(place)).is_some())
+    }
+
+    /// Waits a moment until a short body has come, or there is a place for it.
+    pub(super) async fn await_upload(&self, upload: &Upload) -> Result<(), Refusal> {
+        let comes = poll_fn(|cx| match upload.poll_come(cx) {
+            Poll::Ready(Ok(false)) => Poll::Pending,
+            come => come,
+        });
+        let entered = async {
+            tokio::select! {
+                come = comes => come.map(|_| ()),
+                place = Arc::clone(&self.uploads).acquire_owned() => {
+                    // It is never closed.
+                    Ok(place.into_iter().for_each(|place| upload.holds(place)))
+                }
+            }
+        };
+        match timeout(MOMENT, entered).await {
+            Ok(entered) => Ok(entered?),
+            Err(_) => Err(overloaded("Too many bodies for the service are on their way").into()),
         }
     }
 
@@ -110,7 +141,7 @@ impl Upstream {
         self.config.max_in_flight.saturating_sub(self.slots.available_permits())
     }
 
-    /// Requests in flight whose body is still on its way.
+    /// Bodies that are on their way.
     pub(super) fn uploading(&self) -> usize {
         self.config.max_uploads().saturating_sub(self.uploads.available_permits())
     }

@@ -169,7 +169,14 @@ fn http_date(seconds: i64) -> String {
 
 /// Howard Hinnant's algorithm for days from the civil calendar.
 const fn midnight(year: i64, month: u8, day: u8) -> i64 {
-    if year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > days {
         return NO_DAY;
     }
     let (month, day) = (month as i64, day as i64);
@@ -205,7 +212,13 @@ mod tests {
         assert_eq!(headers["sunset"], "Sat, 01 May 2027 00:00:00 GMT");
         assert_eq!(headers["link"], "</api/v2/users>; rel=\"successor-version\"");
         assert!(Deprecation::since(2027, 1, 1).sunset(2026, 1, 1).fault().is_some());
-        assert!(Deprecation::since(2026, 13, 1).fault().is_some());
+        for (year, month, day) in
+            [(2026, 13, 1), (2026, 1, 32), (2026, 2, 29), (2100, 2, 29), (2026, 4, 31), (2026, 1, 0)]
+        {
+            assert!(Deprecation::since(year, month, day).fault().is_some(), "{year} {month} {day}");
+            assert!(Deprecation::since(1970, 1, 1).sunset(year, month, day).fault().is_some(), "{year} {month} {day}");
+        }
+        assert!(Deprecation::since(2000, 2, 29).sunset(2028, 2, 29).fault().is_none());
         assert!(Deprecation::since(2026, 1, 1).successor("x>").fault().is_some());
         assert!(Deprecation::since(2026, 1, 1).successor("/x").fault().is_none());
     }

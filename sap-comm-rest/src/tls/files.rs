@@ -80,6 +80,14 @@ impl PemFile {
     }
 }
 
+/// The authorities in a file, as PEM, for a library that has TLS of its own.
+#[cfg(feature = "redis")]
+pub(crate) fn read_authorities(field: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let file = PemFile::read(field, path)?;
+    file.authorities()?;
+    Ok(file.content)
+}
+
 /// Of what it says, not of when that was written.
 impl Hash for PemFile {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -29,6 +29,8 @@ pub use identity::{CertificateName, PeerCertificate, TlsConnection};
 pub use named::NamedCertificate;
 pub use server::{ServerTls, ServerTlsConfig};
 
+#[cfg(feature = "redis")]
+pub(crate) use files::read_authorities;
 pub(crate) use server::{HandshakeFailed, Handshaken};
 pub(crate) use transport::Transport;
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 fn document() -> Value {
     json!({
         "openapi": "3.1.0",
+        "servers": [{"url": "https://sap.example/v1"}],
         "paths": {"/users/{id}": {"put": {
             "operationId": "updateUser",
             "security": [{"bearer": ["admin"]}, {"apiKey": []}],
@@ -23,7 +24,10 @@ fn document() -> Value {
                 "404": {"description": "No user"},
             },
         }}},
-        "components": {"schemas": {
+        "components": {"securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        }, "schemas": {
             "Input": {
                 "type": "object",
                 "additionalProperties": false,
@@ -76,6 +80,23 @@ fn what_breaks_callers_is_found() {
         (here("parameters/1/required"), json!(true), "query parameter notify", "is required now"),
         (here("parameters/1/schema/enum"), json!(["yes"]), "query parameter notify", "\"no\" is no value any more"),
         (here("parameters/2"), json!({"name": "x", "in": "header", "required": true}), "header parameter x", "is new"),
+        (here("parameters/1/explode"), json!(false), "query parameter notify", "explode was true, is false"),
+        (here("parameters/1/style"), json!("deepObject"), "query parameter notify", "style was form, is deepObject"),
+        (here("parameters/0/style"), json!("label"), "path parameter id", "style was simple, is label"),
+        (here("parameters/1/content"), json!({"application/json": {}}), "query parameter notify", "it was schema"),
+        ("/servers/0/url".to_owned(), json!("https://sap.example/v2"), "servers", "below /v1/"),
+        (
+            "/components/securitySchemes/apiKey/name".to_owned(),
+            json!("x-key"),
+            "security scheme apiKey",
+            "name was x-api-key",
+        ),
+        (
+            "/components/securitySchemes/bearer".to_owned(),
+            json!(null),
+            "security scheme bearer",
+            "type was http, is none",
+        ),
         (here("parameters/0/schema/maxLength"), json!(32), "path parameter id", "maxLength was 64, is 32"),
         (here("requestBody/content/application~1json"), json!(null), "body", "has no application/json"),
         (here("requestBody"), json!(null), "body", "is taken no more"),
@@ -111,6 +132,13 @@ fn what_breaks_nobody_passes() {
     let here = |rest: &str| format!("{OPERATION}/{rest}");
     for (pointer, value) in [
         ("/paths/~1users".to_owned(), json!({"get": {}})),
+        ("/servers/0".to_owned(), json!({"url": "/v1/"})),
+        ("/servers/0/url".to_owned(), json!("http://other.example:8080/v1/")),
+        (here("parameters/1/explode"), json!(true)),
+        (here("parameters/0/style"), json!("simple")),
+        ("/components/securitySchemes/bearer/scheme".to_owned(), json!("Bearer")),
+        ("/components/securitySchemes/bearer/description".to_owned(), json!("A token")),
+        ("/components/securitySchemes/new".to_owned(), json!({"type": "http", "scheme": "basic"})),
         (here("summary"), json!("Changes a user")),
         (here("parameters/2"), json!({"name": "x", "in": "query", "schema": {}})),
         (here("parameters/1/schema/enum"), json!(["yes", "no", "later"])),

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use http::Method;
@@ -43,8 +43,22 @@ async fn a_page_of_a_named_origin_may_call_and_read_refusals() {
     let refused = from(&server, "GET", APP).await;
     assert_eq!((refused.status, refused.code().as_str()), (401, "UNAUTHENTICATED"));
     assert_eq!(refused.header("access-control-allow-origin"), Some(APP));
-    assert!(refused.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
+    let exposed = refused.header("access-control-expose-headers").unwrap();
+    for name in ["x-request-id", "ratelimit-remaining", "retry-after", "etag", "deprecation", "idempotency-replayed"] {
+        assert!(exposed.split(',').any(|own| own.trim() == name), "{name}: {exposed}");
+    }
     assert!(refused.header("vary").is_some_and(|vary| vary.contains("origin")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_a_page_may_read_and_for_how_long_is_said() {
+    let cors = CorsConfig::new([APP]).unwrap().exposed_headers(["x-total"]).unwrap();
+    let server = serve(cors.max_age(Duration::from_secs(5)).unwrap()).await;
+    assert_eq!(from(&server, "GET", APP).await.header("access-control-expose-headers"), Some("x-total"));
+    assert_eq!(from(&server, "OPTIONS", APP).await.header("access-control-max-age"), Some("5"));
+    let any = || CorsConfig::any_origin().unwrap();
+    assert_eq!(any().exposed_headers(["a b"]).unwrap_err().field(), "exposed_headers");
+    assert_eq!(any().max_age(Duration::MAX).unwrap_err().field(), "max_age");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use sap_comm_rest::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+#[cfg(feature = "swagger-ui")]
+use crate::support::Connection;
 use crate::support::{Running, ask, serve};
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -33,6 +35,18 @@ async fn the_document_describes_pages_and_the_envelope() {
     assert_eq!(schemas["ErrorBody"]["required"], serde_json::json!(["code", "message", "timestamp", "requestId"]));
 }
 
+/// The media type of what is found at this path, which need not be text.
+#[cfg(feature = "swagger-ui")]
+async fn media_type_of(server: &Running, path: &str) -> String {
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await;
+    let answer = connection.closed().await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && !body.is_empty(), "{path}: {head}");
+    let content_type = head.split("\r\n").find_map(|line| line.strip_prefix("content-type: ")).unwrap();
+    content_type.split(';').next().unwrap().to_owned()
+}
+
 #[cfg(feature = "swagger-ui")]
 #[tokio::test]
 async fn the_page_and_all_that_it_loads_come_from_the_binary() {
@@ -41,9 +55,25 @@ async fn the_page_and_all_that_it_loads_come_from_the_binary() {
     let page = get(&server, "/docs/").await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'self'"));
-    let loaded: Vec<_> = page.body.split(['"', '\'']).filter_map(|text| text.strip_prefix("./")).collect();
-    assert!(!loaded.is_empty(), "{}", page.body);
-    assert!(!page.body.contains("https://"), "something is loaded from elsewhere: {}", page.body);
-    let initializer = get(&server, "/docs/swagger-initializer.js").await;
-    assert!(initializer.body.contains("/openapi.json"), "{}", initializer.body);
+    let loaded: Vec<_> = ["src=", "href="].iter().flat_map(|attribute| page.body.split(attribute).skip(1)).collect();
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
+        assert!(loaded.iter().any(|rest| rest.starts_with(&format!("\"./{file}\""))), "{file}: {}", page.body);
+    }
+    for rest in loaded {
+        let name = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).expect("it stands in quotes");
+        let file = name.strip_prefix("./").unwrap_or(name);
+        assert!(!file.contains([':', '/']), "{name} is loaded from elsewhere");
+        let media_type = match file.rsplit('.').next() {
+            Some("css") => "text/css",
+            Some("js") => "text/javascript",
+            Some("png") => "image/png",
+            _ => panic!("{name} is of no known kind"),
+        };
+        assert_eq!(media_type_of(&server, &format!("/docs/{file}")).await, media_type, "{name}");
+    }
+    let initializer = get(&server, "/docs/swagger-initializer.js").await.body;
+    assert!(![&page.body, &initializer].iter().any(|text| text.contains("://")), "something is loaded from elsewhere");
+    let named: Vec<_> = initializer.split('"').skip(1).step_by(2).filter(|text| text.contains('/')).collect();
+    assert_eq!(named, ["/openapi.json"], "{initializer}");
+    assert_eq!(media_type_of(&server, named[0]).await, "application/json");
 }

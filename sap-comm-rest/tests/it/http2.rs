@@ -1,6 +1,10 @@
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    routing::{get, post},
+};
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
@@ -11,9 +15,13 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sap_comm_rest::server::{KitConfig, ServerConfig, kit};
 use serde_json::Value;
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time::timeout};
 
-use crate::support::{PATIENCE, frames, serve, serve_with};
+use crate::support::{
+    PATIENCE,
+    frames::{self, END_HEADERS, END_STREAM, POST_API, kind},
+    serve, serve_with,
+};
 
 type Sender = SendRequest<Empty<Bytes>>;
 
@@ -114,4 +122,41 @@ async fn a_connection_ends_with_the_server() {
     server.shutdown.cancel();
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
     server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn half_a_body_whose_rest_is_taken_back_is_no_whole_one_to_a_handler() {
+    const NO_ERROR: [u8; 4] = [0; 4];
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let read = async move |mut body: Body| {
+        let mut goes_on = true;
+        while goes_on {
+            let frame = body.frame().await;
+            goes_on = matches!(frame, Some(Ok(_)));
+            let said = frame.map_or(Ok("end"), |frame| frame.map(|_| "more").map_err(|error| error.to_string()));
+            tell.send(said).unwrap();
+        }
+    };
+    let router = Router::new().route("/api", post(read));
+    for server in [serve(router.clone()).await, serve_with(router, "127.0.0.1:0", ServerConfig::default()).await] {
+        let mut hear = async || timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+        for whole in [true, false] {
+            let (mut sender, _receiver) = frames::open(server.addr, &[]).await;
+            assert!(sender.frame(kind::HEADERS, END_HEADERS, 1, POST_API).await);
+            assert!(sender.frame(kind::DATA, 0, 1, b"half").await);
+            assert_eq!(hear().await, Ok("more"));
+            if whole {
+                assert!(sender.frame(kind::DATA, END_STREAM, 1, b"").await);
+                let mut last = hear().await;
+                if last == Ok("more") {
+                    last = hear().await;
+                }
+                assert_eq!(last, Ok("end"));
+            } else {
+                assert!(sender.frame(kind::RST_STREAM, 0, 1, &NO_ERROR).await);
+                let reason = hear().await.unwrap_err();
+                assert!(reason.contains("the client took back the rest"), "{reason}");
+            }
+        }
+    }
 }

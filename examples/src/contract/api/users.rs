@@ -91,7 +91,7 @@ pub const DELETE_USER: Operation<(Path<ResourceId>, Preconditions), NoContent, U
 pub const LIST_PROFILES: Operation<(ValidQuery<ProfilesQuery>,), Json<Profiles>, UserError> =
     Operation::get("/api/v1/profiles")
         .id("listProfiles")
-        .summary("Several users' profiles: any for an admin, else one's own")
+        .summary("Several users' profiles: any for an admin or a service with the scope users:read, else one's own")
         .tag("profiles")
         .errors(&[UserError::Foreign]);
 
@@ -99,6 +99,6 @@ pub const LIST_PROFILES: Operation<(ValidQuery<ProfilesQuery>,), Json<Profiles>,
 pub const GET_PROFILE: Operation<(Path<ResourceId>,), Json<Profile>, UserError> =
     Operation::get("/api/v1/profiles/{user_id}")
         .id("getProfile")
-        .summary("One user's profile: any for an admin, else one's own")
+        .summary("One user's profile: any for an admin or a service with the scope users:read, else one's own")
         .tag("profiles")
         .errors(&[UserError::NoProfile, UserError::Foreign]);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use sap_comm_core::BoxError;
@@ -53,16 +54,13 @@ impl From<axum::body::Body> for RequestBody {
 
 impl RequestBody {
     pub(super) fn is_empty(&self) -> bool {
-        match &self.0 {
-            Inbound::Incoming(body) => body.is_end_stream(),
-            Inbound::Axum(body) => body.is_end_stream(),
-        }
+        self.0.is_end_stream()
     }
 
     /// For a router in this process.
-    pub(super) fn into_axum(self) -> axum::body::Body {
+    pub(super) fn into_axum(self, version: Version) -> axum::body::Body {
         match self.0 {
-            Inbound::Incoming(body) => axum::body::Body::new(body),
+            Inbound::Incoming(body) => crate::server::into_axum(body, version),
             Inbound::Axum(body) => body,
         }
     }
@@ -73,6 +71,13 @@ impl Inbound {
         match self {
             Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Axum(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Axum(body) => body.is_end_stream(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Version;
 use http_body::SizeHint;
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
@@ -48,6 +49,8 @@ struct Source {
     whole: bool,
     /// How long it is, if it says so.
     length: Option<u64>,
+    /// Whether its end shows: on HTTP/2 a client may take back the rest of it, which looks like the end.
+    shows_end: bool,
     /// Among those that are still on their way.
     place: Option<OwnedSemaphorePermit>,
     /// Which sending may take from it: the last.
@@ -90,19 +93,26 @@ pub(in crate::gateway) struct UploadBody {
 
 impl Upload {
     /// `None` for a request without a body. Up to `keep` bytes of it can be sent again.
-    pub(in crate::gateway) fn new(body: RequestBody, limit: u64, keep: u64, stall_timeout: Duration) -> Option<Self> {
+    pub(in crate::gateway) fn new(
+        body: RequestBody,
+        version: Version,
+        limit: u64,
+        keep: u64,
+        stall_timeout: Duration,
+    ) -> Option<Self> {
         if body.is_empty() {
             return None;
         }
         let hint = body.0.size_hint();
         let source = Source {
-            body: body.0,
             ended: false,
             taken: 0,
             kept: Vec::new(),
             keep,
             whole: true,
             length: hint.exact(),
+            shows_end: version == Version::HTTP_2 && matches!(body.0, Inbound::Incoming(_)),
+            body: body.0,
             place: None,
             sending: 0,
         };
@@ -270,7 +280,7 @@ impl Source {
             None => ready!(self.poll_take(cx)),
         };
         if let Some(Ok(data)) = &piece {
-            if self.whole && self.taken <= self.keep && self.kept.len() < MAX_PIECES {
+            if self.whole && self.taken <= self.keep && (!is_new || self.kept.len() < MAX_PIECES) {
                 if is_new {
                     self.kept.push(data.clone());
                 }
@@ -290,6 +300,7 @@ impl Source {
         let taken = match ready!(self.body.poll_data(cx)) {
             // Trailers are left out: they could name what was checked in the headers.
             Some(Ok(frame)) => frame.into_data().ok().map(Ok),
+            None if self.shows_end && !self.body.is_end_stream() => Some(Err("the client took back the rest".into())),
             other => other.map(|failed| failed.map(|_| Bytes::new())),
         };
         match &taken {

@@ -7,13 +7,15 @@ use std::{
 };
 
 use redis::{
-    Client, Script,
+    Client, Script, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use sap_comm_core::config::ConfigError;
 use tokio::time::{Instant, timeout};
 
 use super::{Allowance, Exhausted, Quota, SharedLimits, WhenAway};
+use crate::tls::read_authorities;
 
 /// The generic cell rate algorithm. A key holds when its caller will have its whole quota again (microseconds of Redis's
 /// clock), and is gone by then.
@@ -55,7 +57,19 @@ impl Counter {
     pub(in crate::gateway) fn new(config: &SharedLimits) -> Result<Self, ConfigError> {
         // Of the error nothing is shown, since the URL may hold a password.
         let refused = |_| ConfigError::new("shared_limits.url", "is no URL of a Redis server that can be used");
-        let client = Client::open(config.url.expose().as_str()).map_err(refused)?;
+        let url = config.url.expose().as_str();
+        let client = match &config.ca {
+            None => Client::open(url).map_err(refused)?,
+            Some(path) => {
+                let pem = read_authorities("ca", path).map_err(|error| error.within("shared_limits"))?;
+                let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+                Client::build_with_tls(url, certificates).map_err(refused)?
+            }
+        };
+        if CryptoProvider::get_default().is_none() {
+            // The library takes the default of the process. Whoever sets one meanwhile has theirs.
+            let _ = aws_lc_rs::default_provider().install_default();
+        }
         let manager = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(COOL_DOWN))

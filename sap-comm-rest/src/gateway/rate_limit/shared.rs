@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use sap_comm_core::{
     Secret,
@@ -13,8 +13,11 @@ use crate::options::{check, check_duration};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SharedLimits {
-    /// The Redis server: `redis://host:port`, with a password where it has one.
+    /// The Redis server: `redis://host:port`, or `rediss://host:port` over TLS, with a password where it has one.
     pub url: Secret<String>,
+    /// The PEM file of the authorities to trust, in place of the system's. It is read once.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// What every key begins with. Default `sap:limit:`.
     #[serde(default = "prefix")]
     pub prefix: String,
@@ -50,16 +53,24 @@ fn timeout() -> Duration {
 impl SharedLimits {
     /// The defaults, on the server at `url`.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: Secret::new(url.into()), prefix: prefix(), timeout: timeout(), when_away: WhenAway::default() }
+        Self {
+            url: Secret::new(url.into()),
+            ca: None,
+            prefix: prefix(),
+            timeout: timeout(),
+            when_away: WhenAway::default(),
+        }
     }
 
     pub(in crate::gateway) fn validate(&self) -> Result<(), ConfigError> {
         let field = "shared_limits";
-        let url = url::Url::parse(self.url.expose());
-        let redis = url.is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
-        if !redis {
+        let url = url::Url::parse(self.url.expose()).ok().filter(url::Url::has_host);
+        match url.as_ref().map(url::Url::scheme) {
+            Some("rediss") => {}
+            Some("redis") if self.ca.is_none() => {}
+            Some("redis") => return Err(ConfigError::new("shared_limits.ca", "is for rediss:// URLs")),
             // It may hold a password, so it is not repeated.
-            return Err(ConfigError::new("shared_limits.url", "must be like redis://host:6379"));
+            _ => return Err(ConfigError::new("shared_limits.url", "must be like redis://host:6379")),
         }
         let length = self.prefix.len();
         check((1..=64).contains(&length), "prefix", format_args!("{:?}", self.prefix), "must have 1 to 64 bytes")

@@ -17,6 +17,7 @@ struct Place<'a> {
 
 impl<'a> Changes<'a> {
     pub(super) fn operations(&mut self) {
+        self.servers();
         let (before, after) = (operations(self.before), operations(self.after));
         for ((shape, method), old) in &before {
             let place = format!("{} {}", method.to_ascii_uppercase(), old.path);
@@ -29,6 +30,14 @@ impl<'a> Changes<'a> {
             if !before.contains_key(key) {
                 self.compatible(&format!("{} {}", key.1.to_ascii_uppercase(), new.path), "is new");
             }
+        }
+    }
+
+    /// Where the paths begin; on which host is for each environment to say.
+    fn servers(&mut self) {
+        let (before, after) = (bases(self.before), bases(self.after));
+        for base in before.iter().filter(|base| !after.contains(base)) {
+            self.breaking("servers", format!("none serves below {base} any more"));
         }
     }
 
@@ -58,7 +67,13 @@ impl<'a> Changes<'a> {
             if new["required"] == true && old["required"] != true {
                 self.breaking(&place, "is required now");
             }
+            for ((what, before), (_, after)) in written(old).into_iter().zip(written(new)) {
+                if before != after {
+                    self.breaking(&place, format!("{what} was {before}, is {after}"));
+                }
+            }
             self.schema(Direction::Taken, &place, &old["schema"], &new["schema"]);
+            self.content(Direction::Taken, &place, &old["content"], &new["content"]);
         }
         for (key, new) in &after {
             let place = format!("{place} {} parameter {}", key.0, new["name"].as_str().unwrap_or(&key.1));
@@ -142,6 +157,14 @@ impl<'a> Changes<'a> {
     /// Who could call the operation still can: some way to authenticate needs no more than the one they use.
     fn security(&mut self, place: &str, old: &'a Value, new: &'a Value) {
         let (old, new) = (security(self.before, old), security(self.after, new));
+        for (name, _) in old.iter().flat_map(entries) {
+            let scheme = |document| scheme(document, name);
+            for ((what, before), (_, after)) in scheme(self.before).into_iter().zip(scheme(self.after)) {
+                if before != after {
+                    self.breaking(&format!("security scheme {name}"), format!("{what} was {before}, is {after}"));
+                }
+            }
+        }
         let suffices = |used: &Value, needed: &Value| {
             entries(needed).all(|(scheme, needs)| {
                 used.get(scheme).is_some_and(|has| elements(needs).iter().all(|need| elements(has).contains(need)))
@@ -196,6 +219,43 @@ fn parameters<'a>(document: &'a Value, place: &Place<'a>) -> BTreeMap<(String, S
         found.insert((location, name), parameter);
     }
     found
+}
+
+/// How a parameter is written, with what holds where nothing is said.
+fn written(parameter: &Value) -> [(&'static str, String); 4] {
+    let in_query = matches!(parameter["in"].as_str(), Some("query" | "cookie"));
+    let style = parameter["style"].as_str().unwrap_or(if in_query { "form" } else { "simple" });
+    let explode = parameter["explode"].as_bool().unwrap_or(style == "form");
+    let reserved = parameter["allowReserved"] == true;
+    let by = if parameter["content"].is_null() { "schema" } else { "content" };
+    [
+        ("style", style.into()),
+        ("explode", explode.to_string()),
+        ("allowReserved", reserved.to_string()),
+        ("it", by.into()),
+    ]
+}
+
+/// What a credential must look like to a scheme.
+fn scheme(document: &Value, name: &str) -> [(&'static str, String); 5] {
+    let scheme = resolve(document, &document["components"]["securitySchemes"][name]);
+    ["type", "in", "name", "scheme", "openIdConnectUrl"].map(|key| {
+        let text = scheme[key].as_str().unwrap_or("none");
+        // Its name has no case.
+        (key, if key == "scheme" { text.to_ascii_lowercase() } else { text.to_owned() })
+    })
+}
+
+/// What the paths of a document stand below.
+fn bases(document: &Value) -> Vec<String> {
+    let servers = elements(&document["servers"]).iter().filter_map(|server| server["url"].as_str());
+    let base = |url: &str| {
+        let path =
+            url.split_once("://").map_or(url, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
+        format!("{}/", path.trim_end_matches('/'))
+    };
+    let bases: Vec<_> = servers.map(base).collect();
+    if bases.is_empty() { vec!["/".to_owned()] } else { bases }
 }
 
 fn security<'a>(document: &'a Value, operation: &'a Value) -> &'a [Value] {

@@ -119,8 +119,8 @@ impl Idempotency {
         }
         let (parts, body) = response.into_parts();
         let (kept, body) = self.collect(body).await;
-        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-        let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)));
+        let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+        let headers = parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
         let answer = KeptAnswer { status: status.as_u16(), headers: headers.collect(), body: kept };
         if let Err(error) = self.store.keep(key, claim, &answer, self.config.keep).await {
             tracing::warn!(error = &*error, "an answer could not be kept for its idempotency key");
@@ -186,7 +186,9 @@ fn replay(answer: KeptAnswer) -> Result<Response, ApiError> {
         let name = HeaderName::try_from(name).map_err(ApiError::internal)?;
         // The length is that of the body, which hyper knows.
         if name != header::CONTENT_LENGTH {
-            response.headers_mut().append(name, HeaderValue::try_from(value).map_err(ApiError::internal)?);
+            let bytes: Result<Vec<u8>, _> = value.chars().map(u8::try_from).collect();
+            let value = HeaderValue::try_from(bytes.map_err(ApiError::internal)?).map_err(ApiError::internal)?;
+            response.headers_mut().append(name, value);
         }
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -197,4 +199,30 @@ fn unavailable(error: BoxError) -> ApiError {
     ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "Idempotency keys cannot be looked up now")
         .retry_after(Duration::from_secs(1))
         .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware::from_fn, routing::post};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::server::idempotency::MemoryIdempotencyStore;
+
+    #[tokio::test]
+    async fn a_replay_has_every_byte_of_every_header() {
+        let name = HeaderValue::from_bytes("attachment; filename=\"é.pdf\"".as_bytes()).unwrap();
+        let told = name.clone();
+        let handler = async move || ([(header::CONTENT_DISPOSITION, told.clone())], "made");
+        let store = Arc::new(MemoryIdempotencyStore::new(4).unwrap());
+        let idempotency = Arc::new(Idempotency { store, config: IdempotencyConfig::default() });
+        let carry = move |request, next| carry_out(Arc::clone(&idempotency), true, request, next);
+        let router = Router::new().route("/", post(handler)).layer(from_fn(carry));
+        for replayed in [false, true] {
+            let request = Request::post("/").header(KEY, "a").body(Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.headers().contains_key(REPLAYED), replayed);
+            assert_eq!(answer.headers()[header::CONTENT_DISPOSITION], name);
+        }
+    }
 }

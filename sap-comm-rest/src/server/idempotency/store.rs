@@ -55,7 +55,7 @@ pub enum Claim {
 pub struct KeptAnswer {
     /// The status.
     pub status: u16,
-    /// The headers that the handler set, in their order.
+    /// The headers that the handler set, in their order; the bytes of their values are the characters of ISO 8859-1.
     pub headers: Vec<(String, String)>,
     /// The body; `None` when it was too large to keep.
     pub body: Option<Bytes>,

@@ -48,8 +48,23 @@ fn default_allowed() -> Vec<String> {
         .into()
 }
 
+/// What the kit and the gateway tell by headers.
 fn default_exposed() -> Vec<String> {
-    ["etag", "link", "location", "retry-after", "x-request-id"].map(Into::into).into()
+    [
+        "deprecation",
+        "etag",
+        "idempotency-replayed",
+        "link",
+        "location",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+        "retry-after",
+        "sunset",
+        "x-request-id",
+    ]
+    .map(Into::into)
+    .into()
 }
 
 fn default_max_age() -> Duration {
@@ -87,6 +102,22 @@ impl CorsConfig {
     /// Names the first that is no header.
     pub fn allowed_headers(self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, ConfigError> {
         Options { allowed_headers: names.into_iter().map(Into::into).collect(), ..self.options }.try_into()
+    }
+
+    /// Lets pages read these headers of an answer, in place of those that the kit and the gateway tell something by.
+    ///
+    /// # Errors
+    /// Names the first that is no header.
+    pub fn exposed_headers(self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, ConfigError> {
+        Options { exposed_headers: names.into_iter().map(Into::into).collect(), ..self.options }.try_into()
+    }
+
+    /// For how long a browser need not ask again. Default 10 min.
+    ///
+    /// # Errors
+    /// When it is no time that can be kept.
+    pub fn max_age(self, max_age: Duration) -> Result<Self, ConfigError> {
+        Options { max_age, ..self.options }.try_into()
     }
 
     /// The layer that answers a browser's questions, which are `OPTIONS` with `Origin` and `Access-Control-Request-Method`; it stands outside of whatever authenticates.

@@ -1,6 +1,6 @@
 use std::{convert::Infallible, net::SocketAddr};
 
-use axum::extract::ConnectInfo;
+use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -8,6 +8,8 @@ use hyper::body::Incoming;
 use sap_comm_core::BoxError;
 use tower::ServiceExt;
 use tower_service::Service;
+
+use super::whole::into_axum;
 
 /// Answers the requests of one connection.
 pub(crate) trait ConnectionHandler: Clone + Send + 'static {
@@ -27,7 +29,7 @@ pub(super) struct WithPeer<S> {
 
 impl<S, B> ConnectionHandler for WithPeer<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -36,7 +38,8 @@ where
 
     async fn handle(self, mut request: Request<Incoming>) -> Response<B> {
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        match self.service.oneshot(request).await {
+        let version = request.version();
+        match self.service.oneshot(request.map(|body| into_axum(body, version))).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -18,6 +18,7 @@ mod open_files;
 mod refusals;
 mod rejected;
 mod stream;
+mod whole;
 mod workers;
 
 use std::{
@@ -26,10 +27,10 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
 };
 
+use axum::body::Body as AxumBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use sap_comm_core::BoxError;
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,7 @@ pub use config::ServerConfig;
 pub(crate) use cookies::join_cookies;
 pub use error::ServerError;
 pub(crate) use handler::ConnectionHandler;
+pub(crate) use whole::into_axum;
 
 use handler::WithPeer;
 
@@ -143,7 +145,7 @@ impl Server {
     /// [`ServerError::Cut`] when connections had to be cut at shutdown.
     pub async fn serve<S, B>(self, service: S, shutdown: CancellationToken) -> Result<(), ServerError>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

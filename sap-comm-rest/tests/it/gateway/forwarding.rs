@@ -1,11 +1,12 @@
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::any};
+use sap_comm_resilience::CircuitBreakerConfig;
 use sap_comm_rest::{
     gateway::Route,
     server::{KitConfig, kit},
 };
 use tokio::io::AsyncReadExt;
 
-use super::support::{Wire, canned, echo, get, send, serve, to, to_service, upstream, within};
+use super::support::{Running, Wire, canned, echo, get, send, serve, to, to_service, upstream, within};
 
 #[tokio::test]
 async fn what_belongs_to_one_connection_is_not_passed_on() {
@@ -111,6 +112,16 @@ async fn a_client_that_expects_a_go_ahead_gets_it_only_when_its_body_is_wanted()
         let mut wire = Wire::open(&gateway).await;
         wire.write(head(path, length)).await;
         assert_eq!(wire.answer().await.status, status);
+    }
+    let mut breaker = CircuitBreakerConfig::default();
+    breaker.consecutive_failures = Some(1);
+    let gone = to_service(&Running::spawn(upstream.stop().await, async {})).breaker(breaker);
+    let gateway = serve(gone.route(Route::new("/api").to("test").public()).build().unwrap()).await;
+    assert_eq!(get(&gateway, "/api").await.code(), "SERVICE_UNAVAILABLE");
+    for body in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(format!("POST /api HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{body}\r\n\r\n")).await;
+        assert_eq!(wire.answer().await.code(), "CIRCUIT_OPEN", "nobody invites what nobody takes");
     }
 }
 

@@ -4,12 +4,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::mpsc};
 use tower::ServiceExt;
 
-use sap_comm_rest::gateway::Route;
+use sap_comm_rest::{
+    gateway::Route,
+    server::{Server, ServerConfig},
+};
+use tokio_util::sync::CancellationToken;
 
-use super::support::{Running, echo, serve, to, upstream, within};
+use super::support::{Running, echo, raw_upstream, serve, to, upstream, within};
+use crate::support::frames::{self, END_HEADERS, POST_API, kind};
 
 async fn send(gateway: &Running, request: Request<Full<Bytes>>) -> Response<Incoming> {
     let stream = TcpStream::connect(gateway.address).await.unwrap();
@@ -71,5 +76,45 @@ async fn the_host_of_http2_is_kept_where_it_is_to_be() {
         let body = within(send(&gateway, request).await.into_body().collect()).await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&body).unwrap();
         assert!(json["headers"].as_array().unwrap().contains(&serde_json::json!(["host", host])), "{json}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_body_whose_rest_is_taken_back_is_no_whole_one_to_a_service() {
+    const NO_ERROR: [u8; 4] = [0; 4];
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let service = raw_upstream(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            let mut asked = Vec::new();
+            while stream.read_buf(&mut asked).await.is_ok_and(|read| read > 0) {
+                tell.send(Some(asked.clone())).unwrap();
+            }
+            tell.send(None).unwrap();
+        }
+    });
+    let service = service.await;
+    let gateway = to(&service).build().unwrap();
+    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    let edge = Running::spawn(server.local_addr(), {
+        let gateway = gateway.clone();
+        async move { gateway.serve(server, CancellationToken::new()).await.unwrap() }
+    });
+    for gateway in [edge, serve(gateway).await] {
+        let (mut sender, _receiver) = frames::open(gateway.address, &[]).await;
+        assert!(sender.frame(kind::HEADERS, END_HEADERS, 1, POST_API).await);
+        // More than is waited for before the service is asked.
+        for _ in 0..3 {
+            assert!(sender.frame(kind::DATA, 0, 1, &[b'a'; 8_000]).await);
+        }
+        let mut asked = Vec::new();
+        while asked.iter().filter(|byte| **byte == b'a').count() < 24_000 {
+            asked = within(told.recv()).await.flatten().unwrap();
+        }
+        assert!(sender.frame(kind::RST_STREAM, 0, 1, &NO_ERROR).await);
+        while let Some(more) = within(told.recv()).await.unwrap() {
+            asked = more;
+        }
+        assert!(!asked.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&asked[asked.len() - 20..]));
     }
 }

@@ -73,16 +73,69 @@ async fn the_context_goes_on_and_comes_back() {
     assert!(sent.starts_with(&format!("00-{trace_id}-")) && sent != parent, "{sent}");
 }
 
+/// The trace id of a `traceparent` that is valid (W3C Trace Context, 3.2.2).
+fn trace_id(traceparent: &str) -> &str {
+    assert_eq!(traceparent.len(), 55, "{traceparent}");
+    let parts: Vec<_> = traceparent.split('-').collect();
+    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{traceparent}");
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    assert!(parts.iter().all(|part| is_hex(part)) && parts[0] == "00", "{traceparent}");
+    assert!(parts[1..3].iter().all(|id| id.bytes().any(|digit| digit != b'0')), "{traceparent}");
+    parts[1]
+}
+
 #[tokio::test]
 async fn hostile_ids_are_replaced() {
     let upstream = upstream(echo()).await;
     let gateway = serve(to(&upstream).build().unwrap()).await;
     let long = "x".repeat(129);
-    for (id, parent) in [("a b", "00-0-0-0"), (long.as_str(), "rubbish"), ("", "")] {
+    for (id, parent) in [
+        ("a b", "00-0-0-0"),
+        (long.as_str(), "rubbish"),
+        ("", ""),
+        ("a b", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"),
+        ("a b", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"),
+        ("a b", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("a b", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"),
+        ("a b", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra"),
+    ] {
         let answer = send(&gateway, "GET", "/api", &[("X-Request-Id", id), ("traceparent", parent)], "").await;
         assert!(answer.header("x-request-id").unwrap().starts_with("req_"), "{id}");
         assert_eq!(answer.header("x-request-id"), answer.sent("x-request-id").as_deref());
-        assert!(answer.sent("traceparent").unwrap().starts_with("00-"));
+        let sent = answer.sent("traceparent").unwrap();
+        assert_ne!(sent, parent);
+        assert!(!parent.contains(trace_id(&sent)), "{sent} goes on with {parent}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_parents_a_service_gets_neither() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let parents = [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ];
+    let answer = send(&gateway, "GET", "/api", &parents.map(|parent| ("traceparent", parent)), "").await;
+    let sent = answer.sent("traceparent").unwrap();
+    trace_id(&sent);
+    assert!(!parents.contains(&sent.as_str()), "{sent}");
+}
+
+#[tokio::test]
+async fn a_trace_state_goes_on_within_its_bounds() {
+    let upstream = upstream(echo()).await;
+    let gateway = serve(to(&upstream).build().unwrap()).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let long = |length: usize| format!("a={},b={}", "x".repeat(250), "y".repeat(length - 255));
+    let many = |members: usize| (0..members).map(|member| format!("v{member}=1")).collect::<Vec<_>>().join(",");
+    for (state, goes_on) in [(long(512), true), (long(513), false), (many(32), true), (many(33), false)] {
+        let headers = [("traceparent", parent.as_str()), ("tracestate", state.as_str())];
+        let answer = send(&gateway, "GET", "/api", &headers, "").await;
+        let (length, members) = (state.len(), state.split(',').count());
+        assert_eq!(answer.sent("tracestate"), goes_on.then_some(state), "{members} members, {length} bytes");
+        assert_eq!(trace_id(&answer.sent("traceparent").unwrap()), trace, "the trace goes on in any case");
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, body::Body, routing::get as get_route};
+use futures_util::StreamExt;
 use sap_comm_rest::{
     gateway::{Gateway, GatewayConfig, Route},
     server::ServerConfig,
@@ -130,7 +131,7 @@ async fn clients_that_send_slowly_leave_room_for_the_others() {
     for (refused, why) in [
         ("Content-Length: 2\r\n\r\na", "it does not come"),
         ("Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", "its end does not come"),
-        ("Content-Length: 20000\r\n\r\n", "it is long"),
+        ("Content-Length: 20000\r\n\r\na", "it is long"),
     ] {
         let answer = post(refused).await.answer().await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{why}");
@@ -138,6 +139,7 @@ async fn clients_that_send_slowly_leave_room_for_the_others() {
     }
     let malformed = post("Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n").await.answer().await;
     assert_eq!((malformed.status, malformed.code().as_str()), (400, "BAD_REQUEST"));
+    assert_eq!(malformed.header("connection"), Some("close"), "where its end is nobody knows");
     for others in ["Content-Length: 4\r\n\r\nabcd", "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"] {
         let answer = post(others).await.answer().await;
         assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some("abcd")), "{others}");
@@ -154,10 +156,57 @@ async fn clients_that_send_slowly_leave_room_for_the_others() {
     uploading(1).await;
     let mut long = post("Content-Length: 20000\r\n\r\n").await;
     uploading(2).await;
+    // Another one has the next place that is free.
+    let mut next = post(&format!("Content-Length: 20000\r\n\r\n{}", "b".repeat(20_000))).await;
     long.write(&"a".repeat(20_000)).await;
     assert_eq!(long.answer().await.status, 200);
+    assert_eq!(next.answer().await.status, 200);
     drop(slow);
     uploading(0).await;
+}
+
+#[tokio::test]
+async fn streams_of_events_take_nothing_of_what_requests_have() {
+    let events = async || {
+        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
+        let body = Body::from_stream(first.chain(futures_util::stream::pending()));
+        ([("content-type", "text/event-stream")], body)
+    };
+    let service = upstream(Router::new().route("/api/events", get_route(events)).merge(echo())).await;
+    let mut config = GatewayConfig::default();
+    config.upstream.max_in_flight = 1;
+    config.max_tunnels = Some(2);
+    let gateway = Gateway::builder()
+        .config(config)
+        .resolver(resolver(&[("test", &[&service])]))
+        .route(Route::new("/api").to("test").public())
+        .build()
+        .unwrap();
+    let edge = serve_impatiently(gateway.clone()).await;
+    let listen = async || {
+        let mut wire = Wire::open(&edge).await;
+        wire.write("GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        wire
+    };
+    let mut listeners = Vec::new();
+    for open in [1, 2] {
+        let mut wire = listen().await;
+        assert!(within(read_head(&mut wire.0)).await.starts_with("HTTP/1.1 200"));
+        listeners.push(wire);
+        let snapshot = gateway.snapshot();
+        assert_eq!((snapshot.tunnels, snapshot.upstreams[0].in_flight), (open, 0));
+        assert_eq!(get(&edge, "/api").await.status, 200);
+    }
+    let refused = listen().await.answer().await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"));
+    assert_eq!(get(&edge, "/api").await.status, 200);
+    drop(listeners);
+    let gone = async {
+        while gateway.snapshot().tunnels > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(gone).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use sap_comm_rest::{
-    gateway::{Quota, RequestLog, Route},
+    gateway::{GatewayConfig, Quota, RequestLog, Route},
     server::{CorsConfig, Server, ServerConfig},
 };
 use tokio::{
@@ -119,6 +119,34 @@ async fn a_preflight_leaves_a_line_under_its_id_that_names_the_client() {
         }
     };
     within(written).await;
+}
+
+#[tokio::test]
+async fn another_share_is_kept_after_a_reload() {
+    let lines = Lines::default();
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let upstream = upstream(echo()).await;
+    let sampling = |sample| {
+        let mut config = GatewayConfig::default();
+        config.log.sample = sample;
+        config.routes = vec![Route::new("/api").to("test").public().into()];
+        config
+    };
+    let gateway = to_service(&upstream).config(sampling(0.0)).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    for path in ["/api/before", "/api/after"] {
+        assert_eq!(send(&edge, "GET", path, &[], "").await.status, 200);
+        gateway.reload(sampling(1.0)).unwrap();
+    }
+    let count = |path: &str| lines.0.lock().unwrap().iter().filter(|line| line.contains(path)).count();
+    let written = async {
+        while count("/api/after") == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(written).await;
+    assert_eq!(count("/api/before"), 0);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod configuration;
 mod corpus;
 mod cors;
 mod differential;
+mod downgrade;
 mod early_answers;
 mod forwarding;
 mod half_closed;

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use sap_comm_rest::gateway::{GatewayConfig, Quota, Route, SharedLimits, WhenAway};
-use sap_comm_testkit::redis::Redis;
+use sap_comm_testkit::{redis::Redis, tls::TestCa};
 
 use super::support::{Answer, Running, bearer_for, echo, get, send, serve, to_service, upstream, verifier, within};
+use crate::support::Files;
 
 const QUOTA: Quota = Quota::per_hour(100).burst(10);
 
 async fn gateway(service: &Running, redis: &str, when_away: WhenAway) -> Running {
     let mut shared = SharedLimits::new(redis);
     shared.when_away = when_away;
+    gateway_by(service, shared).await
+}
+
+async fn gateway_by(service: &Running, mut shared: SharedLimits) -> Running {
     // A debug build on a busy machine may take a while to connect.
     shared.timeout = Duration::from_secs(1);
     let mut config = GatewayConfig::default();
@@ -92,6 +97,42 @@ async fn the_policy_holds_while_redis_is_away_and_the_count_goes_on_when_it_is_b
             }
         };
         within(back).await;
+    }
+}
+
+#[tokio::test]
+async fn a_count_is_shared_over_tls_with_whom_the_authorities_know() {
+    let (files, ca, other) = (Files::new(), TestCa::new().unwrap(), TestCa::new().unwrap());
+    let redis = Redis::start_with_tls(&ca.server(&["127.0.0.1"]).unwrap()).await.unwrap();
+    let service = upstream(echo()).await;
+    let by = async |authority: &TestCa, when_away| {
+        let mut shared = SharedLimits::new(redis.tls_url().unwrap());
+        shared.ca = Some(files.write("redis-ca.pem", authority.pem()));
+        shared.when_away = when_away;
+        gateway_by(&service, shared).await
+    };
+    let (one, two) = (by(&ca, WhenAway::Closed).await, by(&ca, WhenAway::Closed).await);
+    assert_eq!(left(&get(&one, "/api").await), "1");
+    assert_eq!(left(&get(&two, "/api").await), "0");
+    assert_eq!(get(&by(&other, WhenAway::Closed).await, "/api").await.status, 503);
+    assert_eq!(left(&get(&by(&other, WhenAway::Local).await, "/api").await), "1");
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_used_are_named() {
+    let (files, service) = (Files::new(), upstream(echo()).await);
+    for (url, ca, reason) in [
+        ("redis://127.0.0.1", files.write("ca.pem", TestCa::new().unwrap().pem()), "is for rediss:// URLs"),
+        ("rediss://127.0.0.1", files.write("empty.pem", ""), "has no certificate in it"),
+        ("rediss://127.0.0.1", "/nowhere/ca.pem".into(), "No such file"),
+    ] {
+        let mut shared = SharedLimits::new(url);
+        shared.ca = Some(ca);
+        let mut config = GatewayConfig::default();
+        config.shared_limits = Some(shared);
+        let error = to_service(&service).config(config).route(Route::new("/").to("test").public()).build().unwrap_err();
+        assert_eq!(error.field(), "shared_limits.ca", "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// The header block of `GET / HTTP/2` to the host `a`.
 pub(crate) const GET: &[u8] = &[0x82, 0x84, 0x86, 0x41, 1, b'a'];
 
+/// The header block of `POST /api HTTP/2` to the host `a`.
+pub(crate) const POST_API: &[u8] = &[0x83, 0x04, 4, b'/', b'a', b'p', b'i', 0x86, 0x41, 1, b'a'];
+
 /// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame {

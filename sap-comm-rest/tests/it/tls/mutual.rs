@@ -1,18 +1,23 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Extension, Router, routing::get};
-use sap_comm_core::Principal;
+use sap_comm_core::{Context, Endpoint, Principal, StaticResolver};
 use sap_comm_rest::{
+    gateway::{Gateway, Route},
     server::auth::{Authenticator, CurrentUser, authenticate, require_scope},
-    tls::{CertificateName, ClientTlsConfig, TlsConnection},
+    tls::{CertificateName, ClientTls, ClientTlsConfig, TlsConnection},
 };
 use sap_comm_testkit::tls::TestCa;
+use serde_json::{Value, json};
 
 use super::support::{causes, client, get as fetch, https, serve_tls, server_options};
-use crate::support::Files;
+use crate::support::{Files, ask, serve, serve_with};
 
 const SPIFFE: &str = "spiffe://sap.example/user-service";
 
@@ -104,4 +109,51 @@ async fn a_certificate_stands_for_a_service_only_where_that_was_said() {
         let error = call(name, names).await.unwrap_err();
         assert!(error.to_string().contains("401"), "{name} {names:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_makes_a_peer_whose_principal_deadline_and_attempt_count() {
+    let (files, ca) = (Files::new(), TestCa::new().unwrap());
+    let authenticator = Authenticator::builder()
+        .client_certificate(CertificateName::Uri(SPIFFE.into()), Principal::service("user-service", ["delegate"]))
+        .build()
+        .unwrap();
+    let tell = async || {
+        let context = Context::current();
+        axum::Json(json!({
+            "principal": context.principal().map(|principal| principal.id.clone()),
+            "attempt": context.attempt(),
+            "remaining": context.remaining().map(|remaining| remaining.as_millis() as u64),
+        }))
+    };
+    let router = Router::new().route("/", get(tell)).layer(authenticate(authenticator).optional());
+    let options = server_options(&files, &ca).client_ca(files.write("clients.pem", ca.pem()));
+    let (server, _tls) = serve_tls(router, options).await;
+    let (cert, key) = files.identity("client", &ca.client_named("anything", &[SPIFFE]).unwrap());
+    let identity = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem())).identity(cert, key);
+    let limit = Duration::from_secs(9);
+    let context =
+        Context::root().with_principal(Principal::user("usr_1", ["admin"])).with_attempt(2).with_timeout(limit);
+    let peer = client(https(&server), identity.clone());
+    let told: Value = context.clone().scope(peer.get("/", []).fetch()).await.unwrap();
+    assert_eq!((&told["principal"], &told["attempt"]), (&"usr_1".into(), &2.into()));
+    assert!(told["remaining"].as_u64().is_some_and(|left| left <= 9_000), "{told}");
+
+    let headers = async |headers: http::HeaderMap| axum::Json(json!(headers.contains_key("x-principal")));
+    let plain = serve(Router::new().route("/", get(headers))).await;
+    let said: Value = context.scope(client(plain.endpoint(), identity.clone()).get("/", []).fetch()).await.unwrap();
+    assert_eq!(said, false, "no certificate is shown without TLS");
+
+    let resolver = StaticResolver::new();
+    resolver.set("user-service", [Endpoint::parse(&https(&server).to_string()).unwrap()]);
+    let gateway = Gateway::builder()
+        .resolver(Arc::new(resolver))
+        .route(Route::new("/").to("user-service").public().timeout(limit))
+        .upstream_tls(ClientTls::load(identity).unwrap())
+        .build()
+        .unwrap();
+    let edge = serve_with(gateway.into_router(), "127.0.0.1:0", Default::default()).await;
+    let told = ask(edge.addr, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.json();
+    assert_eq!((&told["principal"], &told["attempt"]), (&Value::Null, &1.into()));
+    assert!(told["remaining"].as_u64().is_some_and(|left| left <= 9_000), "{told}");
 }
