@@ -1,6 +1,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::HeaderMap;
 
 use super::{Caller, Context, Inner, TraceContext, header};
 use crate::{Name, id};
@@ -59,6 +60,23 @@ impl Context {
             None => TraceContext::root(),
         };
         Self(Arc::new(Inner { request_id, correlation_id, trace, deadline: None, attempt: 1, caller: Caller::Itself }))
+    }
+
+    /// Reads a context from the headers of a request as [`Context::extract`] does. A request with several parents goes on with none of them, and
+    /// several lines of a state are one list (W3C Trace Context).
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let states: Vec<_> =
+            headers.get_all(header::TRACESTATE).iter().filter_map(|state| state.to_str().ok()).collect();
+        let state = (states.len() > 1).then(|| states.join(","));
+        Self::extract(|name| {
+            let mut lines = headers.get_all(name).iter();
+            let first = lines.next()?;
+            match name {
+                header::TRACEPARENT if lines.next().is_some() => None,
+                header::TRACESTATE if state.is_some() => state.as_deref(),
+                _ => first.to_str().ok(),
+            }
+        })
     }
 
     /// Reads a context from the headers of an authenticated peer: deadline, attempt and principal too.

@@ -23,8 +23,7 @@ use crate::{
 /// Serves the endpoint.
 pub(crate) async fn serve(State(parts): State<Arc<Parts>>, request: Request) -> Response {
     let headers = request.headers();
-    let context = Context::try_current()
-        .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
+    let context = Context::try_current().unwrap_or_else(|| Context::from_headers(headers));
     if parts.options.playground && wants_page(request.method(), request.uri(), headers) {
         return playground::page();
     }

@@ -18,6 +18,9 @@ static OF_CONTEXT: [HeaderName; 4] = [
 /// The context that a client tells of, or one of its own.
 pub(super) fn read_context(headers: &HeaderMap) -> Context {
     let told = lines_of(headers, OF_CONTEXT.each_ref());
+    if told.iter().any(|lines| lines.count > 1) {
+        return Context::from_headers(headers);
+    }
     Context::extract(|name| {
         let (_, lines) = OF_CONTEXT.iter().zip(told).find(|(known, _)| *known == name)?;
         lines.first.and_then(|value| value.to_str().ok())

@@ -160,3 +160,35 @@ async fn half_a_body_whose_rest_is_taken_back_is_no_whole_one_to_a_handler() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_content() {
+    let mut config = ServerConfig::default();
+    config.max_uri = 64;
+    let server = serve_with(kit(router(), KitConfig::default()), "127.0.0.1:0", config).await;
+    let (mut sender, _connection) = open(server.addr).await;
+    let long = format!("/{}", "a".repeat(64));
+    for (path, status) in [("/", 200), ("/nothing", 404), (&*long, 414)] {
+        let request = Request::head(format!("http://a{path}"));
+        let mut answer = ask(&mut sender, request).await;
+        let length = answer.headers().get(header::CONTENT_LENGTH).map(|length| length.to_str().unwrap().to_owned());
+        assert_eq!(answer.status(), status);
+        assert!(length.is_some_and(|length| length != "0"), "{path}: {:?}", answer.headers());
+        assert!(answer.body_mut().frame().await.is_none(), "{path}");
+    }
+    assert!(!sender.is_closed(), "a client that is sent content ends the connection");
+}
+
+/// RFC 9113, section 8.2.1.
+#[tokio::test]
+async fn a_value_within_white_space_is_refused() {
+    let server = serve(kit(router(), KitConfig::default())).await;
+    let (mut sender, _connection) = open(server.addr).await;
+    for value in [" a", "a ", "\ta", "a\t", " "] {
+        // The client library would trim none of it.
+        let refused = ask(&mut sender, Request::get("http://a/").header("x-test", value)).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{value:?}");
+    }
+    assert_eq!(ask(&mut sender, Request::get("http://a/").header("x-test", "a b")).await.status(), StatusCode::OK);
+    assert_eq!(ask(&mut sender, Request::get("http://a/").header("x-test", "")).await.status(), StatusCode::OK);
+}

@@ -37,7 +37,7 @@ pub(crate) struct Edge {
 /// Lets a request through, or answers with an error envelope.
 pub(crate) async fn check(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let context = Context::extract(|name| headers.get(name)?.to_str().ok());
+    let context = Context::from_headers(headers);
     let admitted = edge
         .origins
         .check(headers)

@@ -72,7 +72,9 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut parser = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(Strict(&mut parser)).map_err(|error| {
         let path = error.path().to_string();
-        malformed(error.inner(), (path != ".").then_some(path))
+        // What is broken before it has a name is told by where it stands.
+        let known = path.trim_end_matches('?').trim_end_matches('.');
+        malformed(error.inner(), (!known.is_empty()).then(|| known.to_owned()))
     })?;
     parser.end().map_err(|error| malformed(&error, None))?;
     Ok(value)
@@ -135,6 +137,10 @@ mod tests {
             error.message(),
             "The body is not as expected at profile.firstName: invalid type: integer `7`, expected a string"
         );
+        for (text, path) in [("{bad", None), ("{\"profile\": {bad", Some("profile")), ("7", None)] {
+            let error = parse::<Input>(text.as_bytes()).unwrap_err();
+            assert_eq!(error.details().get("path").and_then(|path| path.as_str()), path, "{text}: {error}");
+        }
         assert_eq!(parse::<u8>(b"1 2").unwrap_err().message(), "The body is not as expected: trailing characters");
         // A struct is no list of its fields, however deep it lies.
         for body in ["[]", "[{\"firstName\":\"a\"}]", "{\"profile\":[\"a\"]}"] {

@@ -15,8 +15,7 @@ use super::log::Line;
 pub(super) async fn establish(State(service): State<Arc<str>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     // Within a larger service, such as behind the gateway's own routes, the context stands already.
-    let context = Context::try_current()
-        .unwrap_or_else(|| Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok())));
+    let context = Context::try_current().unwrap_or_else(|| Context::from_headers(headers));
     let span = span(&service, &context, &request);
     let line = Line::begin(span.clone());
     let mut response = context.clone().scope(next.run(request).instrument(span)).await;

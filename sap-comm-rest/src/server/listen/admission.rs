@@ -27,10 +27,17 @@ pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Ve
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
         return Err(Refusal { error: Some(error), close: false, allow: None });
     }
-    // On HTTP/1 hyper counts them.
-    if request.version() == Version::HTTP_2 && is_over(request.headers(), length, config) {
-        let error = ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long");
-        return Err(Refusal { error: Some(error), close: false, allow: None });
+    // On HTTP/1 hyper counts and trims them.
+    if request.version() == Version::HTTP_2 {
+        if is_over(request.headers(), length, config) {
+            let error = ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long");
+            return Err(Refusal { error: Some(error), close: false, allow: None });
+        }
+        // RFC 9113, section 8.2.1: HTTP/1 would read another value.
+        if let Some((name, _)) = request.headers().iter().find(|(_, value)| is_padded(value.as_bytes())) {
+            let message = format!("The header {name} begins or ends with white space");
+            return Err(ambiguous(&message));
+        }
     }
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         let error = ApiError::new(ErrorCode::METHOD_NOT_ALLOWED, format!("{} is not served", request.method()));
@@ -51,6 +58,10 @@ const FIELD: usize = 32;
 fn is_over(headers: &HeaderMap, target: usize, config: &ServerConfig) -> bool {
     let size = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum::<usize>();
     headers.len() > config.max_headers || size + target > config.max_header_bytes
+}
+
+fn is_padded(value: &[u8]) -> bool {
+    [value.first(), value.last()].iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 /// RFC 9112, section 3.2: exactly one host, and the same as the URI's.
@@ -91,8 +102,7 @@ fn ambiguous(message: &str) -> Refusal {
 impl Refusal {
     /// The envelope, under the request's own id when it has one.
     pub(super) fn into_response<B>(self, request: &Request<B>, refusals: &Refusals) -> Response {
-        let headers = request.headers();
-        let context = Context::extract(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+        let context = Context::from_headers(request.headers());
         let mut response = match self.error {
             Some(error) => {
                 refusals.log(&error, &context);

@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::{Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
@@ -58,7 +58,10 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let watched = Arc::clone(&activity);
     let (goodbye, rest) = (config.linger, config.write_timeout);
     let answer = service_fn(move |mut request: Request<Incoming>| {
-        let is_http2 = request.version() == Version::HTTP_2;
+        let version = request.version();
+        let is_http2 = version == Version::HTTP_2;
+        // On HTTP/1 hyper leaves the content out.
+        let is_head = is_http2 && request.method() == Method::HEAD;
         if is_http2 {
             join_cookies(request.headers_mut());
         }
@@ -90,12 +93,37 @@ pub(super) async fn serve<H: ConnectionHandler>(
             }
             // Of a closed window the body hears nothing: it is not asked for its first part either.
             in_flight.sending(0);
-            Ok::<_, Infallible>(response.map(|body| Outgoing { body, rest: Bytes::new(), in_flight }))
+            if is_head {
+                tell_length(&mut response);
+            } else if version == Version::HTTP_10 {
+                tell_end(&mut response);
+            }
+            Ok::<_, Infallible>(response.map(|body| Outgoing { body, rest: Bytes::new(), in_flight, is_head }))
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
     if let Err(error) = drive(connection, &activity, goodbye, rest).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
+    }
+}
+
+/// Says of an answer to `HEAD` how long its content would be.
+fn tell_length<B: Body>(response: &mut Response<B>) {
+    if let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+}
+
+/// Tells a client of HTTP/1.0 that the connection ends where only that tells how long the answer is.
+fn tell_end<B: Body>(response: &mut Response<B>) {
+    let has_length = response.body().size_hint().exact().is_some();
+    let headers = response.headers_mut();
+    if !has_length && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if headers.get(header::CONNECTION).is_some_and(|connection| connection == "close") {
+        // To one of HTTP/1.1 hyper would put that the connection is kept.
+        *response.version_mut() = Version::HTTP_10;
     }
 }
 
@@ -196,6 +224,8 @@ pin_project! {
         // Of its last frame, what was not given out yet.
         rest: Bytes,
         in_flight: InFlight,
+        // Whether its content is left out.
+        is_head: bool,
     }
 }
 
@@ -209,6 +239,9 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        if *this.is_head {
+            return Poll::Ready(None);
+        }
         if !this.in_flight.is_multiplexed() {
             return this.body.poll_frame(cx);
         }
@@ -229,7 +262,7 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.is_head || (self.rest.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -148,11 +148,20 @@ async fn connections_on_both_sides_are_kept() {
 async fn an_old_client_needs_no_host_and_gets_no_chunks() {
     let upstream = canned(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
     let gateway = serve(to(&upstream).build().unwrap()).await;
-    let mut wire = Wire::open(&gateway).await;
-    wire.write("GET /api HTTP/1.0\r\n\r\n").await;
-    let mut all = String::new();
-    within(wire.0.read_to_string(&mut all)).await.unwrap();
-    assert!(all.starts_with("HTTP/1.0 200") && !all.contains("chunked") && all.ends_with("\r\n\r\nok"), "{all}");
+    for keep in ["", "Connection: keep-alive\r\n"] {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(format!("GET /api HTTP/1.0\r\n{keep}\r\n")).await;
+        let mut all = String::new();
+        within(wire.0.read_to_string(&mut all)).await.unwrap();
+        assert!(all.starts_with("HTTP/1.0 200") && !all.contains("chunked") && all.ends_with("\r\n\r\nok"), "{all}");
+        assert!(!all.contains("keep-alive"), "its end is the connection's: {all}");
+    }
+    for (rest, is_kept) in [("\r\n", true), ("Content-Length: +1\r\n\r\n", false)] {
+        let mut wire = Wire::open(&gateway).await;
+        wire.write(format!("GET /nothing HTTP/1.0\r\nConnection: keep-alive\r\n{rest}")).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.header("connection"), Some(if is_kept { "keep-alive" } else { "close" }), "{answer:?}");
+    }
 }
 
 #[tokio::test]
