@@ -83,8 +83,13 @@ impl Crowd {
         let here = || format!("{} of {count} are connected", muster.open.load(Ordering::Relaxed));
         let gathered = timeout(GATHERING, muster.begun.acquire_many(count)).await;
         gathered.map_err(|_| BenchError::refused("besiege")(here()))?.map_err(BenchError::refused("besiege"))?.forget();
-        // Who drips is cut off every few seconds, and takes half a second to come back.
-        let least = if way == Way::Resting { 99 } else { 90 };
+        // Who drips a header is cut off every ten seconds, of those who drip a body most every second, and each takes half a second to
+        // come back.
+        let least = match way {
+            Way::Resting => 99,
+            Way::DrippingHeaders => 90,
+            Way::DrippingBodies => 60,
+        };
         Ok(Self { _tasks: tasks, muster, all: count, least })
     }
 
@@ -155,15 +160,18 @@ impl Muster {
         Ok(stream)
     }
 
-    /// Until the gateway has enough of it.
-    async fn stay(&self, mut stream: TcpStream, random: &mut fastrand::Rng) {
-        if self.way == Way::Resting {
-            // Whatever it says, it is over.
-            let _ = stream.read(&mut [0; 1]).await;
-            return;
-        }
-        while stream.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
-            sleep(Duration::from_millis(random.u64(200..2_000))).await;
+    /// Until the gateway has enough of it, and answers or closes.
+    async fn stay(&self, stream: TcpStream, random: &mut fastrand::Rng) {
+        let (mut reader, mut writer) = stream.into_split();
+        let drip = async {
+            while self.way != Way::Resting && writer.write_all(&[random.u8(b'a'..=b'z')]).await.is_ok() {
+                sleep(Duration::from_millis(random.u64(200..2_000))).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = reader.read_u8() => {}
+            () = drip => {}
         }
     }
 }

@@ -22,6 +22,10 @@ use crate::{
 
 /// Honest requests a second: far below what two cores serve.
 const HONEST: f64 = 500.0;
+/// Of those with a body.
+const HONEST_WITH_BODY: f64 = 50.0;
+/// How long that is, bytes.
+const BODY: usize = 1_000;
 /// Requests a second to the route whose upstream is broken.
 const TO_BROKEN: f64 = 200.0;
 const HONEST_CONNECTIONS: usize = 16;
@@ -102,18 +106,29 @@ impl Fortress {
         })
     }
 
+    /// Requests without a body, which are measured, and with one, which must not fail.
     async fn honest(&self, spell: Duration) -> Result<Measured, BenchError> {
-        self.load(ITEM, HONEST, spell, false).await
+        let asked = self.load(ITEM, HONEST, spell, false, 0);
+        let sent = self.load(ITEM, HONEST_WITH_BODY, spell, false, BODY);
+        tokio::try_join!(asked, sent).map(|(asked, _)| asked)
     }
 
     async fn to_broken(&self, spell: Duration) -> Result<Measured, BenchError> {
-        self.load(BROKEN, TO_BROKEN, spell, true).await
+        self.load(BROKEN, TO_BROKEN, spell, true, 0).await
     }
 
-    async fn load(&self, path: &str, rate: f64, spell: Duration, refusals: bool) -> Result<Measured, BenchError> {
+    async fn load(
+        &self,
+        path: &str,
+        rate: f64,
+        spell: Duration,
+        refusals: bool,
+        body: usize,
+    ) -> Result<Measured, BenchError> {
         let pid = self.gateway.pid().ok_or_else(|| BenchError::refused("besiege")("the gateway has no process"))?;
         let pace = Pace::Open { rate, warm_up: spell / 8, measured: spell * 7 / 8 };
         let (path, connections) = (path.to_owned(), HONEST_CONNECTIONS);
-        load("sap-comm", Load { port: self.port, pid, path, connections, tokens: Vec::new(), pace, refusals }).await
+        load("sap-comm", Load { port: self.port, pid, path, connections, tokens: Vec::new(), pace, refusals, body })
+            .await
     }
 }

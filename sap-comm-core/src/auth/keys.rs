@@ -34,11 +34,32 @@ impl KeySet {
     /// # Errors
     /// When the secret is shorter than 32 bytes.
     pub fn hs256(secret: &Secret<String>) -> Result<Self, KeyError> {
+        Self::shared(Algorithm::HS256, 32, secret)
+    }
+
+    /// A shared secret, for HS384.
+    ///
+    /// # Errors
+    /// When the secret is shorter than 48 bytes.
+    pub fn hs384(secret: &Secret<String>) -> Result<Self, KeyError> {
+        Self::shared(Algorithm::HS384, 48, secret)
+    }
+
+    /// A shared secret, for HS512.
+    ///
+    /// # Errors
+    /// When the secret is shorter than 64 bytes.
+    pub fn hs512(secret: &Secret<String>) -> Result<Self, KeyError> {
+        Self::shared(Algorithm::HS512, 64, secret)
+    }
+
+    /// RFC 7518, section 3.2: a secret is as long as the hash at least.
+    fn shared(algorithm: Algorithm, least: usize, secret: &Secret<String>) -> Result<Self, KeyError> {
         let bytes = secret.expose().as_bytes();
-        if bytes.len() < 32 {
-            return Err(KeyError(format!("an HS256 secret needs at least 32 bytes, got {}", bytes.len())));
+        if bytes.len() < least {
+            return Err(KeyError(format!("an {algorithm:?} secret needs at least {least} bytes, got {}", bytes.len())));
         }
-        Ok(Self(vec![Key { id: None, algorithm: Algorithm::HS256, decoding: DecodingKey::from_secret(bytes) }]))
+        Ok(Self(vec![Key { id: None, algorithm, decoding: DecodingKey::from_secret(bytes) }]))
     }
 
     /// The public signing keys of a JWKS document (RFC 7517).

@@ -5,12 +5,13 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{self, KeySize},
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-        RsaEncoding,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+        RSA_PSS_SHA512, RsaEncoding,
     },
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use sap_comm_core::{Timestamp, auth::JwtSigner};
+use sap_comm_core::Timestamp;
 use serde_json::{Value, json};
 
 /// A private key that signs whatever it is given.
@@ -26,11 +27,20 @@ type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 impl Forger {
     pub(crate) fn es256(kid: &str) -> Self {
-        let pkcs8 = JwtSigner::es256_new_key().unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.expose()).unwrap();
+        Self::ec(kid, "ES256", "P-256", &ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    pub(crate) fn es384(kid: &str) -> Self {
+        Self::ec(kid, "ES384", "P-384", &ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    fn ec(kid: &str, algorithm: &str, curve: &str, signing: &'static EcdsaSigningAlgorithm) -> Self {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(signing, &SystemRandom::new()).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(signing, pkcs8.as_ref()).unwrap();
         let public = pair.public_key().as_ref().to_vec();
-        let jwk = json!({"kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256",
-            "x": encode(&public[1..33]), "y": encode(&public[33..])});
+        let (x, y) = public[1..].split_at(public.len() / 2);
+        let jwk = json!({"kty": "EC", "crv": curve, "kid": kid, "use": "sig", "alg": algorithm,
+            "x": encode(x), "y": encode(y)});
         let sign = move |message: &[u8]| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
         Self { jwk, public, sign: Box::new(sign) }
     }
@@ -47,8 +57,18 @@ impl Forger {
         Self::rsa(kid, "RS256", &RSA_PKCS1_SHA256)
     }
 
-    pub(crate) fn ps256(kid: &str) -> Self {
-        Self::rsa(kid, "PS256", &RSA_PSS_SHA256)
+    /// Of one of the six algorithms of RSA keys.
+    pub(crate) fn of_rsa(kid: &str, algorithm: &str) -> Self {
+        let encoding: &dyn RsaEncoding = match algorithm {
+            "RS256" => &RSA_PKCS1_SHA256,
+            "RS384" => &RSA_PKCS1_SHA384,
+            "RS512" => &RSA_PKCS1_SHA512,
+            "PS256" => &RSA_PSS_SHA256,
+            "PS384" => &RSA_PSS_SHA384,
+            "PS512" => &RSA_PSS_SHA512,
+            other => panic!("{other} is none"),
+        };
+        Self::rsa(kid, algorithm, encoding)
     }
 
     fn rsa(kid: &str, algorithm: &str, encoding: &'static dyn RsaEncoding) -> Self {
@@ -67,7 +87,11 @@ impl Forger {
     }
 
     pub(crate) fn hs256(secret: &[u8]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self::hs(hmac::HMAC_SHA256, secret)
+    }
+
+    pub(crate) fn hs(algorithm: hmac::Algorithm, secret: &[u8]) -> Self {
+        let key = hmac::Key::new(algorithm, secret);
         let sign = move |message: &[u8]| hmac::sign(&key, message).as_ref().to_vec();
         Self { jwk: Value::Null, public: secret.to_vec(), sign: Box::new(sign) }
     }

@@ -1,6 +1,7 @@
+use aws_lc_rs::hmac;
 use sap_comm_core::{
     Secret, Timestamp,
-    auth::{AuthError, JwtVerifier, KeySet},
+    auth::{AuthError, JwtVerifier, KeyError, KeySet},
 };
 use serde_json::{Value, json};
 
@@ -30,22 +31,66 @@ fn header(algorithm: &str, kid: &str) -> String {
 const WRONG_SIGNATURE: AuthError = AuthError::Invalid("wrong signature");
 const WRONG_ALGORITHM: AuthError = AuthError::Invalid("the algorithm is not the key's");
 
+const OF_RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
+/// A key of every algorithm that a document may have, under its algorithm's name.
+fn published() -> Vec<(&'static str, Forger)> {
+    let others =
+        [("ES256", Forger::es256("ES256")), ("ES384", Forger::es384("ES384")), ("EdDSA", Forger::eddsa("EdDSA"))];
+    OF_RSA.map(|algorithm| (algorithm, Forger::of_rsa(algorithm, algorithm))).into_iter().chain(others).collect()
+}
+
 #[test]
-fn each_kind_of_key_verifies_its_own_tokens() {
-    let world = world();
-    let ps = Forger::ps256("ps");
-    world.verifier.set_keys(KeySet::from_jwks(&jwks(&[&world.es.jwk, &world.rs.jwk, &world.ed.jwk, &ps.jwk])).unwrap());
+fn each_kind_of_key_verifies_its_own_tokens_and_no_others() {
+    let forgers = published();
+    let keys: Vec<_> = forgers.iter().map(|(_, forger)| &forger.jwk).collect();
+    let verifier = verifier(&jwks(&keys));
     let own = claims().to_string();
-    for (forger, algorithm, kid) in
-        [(&world.es, "ES256", "es"), (&world.rs, "RS256", "rs"), (&world.ed, "EdDSA", "ed"), (&ps, "PS256", "ps")]
-    {
-        let token = forger.token(&header(algorithm, kid), &own);
-        assert_eq!(world.verifier.verify(&token).unwrap().sub, "usr_1", "{algorithm}");
+    for (algorithm, forger) in &forgers {
+        let token = forger.token(&header(algorithm, algorithm), &own);
+        assert_eq!(verifier.verify(&token).unwrap().sub, "usr_1", "{algorithm}");
+        for (other, _) in &forgers {
+            if other != algorithm {
+                let forged = forger.token(&header(other, other), &own);
+                assert_eq!(verifier.verify(&forged).unwrap_err(), WRONG_SIGNATURE, "{algorithm} under {other}'s name");
+                let forged = forger.token(&header(other, algorithm), &own);
+                assert_eq!(verifier.verify(&forged).unwrap_err(), WRONG_ALGORITHM, "{algorithm} called {other}");
+            }
+        }
+        let (signed, _) = token.rsplit_once('.').unwrap();
+        let longer = format!("{signed}.{}", encode(&[0; 512]));
+        assert_eq!(verifier.verify(&longer).unwrap_err(), WRONG_SIGNATURE, "{algorithm}");
     }
-    let secret = "0123456789abcdef0123456789abcdef";
-    world.verifier.set_keys(KeySet::hs256(&Secret::new(secret.to_owned())).unwrap());
-    let token = Forger::hs256(secret.as_bytes()).token(r#"{"alg":"HS256"}"#, &own);
-    assert_eq!(world.verifier.verify(&token).unwrap().sub, "usr_1");
+}
+
+#[test]
+fn a_shared_secret_verifies_by_its_own_hash_only() {
+    let text = "0123456789abcdef".repeat(4);
+    let own = claims().to_string();
+    let kinds: [(&str, hmac::Algorithm, usize, fn(&Secret<String>) -> Result<KeySet, KeyError>); 3] = [
+        ("HS256", hmac::HMAC_SHA256, 32, KeySet::hs256),
+        ("HS384", hmac::HMAC_SHA384, 48, KeySet::hs384),
+        ("HS512", hmac::HMAC_SHA512, 64, KeySet::hs512),
+    ];
+    for (algorithm, hash, least, keys) in kinds {
+        let short = keys(&Secret::new(text[..least - 1].to_owned())).unwrap_err();
+        assert!(short.to_string().contains(&format!("{algorithm} secret needs at least {least} bytes")), "{short}");
+        let secret = &text[..least];
+        let keys = keys(&Secret::new(secret.to_owned())).unwrap();
+        let verifier = JwtVerifier::builder("auth-service", "sap").keys(keys).build().unwrap();
+        let forger = Forger::hs(hash, secret.as_bytes());
+        let header = |algorithm| json!({"alg": algorithm}).to_string();
+        assert_eq!(verifier.verify(&forger.token(&header(algorithm), &own)).unwrap().sub, "usr_1", "{algorithm}");
+        let other = Forger::hs(hash, b"another secret of quite some length, but not the one that is shared");
+        assert_eq!(verifier.verify(&other.token(&header(algorithm), &own)).unwrap_err(), WRONG_SIGNATURE);
+        for (name, hash, ..) in kinds {
+            if name != algorithm {
+                let forged = Forger::hs(hash, secret.as_bytes());
+                assert_eq!(verifier.verify(&forged.token(&header(name), &own)).unwrap_err(), WRONG_ALGORITHM);
+                assert_eq!(verifier.verify(&forged.token(&header(algorithm), &own)).unwrap_err(), WRONG_SIGNATURE);
+            }
+        }
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Case {
             Pace::Closed { .. } | Pace::Open { .. } => ITEM.to_owned(),
         };
         let (port, pid, tokens) = (proxy.port, proxy.pid, stage.tokens(contestant));
-        Load { port, pid, path, connections: CONNECTIONS, tokens, pace: self.pace, refusals: false }
+        Load { port, pid, path, connections: CONNECTIONS, tokens, pace: self.pace, refusals: false, body: 0 }
     }
 
     /// What the rows are about, and what explains them.

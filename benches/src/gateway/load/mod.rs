@@ -34,6 +34,9 @@ pub struct Load {
     /// Whether the proxy may refuse.
     #[serde(default)]
     pub(crate) refusals: bool,
+    /// How long the body of each request is; without one it is a `GET`.
+    #[serde(default)]
+    pub(crate) body: usize,
 }
 
 /// How requests follow each other.
@@ -80,13 +83,18 @@ impl Load {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The request of one connection without a body, always the same.
+    /// The request of one connection, always the same.
     fn request(&self, connection: usize) -> Vec<u8> {
-        let mut request = format!("GET {} HTTP/1.1\r\nHost: gateway.test\r\n", self.path);
+        let method = if self.body > 0 { "POST" } else { "GET" };
+        let mut request = format!("{method} {} HTTP/1.1\r\nHost: gateway.test\r\n", self.path);
         if let Some(token) = self.tokens.get(connection % self.tokens.len().max(1)) {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
+        if self.body > 0 {
+            request.push_str(&format!("Content-Length: {}\r\n", self.body));
+        }
         request.push_str("\r\n");
+        request.extend(std::iter::repeat_n('x', self.body));
         request.into_bytes()
     }
 }
