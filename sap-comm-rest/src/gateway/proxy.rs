@@ -180,7 +180,7 @@ impl Inner {
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
-            let place = if is_without_end(&response) {
+            let place = if !has_come && is_without_end(&response) {
                 Place::Events { _slot: self.tunnels.take()? }
             } else {
                 Place::InFlight { _slot: slot }

@@ -66,7 +66,8 @@ impl Counter {
                 Client::build_with_tls(url, certificates).map_err(refused)?
             }
         };
-        if CryptoProvider::get_default().is_none() {
+        let has_tls = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("rediss:"));
+        if has_tls && CryptoProvider::get_default().is_none() {
             // The library takes the default of the process. Whoever sets one meanwhile has theirs.
             let _ = aws_lc_rs::default_provider().install_default();
         }
