@@ -45,7 +45,7 @@ pub struct SiegeOptions {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     idle: u32,
     /// Connections that drip headers, and then as many that drip bodies
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
     dripping: u32,
     /// How many times as long as in quiet spells the slowest hundredth of honest requests may take
     #[arg(long, default_value_t = 2.0)]

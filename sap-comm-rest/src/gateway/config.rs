@@ -66,7 +66,8 @@ pub struct GatewayConfig {
     /// How long a client may be silent in the middle of its body, and in all of it beyond what 240 bytes a second take. Default 30 s.
     #[serde(with = "duration")]
     pub body_stall: Duration,
-    /// WebSocket connections at once; more are refused. Default: half of the
+    /// WebSocket connections and streams of events at once, of all services together. Further WebSockets are refused, and further streams count as requests in
+    /// flight. Default: half of the
     /// [`max_connections`](crate::server::ServerConfig::max_connections) of the server, of several the smallest, that
     /// [`Gateway::serve`](super::Gateway::serve) serves at, and 5,000 where the gateway is served in another way: they stay for
     /// hours, and the other half is left for requests. [`Gateway::serve`](super::Gateway::serve) refuses a number that takes all.
@@ -113,7 +114,7 @@ pub struct UpstreamConfig {
     /// TLS to `https` endpoints. Default: the system's authorities are trusted.
     pub tls: ClientTlsConfig,
     /// Requests at once to one service, until their answers have ended; more are refused. Default 1,024: a service that
-    /// hangs takes up so much of the gateway, and no more. WebSocket connections and streams of events do not count. Half as many bodies,
+    /// hangs takes up so much of the gateway, and no more. WebSocket connections do not count, nor streams of events among `max_tunnels`. Half as many bodies,
     /// rounded up, may be on their way: of clients that send slowly, further ones are refused.
     pub max_in_flight: usize,
     /// When another endpoint is asked.

@@ -3,11 +3,10 @@ use std::sync::Arc;
 use axum::Router;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::{Gateway, ResponseBody, client::Peer};
-use crate::server::{ConnectionHandler, HealthRegistry, KitConfig, is_probe, kit};
+use crate::server::{ConnectionHandler, HealthRegistry, KitConfig, Whole, is_probe, kit};
 
 /// A gateway at a listener, and what is answered beside it.
 #[derive(Clone)]
@@ -38,7 +37,7 @@ impl Edge {
 impl ConnectionHandler for Connected {
     type Body = ResponseBody;
 
-    fn handle(self, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> + Send {
+    fn handle(self, request: Request<Whole>) -> impl Future<Output = Response<ResponseBody>> + Send {
         let Self { edge: Edge { gateway, probes }, peer } = self;
         match probes {
             Some(probes) if is_probe(request.uri().path()) => probe(probes, request).boxed(),
@@ -47,7 +46,7 @@ impl ConnectionHandler for Connected {
     }
 }
 
-async fn probe(probes: Arc<Router>, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn probe(probes: Arc<Router>, request: Request<Whole>) -> Response<ResponseBody> {
     match Router::clone(&probes).oneshot(request).await {
         Ok(response) => response.map(ResponseBody::from),
         Err(never) => match never {},

@@ -24,8 +24,7 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     /// What the gateway says.
     pub(super) own: HeaderLines,
-    /// What each attempt is told of itself, where the service believes it.
-    pub(super) share: Option<Share>,
+    pub(super) as_peer: Option<AsPeer>,
     pub(super) upload: Option<Upload>,
     /// How long the endpoint may take to answer, counted from the last byte it was sent.
     pub(super) timeout: Duration,
@@ -33,6 +32,16 @@ pub(super) struct Outgoing {
     pub(super) preserve_host: bool,
     /// How many headers the gateway adds to the answer.
     pub(super) room: usize,
+}
+
+/// What only a peer says, since it is believed.
+#[derive(Debug)]
+pub(super) struct AsPeer {
+    /// Whom the gateway asks for; `None` where the client says it.
+    pub(super) principal: Option<HeaderLines>,
+    pub(super) share: Share,
+    /// Whether it is a certificate that makes a peer of it: over TLS.
+    pub(super) by_certificate: bool,
 }
 
 /// What the attempts of a request have of its caller's.
@@ -159,13 +168,15 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, numb
         }
     };
     let host = lease.host();
+    let as_peer = outgoing.as_peer.as_ref().filter(|peer| !peer.by_certificate || endpoint.scheme() == "https");
     let own_host = outgoing.preserve_host && outgoing.headers.contains_key(header::HOST);
     let head = OutgoingHead {
         method: &outgoing.method,
         target: &outgoing.target,
         headers: &outgoing.headers,
         own: &outgoing.own,
-        allotted: outgoing.share.map(|share| share.of(number, now, limit)),
+        principal: as_peer.and_then(|peer| peer.principal.as_ref()),
+        allotted: as_peer.map(|peer| peer.share.of(number, now, limit)),
         host: (!own_host).then_some(&host),
         room: outgoing.room,
     };

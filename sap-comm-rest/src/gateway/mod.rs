@@ -47,19 +47,11 @@ mod table;
 mod upgrade;
 mod upstream;
 
-use std::{
-    convert::Infallible,
-    fmt,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use sap_comm_core::{Context, config::ConfigError, telemetry};
 use sap_comm_resilience::Snapshot;
 use tokio::sync::watch;
@@ -68,7 +60,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 pub use admin::{GatewaySnapshot, UpstreamSnapshot};
-pub use body::{RequestBody, ResponseBody};
+pub use body::ResponseBody;
 pub use builder::GatewayBuilder;
 pub use config::{GatewayConfig, Scheme, UpstreamConfig};
 pub use log::RequestLog;
@@ -77,6 +69,7 @@ pub use retry::UpstreamRetry;
 pub use route::{Access, Route, RouteConfig, Target};
 pub use routes_file::RoutesStatus;
 
+use body::RequestBody;
 use client::Peer;
 use edge::Edge;
 use live::{Live, Place};
@@ -132,7 +125,7 @@ impl Gateway {
     ///
     /// Dropping the future gives the request up: the connection to its upstream is closed, and neither the breaker nor
     /// the balancer counts it.
-    pub async fn handle<B: Into<RequestBody>>(&self, request: Request<B>) -> Response<ResponseBody> {
+    pub async fn handle(&self, request: Request<Body>) -> Response<ResponseBody> {
         self.clone().handle_of(Peer::of(request.extensions()), request.map(Into::into)).await
     }
 
@@ -301,40 +294,23 @@ impl Gateway {
         self.0.live.load().upstreams.values().map(|upstream| upstream.breaker.snapshot()).collect()
     }
 
-    /// Ends every WebSocket connection, and waits until they are gone; requests are served on. The connections end with
-    /// the last clone of the gateway in any case.
+    /// Ends every WebSocket connection, and waits until they are gone; requests are served on, streams of events too. The connections
+    /// end with the last clone of the gateway in any case.
     pub async fn close_tunnels(&self) {
         self.0.tunnels.close().await;
     }
 }
 
-type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
-
-impl Service<Request<Incoming>> for Gateway {
+impl Service<Request<Body>> for Gateway {
     type Response = Response<ResponseBody>;
     type Error = Infallible;
-    type Future = Answer<ResponseBody>;
+    type Future = BoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let gateway = self.clone();
-        Box::pin(async move { Ok(gateway.handle(request).await) })
-    }
-}
-
-impl Service<Request<axum::body::Body>> for Gateway {
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = Answer<ResponseBody>;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<axum::body::Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let gateway = self.clone();
         Box::pin(async move { Ok(gateway.handle(request).await) })
     }

@@ -13,7 +13,7 @@ use super::{
     entry::Entry,
     exchange::HeaderLines,
     failure::{Failure, is_failure, is_sent},
-    forward::{Answer, Outgoing, Share, Trace, forward},
+    forward::{Answer, AsPeer, Outgoing, Share, Trace, forward},
     headers::{Rewritten, Whose, strip_hop_by_hop},
     live::Live,
     outbound::{PRINCIPAL, tell_context, tell_principal},
@@ -46,7 +46,7 @@ impl Inner {
             return Err(ApiError::internal(format!("service {service:?} has no upstream")).into());
         };
         let keep = if parts.method.is_idempotent() { upstream.config.retry.max_replay } else { 0 };
-        let upload = Upload::new(body, parts.version, entry.max_body, keep, live.body_stall);
+        let upload = Upload::new(body, entry.max_body, keep, live.body_stall);
         if let Some(upload) = &upload {
             upload.check_announced()?;
         }
@@ -83,24 +83,32 @@ impl Inner {
             own.push(X_FORWARDED_PREFIX.as_str(), prefix.as_bytes());
         }
         tell_context(&context, &record.request_id, |name, value| own.push(name, value));
-        // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
-        if api_key.is_some()
-            || (live.shows_certificate && (context.principal().is_some() || !headers.contains_key(names::API_KEY)))
-        {
-            headers.remove(PRINCIPAL);
-            tell_principal(&context, |name, value| own.push(name, value));
-        }
         if let Some(key) = api_key {
             own.push(names::API_KEY, key.as_bytes());
         }
+        let as_peer = (api_key.is_some() || live.shows_certificate).then(|| {
+            let mut principal = None;
+            // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
+            if api_key.is_some() || context.principal().is_some() || !headers.contains_key(names::API_KEY) {
+                tell_principal(&context, |name, value| {
+                    // That it is nobody gives nothing away.
+                    let is_anybody = value != names::NOBODY.as_bytes();
+                    if !is_anybody {
+                        headers.remove(PRINCIPAL);
+                    }
+                    let lines = if is_anybody { principal.get_or_insert_default() } else { &mut own };
+                    lines.push(name, value);
+                });
+            }
+            let share = Share { attempt: context.attempt(), deadline: context.deadline() };
+            AsPeer { principal, share, by_certificate: api_key.is_none() }
+        });
         let outgoing = Outgoing {
             method: mem::take(&mut parts.method),
             target,
             headers: mem::take(headers),
             own,
-            // Only a peer's deadline is believed.
-            share: (api_key.is_some() || live.shows_certificate)
-                .then(|| Share { attempt: context.attempt(), deadline: context.deadline() }),
+            as_peer,
             upload,
             timeout: entry.timeout,
             upgrade: upgrade.is_some(),
@@ -180,11 +188,8 @@ impl Inner {
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
-            let place = if !has_come && is_without_end(&response) {
-                Place::Events { _slot: self.tunnels.take()? }
-            } else {
-                Place::InFlight { _slot: slot }
-            };
+            let among_tunnels = if !has_come && is_without_end(&response) { self.tunnels.take() } else { None };
+            let place = among_tunnels.map_or(Place::InFlight { _slot: slot }, |slot| Place::Events { _slot: slot });
             let in_use = InUse { picked, lease, answered, begun, _place: place };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));

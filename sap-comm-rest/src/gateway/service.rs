@@ -318,8 +318,7 @@ fn local_request(
         parts.extensions.insert(ConnectInfo(peer));
     }
     tell_context(context, request_id, insert);
-    let body = body.into_axum(parts.version);
-    Ok(Request::from_parts(parts, body))
+    Ok(Request::from_parts(parts, body.into_axum()))
 }
 
 /// Refuses secrets in clear text where no server was checked in the beginning: the gateway is served as a service or a

@@ -107,16 +107,17 @@ impl Tunnels {
             return Ok(None);
         }
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
-        Ok(Some(Upgrade { client, slot: self.take()? }))
-    }
-
-    /// The place of one more.
-    pub(super) fn take(&self) -> Result<Slot, ApiError> {
-        self.slots.take().ok_or_else(|| {
+        let Some(slot) = self.take() else {
             let error =
                 ApiError::new(ErrorCode::OVERLOADED, "Too many WebSocket connections or streams of events are open");
-            error.retry_after(Duration::from_secs(1))
-        })
+            return Err(error.retry_after(Duration::from_secs(1)));
+        };
+        Ok(Some(Upgrade { client, slot }))
+    }
+
+    /// The place of one more, if there is one.
+    pub(super) fn take(&self) -> Option<Slot> {
+        self.slots.take()
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.

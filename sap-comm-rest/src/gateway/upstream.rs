@@ -103,12 +103,13 @@ impl Upstream {
     /// the others need. Whether it is in.
     pub(super) async fn enter_upload(&self, upload: &Upload) -> Result<bool, UploadFault> {
         // Whoever reads the connection has a turn for what follows the head, and one for the end of that.
-        for _ in 0..2 {
+        for turn in 0..3 {
             match poll_fn(|cx| Poll::Ready(upload.poll_come(cx))).await {
                 Poll::Ready(Ok(true)) => return Ok(true),
                 Poll::Ready(Ok(false)) => break,
                 Poll::Ready(Err(fault)) => return Err(fault),
-                Poll::Pending => yield_now().await,
+                Poll::Pending if turn < 2 => yield_now().await,
+                Poll::Pending => {}
             }
         }
         let place = Arc::clone(&self.uploads).try_acquire_owned().ok();

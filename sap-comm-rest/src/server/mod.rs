@@ -36,7 +36,7 @@ pub(crate) use kit::{
     HARMLESS_SECURITY_HEADERS, accepts_problem, as_problem, is_preflight, set_harmless_security_headers,
     set_security_headers,
 };
-pub(crate) use listen::{ConnectionHandler, SERVED_METHODS, into_axum, join_cookies};
+pub(crate) use listen::{ConnectionHandler, SERVED_METHODS, Whole, join_cookies};
 pub use listen::{Server, ServerConfig, ServerError};
 pub use respond::{Created, NoContent, PageResponse, Streamed};
 pub use versioned::versioned;

@@ -11,6 +11,7 @@ fn document() -> Value {
             "parameters": [
                 {"name": "id", "in": "path", "required": true, "schema": {"type": "string", "maxLength": 64}},
                 {"name": "notify", "in": "query", "required": false, "schema": {"enum": ["yes", "no"]}},
+                {"name": "ids", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
             ],
             "requestBody": {"required": true, "content": {
                 "application/json": {"schema": {"$ref": "#/components/schemas/Input"}},
@@ -79,11 +80,16 @@ fn what_breaks_callers_is_found() {
         (here("parameters/1"), json!(null), "query parameter notify", "is gone"),
         (here("parameters/1/required"), json!(true), "query parameter notify", "is required now"),
         (here("parameters/1/schema/enum"), json!(["yes"]), "query parameter notify", "\"no\" is no value any more"),
-        (here("parameters/2"), json!({"name": "x", "in": "header", "required": true}), "header parameter x", "is new"),
-        (here("parameters/1/explode"), json!(false), "query parameter notify", "explode was true, is false"),
+        (here("parameters/3"), json!({"name": "x", "in": "header", "required": true}), "header parameter x", "is new"),
+        (here("parameters/2/explode"), json!(false), "query parameter ids", "explode was true, is false"),
         (here("parameters/1/style"), json!("deepObject"), "query parameter notify", "style was form, is deepObject"),
         (here("parameters/0/style"), json!("label"), "path parameter id", "style was simple, is label"),
-        (here("parameters/1/content"), json!({"application/json": {}}), "query parameter notify", "it was schema"),
+        (
+            here("parameters/1/content"),
+            json!({"application/json": {}}),
+            "query parameter notify",
+            "how it is written was by schema",
+        ),
         ("/servers/0/url".to_owned(), json!("https://sap.example/v2"), "servers", "below /v1/"),
         (
             "/components/securitySchemes/apiKey/name".to_owned(),
@@ -134,13 +140,14 @@ fn what_breaks_nobody_passes() {
         ("/paths/~1users".to_owned(), json!({"get": {}})),
         ("/servers/0".to_owned(), json!({"url": "/v1/"})),
         ("/servers/0/url".to_owned(), json!("http://other.example:8080/v1/")),
-        (here("parameters/1/explode"), json!(true)),
+        (here("parameters/2/explode"), json!(true)),
+        (here("parameters/1/explode"), json!(false)),
         (here("parameters/0/style"), json!("simple")),
         ("/components/securitySchemes/bearer/scheme".to_owned(), json!("Bearer")),
         ("/components/securitySchemes/bearer/description".to_owned(), json!("A token")),
         ("/components/securitySchemes/new".to_owned(), json!({"type": "http", "scheme": "basic"})),
         (here("summary"), json!("Changes a user")),
-        (here("parameters/2"), json!({"name": "x", "in": "query", "schema": {}})),
+        (here("parameters/3"), json!({"name": "x", "in": "query", "schema": {}})),
         (here("parameters/1/schema/enum"), json!(["yes", "no", "later"])),
         (here("parameters/0/schema/maxLength"), json!(128)),
         (here("responses/409"), json!({"description": "Taken"})),
@@ -157,6 +164,14 @@ fn what_breaks_nobody_passes() {
         let breaking: Vec<_> = changed(&pointer, value).into_iter().filter(|change| change.breaking).collect();
         assert_eq!(breaking, [], "{pointer}");
     }
+}
+
+#[test]
+fn a_credential_that_is_asked_for_no_more_breaks_nobody() {
+    let mut after = document();
+    after["paths"]["/users/{id}"]["put"]["security"] = json!([]);
+    after["components"]["securitySchemes"] = json!({});
+    assert_eq!(compare(&document(), &after), []);
 }
 
 /// Whether callers break who send values of a schema, and those who get them, once it is another.

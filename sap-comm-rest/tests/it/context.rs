@@ -80,11 +80,18 @@ impl io::Write for Log {
     }
 }
 
+/// A log, and a second one: where there is one alone, threads that have none decide for all what is logged.
+fn logs(log: &Log) -> [tracing::Dispatch; 2] {
+    [log.clone(), Log::default()].map(|writer| {
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone());
+        tracing::Dispatch::new(subscriber.finish())
+    })
+}
+
 #[tokio::test]
 async fn one_trace_id_is_found_in_every_line_of_a_request_and_one_line_tells_how_it_ended() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let [dispatch, _second] = logs(&log);
     let router = kit(router(), KitConfig::new("user-service"));
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = Request::get("/users/7")
@@ -92,7 +99,7 @@ async fn one_trace_id_is_found_in_every_line_of_a_request_and_one_line_tells_how
         .header("x-request-id", "req_a")
         .body(Body::empty())
         .unwrap();
-    let response = router.oneshot(request).with_subscriber(subscriber).await.unwrap();
+    let response = router.oneshot(request).with_subscriber(dispatch).await.unwrap();
     response.into_body().collect().await.unwrap();
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -109,9 +116,7 @@ async fn one_trace_id_is_found_in_every_line_of_a_request_and_one_line_tells_how
 #[tokio::test]
 async fn a_request_that_its_client_gives_up_leaves_a_line_too() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    let dispatch = tracing::Dispatch::new(subscriber);
+    let [dispatch, _second] = logs(&log);
     let router = Router::new().route("/", get(async || std::future::pending::<()>().await));
     let request = Request::get("/").header("x-request-id", "req_a").body(Body::empty()).unwrap();
     let mut asked = Box::pin(kit(router, KitConfig::default()).oneshot(request).with_subscriber(dispatch.clone()));

@@ -10,22 +10,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use sap_comm_core::BoxError;
+
+use crate::server::Whole;
 
 pub(super) use begun::Begun;
 pub(super) use download::Download;
 pub(super) use upload::{Upload, UploadBody, UploadFault};
 
-/// The body of a request to a [`Gateway`](super::Gateway): hyper's, or axum's.
+/// The body of a request: of one that a server of ours has read, or of any.
 #[derive(Debug)]
-pub struct RequestBody(pub(super) Inbound);
-
-#[derive(Debug)]
-pub(super) enum Inbound {
-    Incoming(Incoming),
+pub(super) enum RequestBody {
+    Served(Whole),
     Axum(axum::body::Body),
 }
 
@@ -40,50 +37,44 @@ enum Outbound {
     Local(axum::body::Body),
 }
 
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> Self {
-        Self(Inbound::Incoming(body))
+impl From<Whole> for RequestBody {
+    fn from(body: Whole) -> Self {
+        Self::Served(body)
     }
 }
 
 impl From<axum::body::Body> for RequestBody {
     fn from(body: axum::body::Body) -> Self {
-        Self(Inbound::Axum(body))
+        Self::Axum(body)
     }
 }
 
 impl RequestBody {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
     /// For a router in this process.
-    pub(super) fn into_axum(self, version: Version) -> axum::body::Body {
-        match self.0 {
-            Inbound::Incoming(body) => crate::server::into_axum(body, version),
-            Inbound::Axum(body) => body,
+    pub(super) fn into_axum(self) -> axum::body::Body {
+        match self {
+            Self::Served(body) => axum::body::Body::new(body),
+            Self::Axum(body) => body,
         }
     }
-}
 
-impl Inbound {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self {
-            Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Served(body) => Pin::new(body).poll_frame(cx),
             Self::Axum(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn is_empty(&self) -> bool {
         match self {
-            Self::Incoming(body) => body.is_end_stream(),
+            Self::Served(body) => body.is_end_stream(),
             Self::Axum(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Incoming(body) => body.size_hint(),
+            Self::Served(body) => body.size_hint(),
             Self::Axum(body) => body.size_hint(),
         }
     }

@@ -8,13 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Version;
 use http_body::SizeHint;
 use parking_lot::Mutex;
 use sap_comm_core::{ApiError, BoxError, ErrorCode};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{Inbound, RequestBody};
+use super::RequestBody;
 use crate::stall::Stall;
 
 /// A request body, as seen by whoever sends it: gives the body out, again if nothing was taken from it, and knows how
@@ -39,7 +38,7 @@ struct Shared {
 /// The client's body, and what was taken from it, for as long as that may be sent again.
 #[derive(Debug)]
 struct Source {
-    body: Inbound,
+    body: RequestBody,
     ended: bool,
     taken: u64,
     kept: Vec<Bytes>,
@@ -49,8 +48,6 @@ struct Source {
     whole: bool,
     /// How long it is, if it says so.
     length: Option<u64>,
-    /// Whether its end shows: on HTTP/2 a client may take back the rest of it, which looks like the end.
-    shows_end: bool,
     /// Among those that are still on their way.
     place: Option<OwnedSemaphorePermit>,
     /// Which sending may take from it: the last.
@@ -93,17 +90,11 @@ pub(in crate::gateway) struct UploadBody {
 
 impl Upload {
     /// `None` for a request without a body. Up to `keep` bytes of it can be sent again.
-    pub(in crate::gateway) fn new(
-        body: RequestBody,
-        version: Version,
-        limit: u64,
-        keep: u64,
-        stall_timeout: Duration,
-    ) -> Option<Self> {
+    pub(in crate::gateway) fn new(body: RequestBody, limit: u64, keep: u64, stall_timeout: Duration) -> Option<Self> {
         if body.is_empty() {
             return None;
         }
-        let hint = body.0.size_hint();
+        let hint = body.size_hint();
         let source = Source {
             ended: false,
             taken: 0,
@@ -111,8 +102,7 @@ impl Upload {
             keep,
             whole: true,
             length: hint.exact(),
-            shows_end: version == Version::HTTP_2 && matches!(body.0, Inbound::Incoming(_)),
-            body: body.0,
+            body,
             place: None,
             sending: 0,
         };
@@ -300,7 +290,6 @@ impl Source {
         let taken = match ready!(self.body.poll_data(cx)) {
             // Trailers are left out: they could name what was checked in the headers.
             Some(Ok(frame)) => frame.into_data().ok().map(Ok),
-            None if self.shows_end && !self.body.is_end_stream() => Some(Err("the client took back the rest".into())),
             other => other.map(|failed| failed.map(|_| Bytes::new())),
         };
         match &taken {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header, uri::PathAndQuery};
 use sap_comm_core::header as names;
 
-use crate::gateway::body::UploadBody;
+use crate::gateway::{body::UploadBody, outbound::PRINCIPAL};
 
 /// The head of a request to an endpoint. What frames its body is written as the body is, whatever the headers say.
 pub(in crate::gateway) struct OutgoingHead<'a> {
@@ -12,6 +12,8 @@ pub(in crate::gateway) struct OutgoingHead<'a> {
     pub(in crate::gateway) headers: &'a HeaderMap,
     /// What no header says.
     pub(in crate::gateway) own: &'a HeaderLines,
+    /// Whom the gateway asks for, in place of what the headers say.
+    pub(in crate::gateway) principal: Option<&'a HeaderLines>,
     /// What this attempt has, where the endpoint believes it.
     pub(in crate::gateway) allotted: Option<Allotted>,
     /// What goes into `Host`, in place of what the headers say.
@@ -28,7 +30,7 @@ pub(in crate::gateway) struct Allotted {
 }
 
 /// Header lines as they are sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::gateway) struct HeaderLines(Vec<u8>);
 
 impl HeaderLines {
@@ -67,6 +69,9 @@ impl OutgoingHead<'_> {
             line(out, header::HOST.as_str(), host.as_bytes());
         }
         out.extend_from_slice(&self.own.0);
+        if let Some(principal) = self.principal {
+            out.extend_from_slice(&principal.0);
+        }
         if let Some(Allotted { attempt, timeout }) = self.allotted {
             line(out, names::TIMEOUT_MS, timeout.as_millis().to_string().as_bytes());
             if attempt > 1 {
@@ -77,6 +82,7 @@ impl OutgoingHead<'_> {
         for (name, value) in self.headers {
             match *name {
                 header::HOST if self.host.is_some() => {}
+                _ if self.principal.is_some() && name == PRINCIPAL => {}
                 header::TRANSFER_ENCODING => {}
                 header::CONTENT_LENGTH => said_empty = true,
                 _ => line(out, name.as_str(), value.as_bytes()),

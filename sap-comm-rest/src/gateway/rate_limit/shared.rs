@@ -15,7 +15,7 @@ use crate::options::{check, check_duration};
 pub struct SharedLimits {
     /// The Redis server: `redis://host:port`, or `rediss://host:port` over TLS, with a password where it has one.
     pub url: Secret<String>,
-    /// The PEM file of the authorities to trust, in place of the system's. It is read once.
+    /// The PEM file of the authorities to trust, in place of the system's, which must be readable all the same. It is read once.
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// What every key begins with. Default `sap:limit:`.
@@ -64,7 +64,8 @@ impl SharedLimits {
 
     pub(in crate::gateway) fn validate(&self) -> Result<(), ConfigError> {
         let field = "shared_limits";
-        let url = url::Url::parse(self.url.expose()).ok().filter(url::Url::has_host);
+        // A fragment would switch off that certificates are looked at.
+        let url = url::Url::parse(self.url.expose()).ok().filter(|url| url.has_host() && url.fragment().is_none());
         match url.as_ref().map(url::Url::scheme) {
             Some("rediss") => {}
             Some("redis") if self.ca.is_none() => {}

@@ -67,7 +67,8 @@ impl<'a> Changes<'a> {
             if new["required"] == true && old["required"] != true {
                 self.breaking(&place, "is required now");
             }
-            for ((what, before), (_, after)) in written(old).into_iter().zip(written(new)) {
+            let written = |document, parameter| written(document, parameter).into_iter();
+            for ((what, before), (_, after)) in written(self.before, old).zip(written(self.after, new)) {
                 if before != after {
                     self.breaking(&place, format!("{what} was {before}, is {after}"));
                 }
@@ -157,14 +158,6 @@ impl<'a> Changes<'a> {
     /// Who could call the operation still can: some way to authenticate needs no more than the one they use.
     fn security(&mut self, place: &str, old: &'a Value, new: &'a Value) {
         let (old, new) = (security(self.before, old), security(self.after, new));
-        for (name, _) in old.iter().flat_map(entries) {
-            let scheme = |document| scheme(document, name);
-            for ((what, before), (_, after)) in scheme(self.before).into_iter().zip(scheme(self.after)) {
-                if before != after {
-                    self.breaking(&format!("security scheme {name}"), format!("{what} was {before}, is {after}"));
-                }
-            }
-        }
         let suffices = |used: &Value, needed: &Value| {
             entries(needed).all(|(scheme, needs)| {
                 used.get(scheme).is_some_and(|has| elements(needs).iter().all(|need| elements(has).contains(need)))
@@ -172,6 +165,15 @@ impl<'a> Changes<'a> {
         };
         if new.is_empty() {
             return;
+        }
+        let stays = |name: &String| new.iter().any(|needed| needed.get(name).is_some());
+        for (name, _) in old.iter().flat_map(entries).filter(|(name, _)| stays(name)) {
+            let scheme = |document| scheme(document, name);
+            for ((what, before), (_, after)) in scheme(self.before).into_iter().zip(scheme(self.after)) {
+                if before != after {
+                    self.breaking(&format!("security scheme {name}"), format!("{what} was {before}, is {after}"));
+                }
+            }
         }
         if old.is_empty() && !new.iter().any(|needed| needed.as_object().is_some_and(serde_json::Map::is_empty)) {
             self.breaking(place, "needs a credential now");
@@ -221,19 +223,23 @@ fn parameters<'a>(document: &'a Value, place: &Place<'a>) -> BTreeMap<(String, S
     found
 }
 
-/// How a parameter is written, with what holds where nothing is said.
-fn written(parameter: &Value) -> [(&'static str, String); 4] {
+/// How a parameter is written, with what holds where nothing is said. Only of several values it matters how they are put together, and of
+/// content its type says everything.
+fn written(document: &Value, parameter: &Value) -> [(&'static str, String); 4] {
+    let has_schema = parameter["content"].is_null();
     let in_query = matches!(parameter["in"].as_str(), Some("query" | "cookie"));
     let style = parameter["style"].as_str().unwrap_or(if in_query { "form" } else { "simple" });
+    let kind = resolve(document, &parameter["schema"])["type"].as_str();
     let explode = parameter["explode"].as_bool().unwrap_or(style == "form");
-    let reserved = parameter["allowReserved"] == true;
-    let by = if parameter["content"].is_null() { "schema" } else { "content" };
-    [
-        ("style", style.into()),
-        ("explode", explode.to_string()),
-        ("allowReserved", reserved.to_string()),
-        ("it", by.into()),
-    ]
+    let explode = matches!(kind, Some("array" | "object")).then_some(explode);
+    let reserved = (parameter["allowReserved"] == true).to_string();
+    let none = || "none".to_owned();
+    let (style, explode) = match has_schema {
+        true => (style.to_owned(), explode.map_or_else(none, |explode| explode.to_string())),
+        false => (none(), none()),
+    };
+    let by = if has_schema { "by schema" } else { "by content" };
+    [("how it is written", by.into()), ("style", style), ("explode", explode), ("allowReserved", reserved)]
 }
 
 /// What a credential must look like to a scheme.

@@ -30,6 +30,7 @@ use super::{
     handler::ConnectionHandler,
     link::Link,
     stream::{Stream, Watch},
+    whole::Whole,
 };
 use crate::tls::{ServerTls, TlsConnection, Transport};
 
@@ -77,7 +78,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
                     if let Some(tls) = tls {
                         request.extensions_mut().insert(tls);
                     }
-                    handler.handle(request).await.map(Either::Left)
+                    handler.handle(Whole::of(request)).await.map(Either::Left)
                 }
                 Err(refusal) => refusal.map(Either::<H::Body, AxumBody>::Right),
             };

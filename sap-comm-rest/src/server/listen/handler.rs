@@ -4,12 +4,11 @@ use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use sap_comm_core::BoxError;
 use tower::ServiceExt;
 use tower_service::Service;
 
-use super::whole::into_axum;
+use super::whole::Whole;
 
 /// Answers the requests of one connection.
 pub(crate) trait ConnectionHandler: Clone + Send + 'static {
@@ -17,7 +16,7 @@ pub(crate) trait ConnectionHandler: Clone + Send + 'static {
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
     /// Answers one request.
-    fn handle(self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(self, request: Request<Whole>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// Any service, which finds the peer's address in the request's extensions.
@@ -36,10 +35,9 @@ where
 {
     type Body = B;
 
-    async fn handle(self, mut request: Request<Incoming>) -> Response<B> {
+    async fn handle(self, mut request: Request<Whole>) -> Response<B> {
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let version = request.version();
-        match self.service.oneshot(request.map(|body| into_axum(body, version))).await {
+        match self.service.oneshot(request.map(AxumBody::new)).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

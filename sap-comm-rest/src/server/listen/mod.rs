@@ -43,7 +43,7 @@ pub use config::ServerConfig;
 pub(crate) use cookies::join_cookies;
 pub use error::ServerError;
 pub(crate) use handler::ConnectionHandler;
-pub(crate) use whole::into_axum;
+pub(crate) use whole::Whole;
 
 use handler::WithPeer;
 

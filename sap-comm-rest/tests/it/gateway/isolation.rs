@@ -197,16 +197,22 @@ async fn streams_of_events_take_nothing_of_what_requests_have() {
         assert_eq!((snapshot.tunnels, snapshot.upstreams[0].in_flight), (open, 0));
         assert_eq!(get(&edge, "/api").await.status, 200);
     }
-    let refused = listen().await.answer().await;
-    assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"));
-    assert_eq!(get(&edge, "/api").await.status, 200);
+    // A further one is a request like any other.
+    let mut third = listen().await;
+    assert!(within(read_head(&mut third.0)).await.starts_with("HTTP/1.1 200"));
+    let snapshot = gateway.snapshot();
+    assert_eq!((snapshot.tunnels, snapshot.upstreams[0].in_flight), (2, 1));
+    assert_eq!(get(&edge, "/api").await.code(), "OVERLOADED");
+    drop(third);
     drop(listeners);
     let gone = async {
-        while gateway.snapshot().tunnels > 0 {
+        while gateway.snapshot().tunnels + gateway.snapshot().upstreams[0].in_flight > 0 {
             tokio::task::yield_now().await;
         }
     };
     within(gone).await;
+    gateway.close_tunnels().await;
+    assert!(within(read_head(&mut listen().await.0)).await.starts_with("HTTP/1.1 200"), "it is served on");
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ async fn authorities_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn what_cannot_be_shared_is_refused_without_its_password() {
     let service = upstream(echo()).await;
-    for url in ["http://:hunter2@127.0.0.1", "redis://", "hunter2"] {
+    for url in ["http://:hunter2@127.0.0.1", "redis://", "hunter2", "rediss://:hunter2@127.0.0.1/#insecure"] {
         let mut config = GatewayConfig::default();
         config.shared_limits = Some(SharedLimits::new(url));
         let error = to_service(&service).config(config).route(Route::new("/").to("test").public()).build().unwrap_err();

@@ -139,21 +139,28 @@ async fn a_certificate_makes_a_peer_whose_principal_deadline_and_attempt_count()
     assert_eq!((&told["principal"], &told["attempt"]), (&"usr_1".into(), &2.into()));
     assert!(told["remaining"].as_u64().is_some_and(|left| left <= 9_000), "{told}");
 
-    let headers = async |headers: http::HeaderMap| axum::Json(json!(headers.contains_key("x-principal")));
+    let headers = async |headers: http::HeaderMap| {
+        let named = headers.get("x-principal").is_some_and(|said| said != "-");
+        axum::Json(json!(named || headers.contains_key("x-timeout-ms")))
+    };
     let plain = serve(Router::new().route("/", get(headers))).await;
     let said: Value = context.scope(client(plain.endpoint(), identity.clone()).get("/", []).fetch()).await.unwrap();
     assert_eq!(said, false, "no certificate is shown without TLS");
 
-    let resolver = StaticResolver::new();
-    resolver.set("user-service", [Endpoint::parse(&https(&server).to_string()).unwrap()]);
-    let gateway = Gateway::builder()
-        .resolver(Arc::new(resolver))
-        .route(Route::new("/").to("user-service").public().timeout(limit))
-        .upstream_tls(ClientTls::load(identity).unwrap())
-        .build()
-        .unwrap();
-    let edge = serve_with(gateway.into_router(), "127.0.0.1:0", Default::default()).await;
-    let told = ask(edge.addr, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.json();
+    let through = async |endpoint: Endpoint| {
+        let resolver = StaticResolver::new();
+        resolver.set("user-service", [endpoint]);
+        let gateway = Gateway::builder()
+            .resolver(Arc::new(resolver))
+            .route(Route::new("/").to("user-service").public().timeout(limit))
+            .upstream_tls(ClientTls::load(identity.clone()).unwrap())
+            .build()
+            .unwrap();
+        let edge = serve_with(gateway.into_router(), "127.0.0.1:0", Default::default()).await;
+        ask(edge.addr, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.json()
+    };
+    let told = through(Endpoint::parse(&https(&server).to_string()).unwrap()).await;
     assert_eq!((&told["principal"], &told["attempt"]), (&Value::Null, &1.into()));
     assert!(told["remaining"].as_u64().is_some_and(|left| left <= 9_000), "{told}");
+    assert_eq!(through(plain.endpoint()).await, false, "no certificate is shown without TLS");
 }
