@@ -54,7 +54,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use sap_comm_core::{Context, config::ConfigError, telemetry};
 use sap_comm_resilience::Snapshot;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::Instrument;
@@ -190,7 +190,8 @@ impl Gateway {
     }
 
     /// Serves at `server` until `shutdown`: with [`workers`](crate::server::ServerConfig::workers), each has upstream
-    /// connections of its own. Requests end as with [`Server::serve`]; WebSocket connections are closed.
+    /// connections of its own. Requests end as with [`Server::serve`]; WebSocket connections are closed at once, and streams of
+    /// events broken off after half of the drain's time.
     ///
     /// It costs less for each request than to serve the gateway as a service like any other.
     ///
@@ -224,9 +225,12 @@ impl Gateway {
         // A request in flight has a connection to its service, too.
         server.make_room_for(2);
         let edge = Edge::new(self.clone(), health);
+        let drain = server.drain_timeout();
         let tunnels_end = async {
             shutdown.cancelled().await;
             self.close_tunnels().await;
+            sleep(drain / 2).await;
+            self.0.tunnels.end_events();
         };
         let serving = server.serve_each(move |peer| edge.to(Peer::at_checked_server(peer)), shutdown.clone());
         let mut serving = pin!(serving);

@@ -1,10 +1,10 @@
-use std::{mem, sync::Arc};
+use std::{mem, pin::pin, sync::Arc};
 
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, header as names};
 use sap_comm_discovery::Outcome;
-use sap_comm_resilience::State;
-use tokio::time::Instant;
+use sap_comm_resilience::{OwnedPermit, State};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Refusal, RequestBody, ResponseBody, answer,
@@ -20,7 +20,7 @@ use super::{
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
-    upstream::{InUse, Place},
+    upstream::{InUse, MOMENT, Place, Upstream},
 };
 use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, join_cookies, set_harmless_security_headers};
 
@@ -115,18 +115,20 @@ impl Inner {
             preserve_host: entry.preserve_host,
             room: answer::added(record) + if entry.security_headers { HARMLESS_SECURITY_HEADERS } else { 0 },
         };
-        let mut trace = Trace::default();
-        let answer = forward(upstream, &outgoing, &mut trace).await;
+        let (mut trace, mut permit) = (Trace::default(), Some(permit));
+        let answer = if upstream.breaker.state() == State::HalfOpen && !body_has_come(&outgoing) {
+            Box::pin(probe(upstream, &outgoing, &mut trace, &mut permit)).await
+        } else {
+            forward(upstream, &outgoing, &mut trace).await
+        };
+        let settle = |permit: Option<OwnedPermit>, end: fn(OwnedPermit)| permit.into_iter().for_each(end);
         record.upstream = trace.endpoint.map(|endpoint| (Arc::clone(upstream), endpoint));
         record.attempts = trace.attempts;
         let Answer { mut response, picked, lease } = match answer {
             Ok(answer) => answer,
             Err(failure) => {
-                if failure.blames_upstream(outgoing.upload.as_ref()) {
-                    permit.failure()
-                } else {
-                    permit.ignore()
-                }
+                let blamed = failure.blames_upstream(outgoing.upload.as_ref());
+                settle(permit, if blamed { OwnedPermit::failure } else { OwnedPermit::ignore });
                 return Err(failure.into());
             }
         };
@@ -148,28 +150,28 @@ impl Inner {
         let (has_come, answered) = (lease.has_come(), Instant::now());
         let unsettled = match response.status().is_server_error() {
             true if sent && is_failure(response.status()) => {
-                permit.failure();
+                settle(permit, OwnedPermit::failure);
                 None
             }
             true => {
-                permit.ignore();
+                settle(permit, OwnedPermit::ignore);
                 None
             }
             false => {
                 let latency = answered.saturating_duration_since(picked.since());
                 // While the client still sends, the end says nothing; of what only tells of events, silence does not either.
                 if has_come || !sent || is_without_end(&response) {
-                    permit.success();
+                    settle(permit, OwnedPermit::success);
                     picked.report_at(answered, Outcome::Success(latency));
                     None
                 } else if live.config.breaker.slow_call_duration.is_some()
                     || upstream.breaker.state() == State::HalfOpen
                 {
                     // How long the rest takes is the client's doing too: it makes no call slow, and keeps no probe.
-                    permit.success();
+                    settle(permit, OwnedPermit::success);
                     Some((None, latency))
                 } else {
-                    Some((Some(permit), latency))
+                    Some((permit, latency))
                 }
             }
         };
@@ -188,9 +190,13 @@ impl Inner {
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
-            let among_tunnels = if !has_come && is_without_end(&response) { self.tunnels.take() } else { None };
-            let place = among_tunnels.map_or(Place::InFlight { _slot: slot }, |slot| Place::Events { _slot: slot });
-            let in_use = InUse { picked, lease, answered, begun, _place: place };
+            let is_endless = !has_come && is_without_end(&response);
+            let place = match is_endless.then(|| self.tunnels.take()).flatten() {
+                Some(slot) => Place::Events { _slot: slot },
+                None => Place::InFlight { _slot: slot },
+            };
+            let until = is_endless.then(|| self.tunnels.until());
+            let in_use = InUse { picked, lease, answered, begun, until, _place: place };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
         }
@@ -199,6 +205,29 @@ impl Inner {
         };
         self.tunnels.join(upgrade, picked, lease);
         Ok(response.map(|()| axum::body::Body::empty().into()))
+    }
+}
+
+fn body_has_come(outgoing: &Outgoing) -> bool {
+    outgoing.upload.as_ref().is_none_or(Upload::has_come)
+}
+
+/// Asks a service whose breaker is half-open, for a client that still sends: it keeps for a moment only what the others wait for.
+async fn probe(
+    upstream: &Upstream,
+    outgoing: &Outgoing,
+    trace: &mut Trace,
+    permit: &mut Option<OwnedPermit>,
+) -> Result<Answer, Failure> {
+    let mut asking = pin!(forward(upstream, outgoing, trace));
+    match timeout(MOMENT, &mut asking).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            if !body_has_come(outgoing) {
+                permit.take().into_iter().for_each(OwnedPermit::ignore);
+            }
+            asking.await
+        }
     }
 }
 

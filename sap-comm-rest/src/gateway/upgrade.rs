@@ -19,7 +19,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional},
     time::{Instant, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::TaskTracker,
+};
 use tracing::Instrument;
 
 use super::pool::Lease;
@@ -31,6 +34,8 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 pub(super) struct Tunnels {
     tasks: TaskTracker,
     end: CancellationToken,
+    /// Of the streams of events, which have longer.
+    events_end: CancellationToken,
     slots: Arc<Slots>,
     idle_timeout: Duration,
 }
@@ -84,6 +89,7 @@ impl Tunnels {
         Self {
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
+            events_end: CancellationToken::new(),
             slots: Arc::new(Slots { taken: AtomicUsize::new(0), max: AtomicUsize::new(max) }),
             idle_timeout,
         }
@@ -118,6 +124,16 @@ impl Tunnels {
     /// The place of one more, if there is one.
     pub(super) fn take(&self) -> Option<Slot> {
         self.slots.take()
+    }
+
+    /// How long a stream of events may go on.
+    pub(super) fn until(&self) -> Pin<Box<WaitForCancellationFutureOwned>> {
+        Box::pin(self.events_end.clone().cancelled_owned())
+    }
+
+    /// Breaks off the streams of events.
+    pub(super) fn end_events(&self) {
+        self.events_end.cancel();
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.

@@ -1,4 +1,4 @@
-use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
@@ -8,6 +8,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, timeout},
 };
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     Refusal, UpstreamConfig,
@@ -30,8 +31,8 @@ pub(super) struct Upstream {
     uploads: Arc<Semaphore>,
 }
 
-/// How long a body waits that has no place among those that are on their way.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long a body waits that has no place among those that are on their way, and keeps a probe of the breaker.
+pub(super) const MOMENT: Duration = Duration::from_secs(1);
 
 /// What a request holds of its upstream until its answer has ended.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct InUse {
     pub(super) answered: Instant,
     /// Of an answer that has not come as a whole.
     pub(super) begun: Option<Begun>,
+    /// Until the gateway stops, where the answer would not end by itself.
+    pub(super) until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     pub(super) _place: Place,
 }
 
@@ -127,7 +130,8 @@ impl Upstream {
                 come = comes => come.map(|_| ()),
                 place = Arc::clone(&self.uploads).acquire_owned() => {
                     // It is never closed.
-                    Ok(place.into_iter().for_each(|place| upload.holds(place)))
+                    place.into_iter().for_each(|place| upload.holds(place));
+                    Ok(())
                 }
             }
         };

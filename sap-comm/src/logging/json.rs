@@ -126,6 +126,19 @@ impl Visit for Fields<'_> {
     }
 }
 
+/// A line that says how many of something there were.
+pub(super) fn warning(target: &str, message: &str, lines: u64) -> Vec<u8> {
+    let mut line = br#"{"timestamp":"#.to_vec();
+    put(&mut line, &Timestamp::now());
+    field(&mut line, "level", "WARN");
+    field(&mut line, "message", message);
+    key(&mut line, "lines");
+    put(&mut line, &lines);
+    field(&mut line, "target", target);
+    line.extend_from_slice(b"}\n");
+    line
+}
+
 fn field(line: &mut Vec<u8>, name: &str, value: &str) {
     key(line, name);
     text(line, value);
@@ -317,6 +330,16 @@ mod tests {
         let subscriber = registry().with(layer().event_format(Json).with_writer(lines.clone()));
         tracing::subscriber::with_default(subscriber, || tracing::info!(broken = ?Broken, whole = 1));
         assert_eq!((&lines.read()[0]["broken"], &lines.read()[0]["whole"]), (&Value::from("half"), &Value::from(1)));
+    }
+
+    #[test]
+    fn a_warning_of_its_own_is_json_too() {
+        let line: Value = serde_json::from_slice(&warning("here", "lost \"some\"", 3)).unwrap();
+        assert_eq!(
+            (&line["level"], &line["message"], &line["lines"]),
+            (&"WARN".into(), &"lost \"some\"".into(), &3.into())
+        );
+        assert_eq!(line["target"], "here");
     }
 
     #[test]

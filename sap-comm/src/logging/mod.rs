@@ -5,11 +5,14 @@ mod stderr;
 
 use std::io::{self, IsTerminal};
 
-use sap_comm_core::telemetry;
+use sap_comm_core::{Timestamp, telemetry};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{fmt, format::JsonFields},
 };
+
+const TARGET: &str = module_path!();
+const LOST: &str = "log lines were lost: they could not be written";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +31,9 @@ pub struct LoggingError(String);
 
 /// Sets up the log of the process. `RUST_LOG` chooses what is logged, else `filter`.
 ///
+/// Standard error is waited for for 100 ms at most, once: lines that it does not take are lost, and the next that it takes says how many. No
+/// request stops or fails for them.
+///
 /// # Errors
 /// When `RUST_LOG` is not a valid filter, or a log is set up already.
 pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
@@ -36,6 +42,12 @@ pub fn init(format: Format, filter: &str) -> Result<(), LoggingError> {
         Err(_) => EnvFilter::try_new(filter).map_err(|error| LoggingError(format!("filter {filter:?}: {error}")))?,
     };
     let builder = fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(|| stderr::Stderr);
+    // What fails to be written would be told where it cannot be written.
+    let builder = builder.log_internal_errors(false);
+    stderr::note_by(match format {
+        Format::Text => |lost| format!("{} WARN {TARGET}: {LOST} lines={lost}\n", Timestamp::now()).into_bytes(),
+        Format::Json => |lost| json::warning(TARGET, LOST, lost),
+    });
     match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.event_format(json::Json).fmt_fields(JsonFields::new()).try_init(),

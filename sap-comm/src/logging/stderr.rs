@@ -1,27 +1,42 @@
-//! Standard error, line by line or several lines at once.
+//! Standard error, line by line or several lines at once. It is never waited for for long: whoever serves requests writes, and a collector
+//! that stands still, or is gone, is to stop nobody.
 
 use std::{
     cell::RefCell,
     io::{self, Write},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-/// Lines of this thread that are written together; `None` while each is written as it comes.
-type Gathered = RefCell<Option<Vec<u8>>>;
-
 thread_local! {
-    static GATHERED: Gathered = const { RefCell::new(None) };
+    /// Lines of this thread that are written together; `None` while each is written as it comes.
+    static GATHERED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// More does not wait for more.
 const MOST: usize = 64 * 1024;
+/// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it.
+const AT_ONCE: usize = 4_096;
+/// How long standard error is waited for; once it took nothing for so long, not at all until it takes something again.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where log lines go, each by one call of `write_all`.
+/// The line that says how many were lost.
+pub(super) type Note = fn(u64) -> Vec<u8>;
+
+static NOTE: OnceLock<Note> = OnceLock::new();
+/// Lines that were lost since the last that was written.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Where log lines go, each by one call of `write_all`. It never fails: nobody could be told.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        put(line, |lines| io::stderr().write_all(lines))?;
+        put(line, to_stderr);
         Ok(line.len())
     }
 
@@ -30,33 +45,41 @@ impl Write for Stderr {
     }
 }
 
-/// Runs `log`, and writes what it has logged on this thread.
-pub(super) fn together(log: &mut dyn FnMut()) {
-    gather(log, |lines| io::stderr().write_all(lines));
+/// Sets how it is said that lines were lost.
+pub(super) fn note_by(note: Note) {
+    // A log is set up once.
+    let _ = NOTE.set(note);
 }
 
-fn put(line: &[u8], write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Runs `log`, and writes what it has logged on this thread.
+pub(super) fn together(log: &mut dyn FnMut()) {
+    gather(log, to_stderr);
+}
+
+fn to_stderr(lines: &[u8]) {
+    let note = NOTE.get().copied().unwrap_or(|_| Vec::new());
+    write_lines(&mut io::stderr().lock(), lines, &LOST, note);
+}
+
+fn put(line: &[u8], write: impl FnOnce(&[u8])) {
     GATHERED.with_borrow_mut(|gathered| {
         let Some(lines) = gathered else { return write(line) };
         lines.extend_from_slice(line);
-        if lines.len() < MOST {
-            return Ok(());
+        if lines.len() >= MOST {
+            write(lines);
+            lines.clear();
         }
-        let written = write(lines);
-        lines.clear();
-        written
-    })
+    });
 }
 
-fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8]) -> io::Result<()>) {
+fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8])) {
     /// What was logged before a panic is written, too.
-    struct Gathering<W: Fn(&[u8]) -> io::Result<()>>(W);
-    impl<W: Fn(&[u8]) -> io::Result<()>> Drop for Gathering<W> {
+    struct Gathering<W: Fn(&[u8])>(W);
+    impl<W: Fn(&[u8])> Drop for Gathering<W> {
         fn drop(&mut self) {
             let lines = GATHERED.take().unwrap_or_default();
             if !lines.is_empty() {
-                // A log that cannot be written has nobody to tell.
-                let _ = (self.0)(&lines);
+                (self.0)(&lines);
             }
         }
     }
@@ -68,6 +91,85 @@ fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8]) -> io::Result<()>) {
     log();
 }
 
+/// Writes whole lines, as many at once as a pipe takes; those that it does not take in time are lost, and counted.
+fn write_lines(sink: &mut impl Sink, lines: &[u8], lost: &AtomicU64, note: Note) {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let were_lost = lost.load(Ordering::Relaxed);
+        let (part, after) = rest.split_at(length_of_part(rest));
+        if were_lost > 0 {
+            if !sink.takes(Duration::ZERO) {
+                break;
+            }
+            // Whoever comes meanwhile counts anew.
+            lost.fetch_sub(were_lost, Ordering::Relaxed);
+            if !write_part(sink, &note(were_lost)) {
+                lost.fetch_add(were_lost, Ordering::Relaxed);
+                break;
+            }
+        }
+        if !write_part(sink, part) {
+            break;
+        }
+        rest = after;
+    }
+    let unwritten = rest.iter().filter(|byte| **byte == b'\n').count();
+    lost.fetch_add(u64::try_from(unwritten).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// As many whole lines as are written at once; of a longer one, all of it.
+fn length_of_part(lines: &[u8]) -> usize {
+    let ends = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n');
+    if lines.len() <= AT_ONCE {
+        return lines.len();
+    }
+    let within = lines.get(..AT_ONCE).and_then(ends);
+    let first = || lines.iter().position(|byte| *byte == b'\n');
+    within.or_else(first).map_or(lines.len(), |end| end + 1)
+}
+
+fn write_part(sink: &mut impl Sink, part: &[u8]) -> bool {
+    let mut rest = part;
+    while !rest.is_empty() {
+        if !sink.takes(PATIENCE) {
+            return false;
+        }
+        match sink.write(rest.get(..AT_ONCE).unwrap_or(rest)) {
+            Ok(0) => return false,
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            // It is asked again whether it takes anything.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Where lines are written to.
+trait Sink: Write {
+    /// Whether it takes something within this time.
+    fn takes(&mut self, within: Duration) -> bool;
+}
+
+#[cfg(unix)]
+impl<W: Write + std::os::fd::AsFd> Sink for W {
+    fn takes(&mut self, within: Duration) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+        let mut waited = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
+        let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::ZERO);
+        // What has hung up tells so when it is written to.
+        matches!(poll(&mut waited, within), Ok(1..))
+    }
+}
+
+#[cfg(not(unix))]
+impl<W: Write> Sink for W {
+    fn takes(&mut self, _: Duration) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,12 +177,9 @@ mod tests {
     /// What is written, a write each.
     fn writes(log: impl FnOnce(&dyn Fn(&str))) -> Vec<String> {
         let written = RefCell::new(Vec::new());
-        let write = |lines: &[u8]| {
-            written.borrow_mut().push(String::from_utf8(lines.to_vec()).unwrap());
-            Ok(())
-        };
+        let write = |lines: &[u8]| written.borrow_mut().push(String::from_utf8(lines.to_vec()).unwrap());
         let mut log = Some(log);
-        let line = |line: &str| put(line.as_bytes(), write).unwrap();
+        let line = |line: &str| put(line.as_bytes(), write);
         gather(&mut || log.take().unwrap()(&line), write);
         line("after");
         written.into_inner()
@@ -90,7 +189,7 @@ mod tests {
     fn lines_are_written_together_and_in_order() {
         let nested = |line: &dyn Fn(&str)| {
             line("a\n");
-            gather(&mut || line("b\n"), |_| Err(io::ErrorKind::Other.into()));
+            gather(&mut || line("b\n"), |_| panic!("within another there is nothing to write"));
             line("c\n");
         };
         assert_eq!(writes(nested), ["a\nb\nc\n", "after"]);
@@ -107,21 +206,98 @@ mod tests {
     #[test]
     fn what_was_logged_before_a_panic_is_written() {
         let written = RefCell::new(Vec::new());
-        let write = |lines: &[u8]| {
-            written.borrow_mut().extend_from_slice(lines);
-            Ok(())
-        };
+        let write = |lines: &[u8]| written.borrow_mut().extend_from_slice(lines);
         let log = std::panic::AssertUnwindSafe(|| {
             gather(
                 &mut || {
-                    put(b"before", write).unwrap();
+                    put(b"before", write);
                     panic!("broken");
                 },
                 write,
-            )
+            );
         });
         assert!(std::panic::catch_unwind(log).is_err());
         assert_eq!(*written.borrow(), b"before");
         assert!(GATHERED.with_borrow(Option::is_none));
+    }
+
+    #[test]
+    fn parts_end_where_lines_do() {
+        let line = |length: usize| format!("{}\n", "a".repeat(length - 1));
+        for (lines, length) in [
+            (line(10), 10),
+            (line(AT_ONCE), AT_ONCE),
+            (line(3_000) + &line(1_000) + &line(200), 4_000),
+            (line(5_000) + &line(10), 5_000),
+            ("no end".to_owned(), 6),
+            ("b".repeat(5_000), 5_000),
+        ] {
+            assert_eq!(length_of_part(lines.as_bytes()), length, "{}", lines.len());
+        }
+    }
+
+    fn note(lost: u64) -> Vec<u8> {
+        format!("lost {lost}\n").into_bytes()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_collector_that_stands_still_loses_lines_and_stops_nobody() {
+        use std::{io::Read, os::unix::net::UnixStream};
+
+        for blocks in [true, false] {
+            let (mut collector, mut sink) = UnixStream::pair().unwrap();
+            sink.set_nonblocking(!blocks).unwrap();
+            collector.set_nonblocking(true).unwrap();
+            let lost = AtomicU64::new(0);
+            let mut written = 0;
+            while lost.load(Ordering::Relaxed) == 0 {
+                write_lines(&mut sink, format!("{written} {}\n", "a".repeat(300)).as_bytes(), &lost, note);
+                written += 1;
+            }
+            write_lines(&mut sink, b"one\ntwo\n", &lost, note);
+            assert_eq!(lost.load(Ordering::Relaxed), 3);
+            let mut read = || {
+                let mut bytes = Vec::new();
+                // Until there is no more.
+                let _ = collector.read_to_end(&mut bytes);
+                String::from_utf8(bytes).unwrap()
+            };
+            let before = read();
+            assert!(
+                before.lines().enumerate().all(|(number, line)| line.starts_with(&format!("{number} "))),
+                "{before}"
+            );
+            assert_eq!((before.lines().count(), before.ends_with('\n')), (written - 1, true));
+            write_lines(&mut sink, b"again\n", &lost, note);
+            assert_eq!((read().as_str(), lost.load(Ordering::Relaxed)), ("lost 3\nagain\n", 0));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn lines_reach_a_pipe_whole_however_slowly_it_is_read() {
+        let (mut collector, mut sink) = io::pipe().unwrap();
+        let lines: String = (0..2_000).map(|number| format!("{number} {}\n", "a".repeat(number % 700))).collect();
+        let sent = lines.clone();
+        let writing = std::thread::spawn(move || {
+            let lost = AtomicU64::new(0);
+            write_lines(&mut sink, sent.as_bytes(), &lost, note);
+            lost.into_inner()
+        });
+        let mut read = String::new();
+        io::Read::read_to_string(&mut collector, &mut read).unwrap();
+        assert_eq!((writing.join().unwrap(), read), (0, lines));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_collector_that_is_gone_fails_nobody() {
+        let (collector, mut sink) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(collector);
+        let lost = AtomicU64::new(0);
+        write_lines(&mut sink, b"one\ntwo\n", &lost, note);
+        write_lines(&mut sink, b"three\n", &lost, note);
+        assert_eq!(lost.into_inner(), 3);
     }
 }

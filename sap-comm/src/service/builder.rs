@@ -73,6 +73,9 @@ impl Service {
         let ServiceBuilder { broker, subscriptions, registrar, health, stops, drains, drain_timeout, .. } = self.0;
 
         let failed = |source| ServiceError::Server { service: name.clone(), source };
+        // Requests have three quarters of the time; what they leave behind, such as the lines of a gateway's log, is part of that.
+        let mut server = server;
+        server.drain_timeout = server.drain_timeout.min(drain_timeout * 5 / 8);
         let server = Server::bind(listen, server).await.map_err(failed)?;
         let server = match tls {
             Some(tls) => server.with_tls(tls),

@@ -19,6 +19,7 @@ pub(in crate::gateway) struct Download {
     in_use: Option<InUse>,
 }
 
+const STOPS: &str = "the gateway stops";
 const SILENT: &str = "the upstream fell silent in the middle of its answer";
 
 impl Download {
@@ -28,6 +29,9 @@ impl Download {
 
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(in_use) = &mut self.in_use else { return Poll::Ready(None) };
+        if in_use.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Some(Err(STOPS.into())));
+        }
         match in_use.lease.poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => {
                 let was_awaited = self.stall.is_waiting();

@@ -136,8 +136,12 @@ impl Upload {
             if source.taken > self.0.limit {
                 return Poll::Ready(Err(UploadFault::TooLarge(self.0.limit)));
             }
-            if source.taken > SHORT || source.kept.len() >= MAX_PIECES {
+            if source.taken > SHORT {
                 return Poll::Ready(Ok(false));
+            }
+            if source.kept.len() >= MAX_PIECES {
+                let one = source.kept.concat();
+                source.kept = vec![one.into()];
             }
             match ready!(source.poll_take(cx)) {
                 Some(Ok(data)) => source.kept.push(data),
@@ -145,6 +149,11 @@ impl Upload {
                 None => {}
             }
         }
+    }
+
+    /// Whether nothing of it is still on its way.
+    pub(in crate::gateway) fn has_come(&self) -> bool {
+        self.0.source.lock().has_come()
     }
 
     /// Keeps its place until all of it has come.

@@ -25,6 +25,7 @@ use std::{
     convert::Infallible,
     fmt::Display,
     net::{SocketAddr, TcpListener as StdListener},
+    time::Duration,
 };
 
 use axum::body::Body as AxumBody;
@@ -125,6 +126,10 @@ impl Server {
 
     pub(crate) fn max_connections(&self) -> usize {
         self.config.max_connections
+    }
+
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.config.drain_timeout
     }
 
     /// Raises the limit of open files, where there is one, to so many for each connection.

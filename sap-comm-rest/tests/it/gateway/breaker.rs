@@ -57,6 +57,38 @@ async fn the_breaker_opens_when_the_service_goes_and_closes_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_slowly_does_not_keep_the_probe() {
+    let service = upstream(echo()).await;
+    let gateway = to(&service).breaker(sensitive()).build().unwrap();
+    let edge = serve(gateway.clone()).await;
+    let address = service.stop().await;
+    while gateway.breakers()[0].state != State::Open {
+        assert_eq!(get(&edge, "/api").await.status, 503);
+    }
+    let _service = upstream_at(address, echo()).await;
+    let mut slow = Wire::open(&edge).await;
+    // Refused until the breaker asks the service again.
+    while gateway.breakers()[0].state != State::HalfOpen {
+        slow = Wire::open(&edge).await;
+        slow.write("POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").await;
+        let state = async {
+            while gateway.breakers()[0].state == State::Open && gateway.snapshot().upstreams[0].in_flight == 0 {
+                let mut byte = [0];
+                if tokio::time::timeout(Duration::from_millis(20), slow.0.peek(&mut byte)).await.is_ok() {
+                    break;
+                }
+            }
+        };
+        within(state).await;
+    }
+    let recovered = async { while get(&edge, "/api").await.status != 200 {} };
+    within(recovered).await;
+    assert_eq!(gateway.breakers()[0].state, State::Closed);
+    slow.write("cd").await;
+    assert_eq!(slow.answer().await.json()["body"], "abcd", "it is served all the same");
+}
+
+#[tokio::test]
 async fn answers_that_blame_the_service_open_its_breaker_and_no_other() {
     let broken = upstream(Router::new().fallback(async || StatusCode::INTERNAL_SERVER_ERROR)).await;
     let sound = upstream(Router::new().fallback(async || StatusCode::NOT_FOUND)).await;

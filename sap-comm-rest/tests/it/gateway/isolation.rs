@@ -12,9 +12,14 @@ use axum::{Router, body::Body, routing::get as get_route};
 use futures_util::StreamExt;
 use sap_comm_rest::{
     gateway::{Gateway, GatewayConfig, Route},
-    server::ServerConfig,
+    server::{Server, ServerConfig},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::support::{
     Wire, echo, get, raw_upstream, read_head, resolver, serve, serve_by, serve_impatiently, to, upstream, within,
@@ -140,9 +145,14 @@ async fn clients_that_send_slowly_leave_room_for_the_others() {
     let malformed = post("Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n").await.answer().await;
     assert_eq!((malformed.status, malformed.code().as_str()), (400, "BAD_REQUEST"));
     assert_eq!(malformed.header("connection"), Some("close"), "where its end is nobody knows");
-    for others in ["Content-Length: 4\r\n\r\nabcd", "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"] {
+    let pieces = format!("Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\na\r\n".repeat(200));
+    for (others, body) in [
+        ("Content-Length: 4\r\n\r\nabcd", "abcd"),
+        ("Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n", "abcd"),
+        (&*pieces, &*"a".repeat(200)),
+    ] {
         let answer = post(others).await.answer().await;
-        assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some("abcd")), "{others}");
+        assert_eq!((answer.status, answer.json()["body"].as_str()), (200, Some(body)), "{others}");
     }
     assert_eq!(get(&edge, "/api").await.status, 200);
     let mut soon = post("Content-Length: 4\r\n\r\n").await;
@@ -213,6 +223,29 @@ async fn streams_of_events_take_nothing_of_what_requests_have() {
     within(gone).await;
     gateway.close_tunnels().await;
     assert!(within(read_head(&mut listen().await.0)).await.starts_with("HTTP/1.1 200"), "it is served on");
+}
+
+#[tokio::test]
+async fn a_stream_of_events_does_not_keep_a_gateway_from_stopping() {
+    let events = async || {
+        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
+        ([("content-type", "text/event-stream")], Body::from_stream(first.chain(futures_util::stream::pending())))
+    };
+    let service = upstream(Router::new().fallback(events)).await;
+    let gateway = to(&service).build().unwrap();
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_secs(2);
+    let server = Server::bind("127.0.0.1:0", config).await.unwrap();
+    let (address, stop) = (server.local_addr(), CancellationToken::new());
+    let served = tokio::spawn(gateway.serve(server, stop.clone()));
+    let mut wire = Wire(TcpStream::connect(address).await.unwrap());
+    wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(within(read_head(&mut wire.0)).await.starts_with("HTTP/1.1 200"));
+    stop.cancel();
+    within(served).await.unwrap().expect("nothing had to be cut");
+    let mut rest = Vec::new();
+    let _ = wire.0.read_to_end(&mut rest).await;
+    assert!(rest.starts_with(b"9\r\ndata: 1") && !rest.ends_with(b"0\r\n\r\n"), "it is broken off");
 }
 
 #[tokio::test]
