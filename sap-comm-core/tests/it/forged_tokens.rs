@@ -67,7 +67,8 @@ fn each_kind_of_key_verifies_its_own_tokens_and_no_others() {
 fn a_shared_secret_verifies_by_its_own_hash_only() {
     let text = "0123456789abcdef".repeat(4);
     let own = claims().to_string();
-    let kinds: [(&str, hmac::Algorithm, usize, fn(&Secret<String>) -> Result<KeySet, KeyError>); 3] = [
+    type Keys = fn(&Secret<String>) -> Result<KeySet, KeyError>;
+    let kinds: [(&str, hmac::Algorithm, usize, Keys); 3] = [
         ("HS256", hmac::HMAC_SHA256, 32, KeySet::hs256),
         ("HS384", hmac::HMAC_SHA384, 48, KeySet::hs384),
         ("HS512", hmac::HMAC_SHA512, 64, KeySet::hs512),

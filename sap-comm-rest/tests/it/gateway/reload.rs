@@ -177,7 +177,8 @@ async fn what_stays_keeps_its_breaker_its_connections_and_its_counts() {
     let mut renamed = second;
     renamed.service = "other".to_owned();
     assert_eq!(gateway.reload(renamed).unwrap_err().field(), "service");
-    let changes: [(&str, fn(&mut GatewayConfig)); 3] = [
+    type Change = fn(&mut GatewayConfig);
+    let changes: [(&str, Change); 3] = [
         ("log.max_waiting", |config| config.log.max_waiting = 7),
         ("max_tunnels", |config| config.max_tunnels = Some(7)),
         ("tunnel_idle", |config| config.tunnel_idle = Duration::from_secs(7)),
