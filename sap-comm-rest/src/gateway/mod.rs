@@ -191,7 +191,8 @@ impl Gateway {
 
     /// Serves at `server` until `shutdown`: with [`workers`](crate::server::ServerConfig::workers), each has upstream
     /// connections of its own. Requests end as with [`Server::serve`]; WebSocket connections are closed at once, and streams of
-    /// events broken off after half of the drain's time.
+    /// events from services, as far as their clients still read, are broken off after half of the drain's time; where the gateway is served at
+    /// several servers, when the last stops.
     ///
     /// It costs less for each request than to serve the gateway as a service like any other.
     ///
@@ -226,11 +227,12 @@ impl Gateway {
         server.make_room_for(2);
         let edge = Edge::new(self.clone(), health);
         let drain = server.drain_timeout();
+        self.0.tunnels.serve();
         let tunnels_end = async {
             shutdown.cancelled().await;
             self.close_tunnels().await;
             sleep(drain / 2).await;
-            self.0.tunnels.end_events();
+            self.0.tunnels.stop();
         };
         let serving = server.serve_each(move |peer| edge.to(Peer::at_checked_server(peer)), shutdown.clone());
         let mut serving = pin!(serving);

@@ -195,7 +195,7 @@ impl Inner {
                 Some(slot) => Place::Events { _slot: slot },
                 None => Place::InFlight { _slot: slot },
             };
-            let until = is_endless.then(|| self.tunnels.until());
+            let until = is_endless.then(|| self.tunnels.until()).flatten();
             let in_use = InUse { picked, lease, answered, begun, until, _place: place };
             let idle_timeout = upstream.config.idle_timeout;
             return Ok(response.map(|()| Download::new(idle_timeout, in_use).into()));
@@ -223,10 +223,14 @@ async fn probe(
     match timeout(MOMENT, &mut asking).await {
         Ok(answer) => answer,
         Err(_) => {
-            if !body_has_come(outgoing) {
-                permit.take().into_iter().for_each(OwnedPermit::ignore);
+            if body_has_come(outgoing) {
+                return asking.await;
             }
-            asking.await
+            permit.take().into_iter().for_each(OwnedPermit::ignore);
+            let answer = asking.await;
+            // It counts as one that is asked for now, if that is let in.
+            *permit = upstream.breaker.try_acquire_owned().ok();
+            answer
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Tunnels {
     end: CancellationToken,
     /// Of the streams of events, which have longer.
     events_end: CancellationToken,
+    /// At how many servers the gateway is served.
+    servers: AtomicUsize,
     slots: Arc<Slots>,
     idle_timeout: Duration,
 }
@@ -90,6 +92,7 @@ impl Tunnels {
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
             events_end: CancellationToken::new(),
+            servers: AtomicUsize::new(0),
             slots: Arc::new(Slots { taken: AtomicUsize::new(0), max: AtomicUsize::new(max) }),
             idle_timeout,
         }
@@ -126,14 +129,21 @@ impl Tunnels {
         self.slots.take()
     }
 
-    /// How long a stream of events may go on.
-    pub(super) fn until(&self) -> Pin<Box<WaitForCancellationFutureOwned>> {
-        Box::pin(self.events_end.clone().cancelled_owned())
+    /// How long a stream of events may go on; those that begin once the others were broken off are served on.
+    pub(super) fn until(&self) -> Option<Pin<Box<WaitForCancellationFutureOwned>>> {
+        (!self.events_end.is_cancelled()).then(|| Box::pin(self.events_end.clone().cancelled_owned()))
     }
 
-    /// Breaks off the streams of events.
-    pub(super) fn end_events(&self) {
-        self.events_end.cancel();
+    /// One server more, until it stops.
+    pub(super) fn serve(&self) {
+        self.servers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One server less: the last breaks off the streams of events.
+    pub(super) fn stop(&self) {
+        if self.servers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.events_end.cancel();
+        }
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.

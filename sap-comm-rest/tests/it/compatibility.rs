@@ -11,7 +11,7 @@ fn document() -> Value {
             "parameters": [
                 {"name": "id", "in": "path", "required": true, "schema": {"type": "string", "maxLength": 64}},
                 {"name": "notify", "in": "query", "required": false, "schema": {"enum": ["yes", "no"]}},
-                {"name": "ids", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
+                {"name": "ids", "in": "query", "schema": {"type": ["array", "null"], "items": {"type": "string"}}},
             ],
             "requestBody": {"required": true, "content": {
                 "application/json": {"schema": {"$ref": "#/components/schemas/Input"}},

@@ -31,8 +31,8 @@ pub struct LoggingError(String);
 
 /// Sets up the log of the process. `RUST_LOG` chooses what is logged, else `filter`.
 ///
-/// Standard error is waited for for 100 ms at most, once: lines that it does not take are lost, and the next that it takes says how many. No
-/// request stops or fails for them.
+/// A pipe, socket or file at standard error is waited for for 100 ms, and in the long run a tenth of the time: lines that it does not take are
+/// lost, and the next that it takes says how many. A terminal that stands still stops whoever logs.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a valid filter, or a log is set up already.

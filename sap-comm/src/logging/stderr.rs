@@ -4,12 +4,11 @@
 use std::{
     cell::RefCell,
     io::{self, Write},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 thread_local! {
     /// Lines of this thread that are written together; `None` while each is written as it comes.
@@ -20,15 +19,16 @@ thread_local! {
 const MOST: usize = 64 * 1024;
 /// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it.
 const AT_ONCE: usize = 4_096;
-/// How long standard error is waited for; once it took nothing for so long, not at all until it takes something again.
+/// How often it is written to what says that it takes something, and does not.
+const MOST_ATTEMPTS: usize = 8;
+/// How long standard error is waited for; and a tenth of the time in the long run.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The line that says how many were lost.
 pub(super) type Note = fn(u64) -> Vec<u8>;
 
 static NOTE: OnceLock<Note> = OnceLock::new();
-/// Lines that were lost since the last that was written.
-static LOST: AtomicU64 = AtomicU64::new(0);
+static OUTLET: Mutex<Outlet> = Mutex::new(Outlet::new(PATIENCE));
 
 /// Where log lines go, each by one call of `write_all`. It never fails: nobody could be told.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,9 @@ pub(super) fn together(log: &mut dyn FnMut()) {
 
 fn to_stderr(lines: &[u8]) {
     let note = NOTE.get().copied().unwrap_or(|_| Vec::new());
-    write_lines(&mut io::stderr().lock(), lines, &LOST, note);
+    // Whatever it was at when somebody panicked, it holds.
+    let mut outlet = OUTLET.lock().unwrap_or_else(PoisonError::into_inner);
+    outlet.write_lines(&mut io::stderr(), lines, note);
 }
 
 fn put(line: &[u8], write: impl FnOnce(&[u8])) {
@@ -91,30 +93,92 @@ fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8])) {
     log();
 }
 
-/// Writes whole lines, as many at once as a pipe takes; those that it does not take in time are lost, and counted.
-fn write_lines(sink: &mut impl Sink, lines: &[u8], lost: &AtomicU64, note: Note) {
-    let mut rest = lines;
-    while !rest.is_empty() {
-        let were_lost = lost.load(Ordering::Relaxed);
-        let (part, after) = rest.split_at(length_of_part(rest));
-        if were_lost > 0 {
-            if !sink.takes(Duration::ZERO) {
-                break;
-            }
-            // Whoever comes meanwhile counts anew.
-            lost.fetch_sub(were_lost, Ordering::Relaxed);
-            if !write_part(sink, &note(were_lost)) {
-                lost.fetch_add(were_lost, Ordering::Relaxed);
-                break;
-            }
-        }
-        if !write_part(sink, part) {
-            break;
-        }
-        rest = after;
+/// How what is written to stands.
+#[derive(Debug)]
+struct Outlet {
+    /// Lines that were lost since the last that was written.
+    lost: u64,
+    /// Whether the last that was written broke off within a line.
+    within_line: bool,
+    patience: Duration,
+    /// How much of it was left, and when.
+    left: (Duration, Option<Instant>),
+}
+
+impl Outlet {
+    const fn new(patience: Duration) -> Self {
+        Self { lost: 0, within_line: false, patience, left: (patience, None) }
     }
-    let unwritten = rest.iter().filter(|byte| **byte == b'\n').count();
-    lost.fetch_add(u64::try_from(unwritten).unwrap_or(u64::MAX), Ordering::Relaxed);
+
+    /// Writes whole lines, as many at once as a pipe takes; those that it does not take in time are lost, and counted.
+    fn write_lines(&mut self, sink: &mut impl Sink, lines: &[u8], note: Note) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            if self.within_line && self.write(sink, b"\n") == 1 {
+                self.within_line = false;
+            }
+            if self.lost > 0 && !self.within_line {
+                let note = note(self.lost);
+                if self.write_part(sink, &note) == note.len() {
+                    self.lost = 0;
+                }
+            }
+            if self.within_line || self.lost > 0 {
+                break;
+            }
+            let length = length_of_part(rest);
+            let written = self.write_part(sink, rest.get(..length).unwrap_or(rest));
+            rest = rest.get(written..).unwrap_or_default();
+            if written < length {
+                break;
+            }
+        }
+        let unwritten = rest.iter().filter(|byte| **byte == b'\n').count();
+        self.lost = self.lost.saturating_add(u64::try_from(unwritten).unwrap_or(u64::MAX));
+    }
+
+    /// Writes what belongs together; how much of it.
+    fn write_part(&mut self, sink: &mut impl Sink, part: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = part.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.write(sink, rest.get(..AT_ONCE).unwrap_or(rest)) {
+                0 => break,
+                more => written += more,
+            }
+        }
+        let before = part.get(..written).and_then(<[u8]>::last);
+        self.within_line = before.map_or(self.within_line, |last| *last != b'\n');
+        written
+    }
+
+    /// How much was written of what is written at once; nothing where nothing is taken.
+    fn write(&mut self, sink: &mut impl Sink, bytes: &[u8]) -> usize {
+        for _ in 0..MOST_ATTEMPTS {
+            if !self.takes(sink) {
+                return 0;
+            }
+            match sink.write(bytes) {
+                Ok(written) => return written,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+                Err(_) => return 0,
+            }
+        }
+        0
+    }
+
+    fn takes(&mut self, sink: &mut impl Sink) -> bool {
+        if sink.takes(Duration::ZERO) {
+            return true;
+        }
+        let now = Instant::now();
+        let (left, since) = self.left;
+        let earned = since.map_or(self.patience, |since| now.saturating_duration_since(since) / 10);
+        let left = left.saturating_add(earned).min(self.patience);
+        let takes = !left.is_zero() && sink.takes(left);
+        let after = Instant::now();
+        self.left = (left.saturating_sub(after.saturating_duration_since(now)), Some(after));
+        takes
+    }
 }
 
 /// As many whole lines as are written at once; of a longer one, all of it.
@@ -128,23 +192,6 @@ fn length_of_part(lines: &[u8]) -> usize {
     within.or_else(first).map_or(lines.len(), |end| end + 1)
 }
 
-fn write_part(sink: &mut impl Sink, part: &[u8]) -> bool {
-    let mut rest = part;
-    while !rest.is_empty() {
-        if !sink.takes(PATIENCE) {
-            return false;
-        }
-        match sink.write(rest.get(..AT_ONCE).unwrap_or(rest)) {
-            Ok(0) => return false,
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            // It is asked again whether it takes anything.
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-            Err(_) => return false,
-        }
-    }
-    true
-}
-
 /// Where lines are written to.
 trait Sink: Write {
     /// Whether it takes something within this time.
@@ -154,12 +201,20 @@ trait Sink: Write {
 #[cfg(unix)]
 impl<W: Write + std::os::fd::AsFd> Sink for W {
     fn takes(&mut self, within: Duration) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use nix::{
+            errno::Errno,
+            poll::{PollFd, PollFlags, PollTimeout, poll},
+        };
 
         let mut waited = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
         let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::ZERO);
-        // What has hung up tells so when it is written to.
-        matches!(poll(&mut waited, within), Ok(1..))
+        loop {
+            match poll(&mut waited, within) {
+                Err(Errno::EINTR) => {}
+                // What has hung up tells so when it is written to.
+                polled => return matches!(polled, Ok(1..)),
+            }
+        }
     }
 }
 
@@ -245,18 +300,18 @@ mod tests {
     fn a_collector_that_stands_still_loses_lines_and_stops_nobody() {
         use std::{io::Read, os::unix::net::UnixStream};
 
-        for blocks in [true, false] {
+        for (blocks, length) in [(true, 300), (false, 300), (true, 5_000), (false, 5_000)] {
             let (mut collector, mut sink) = UnixStream::pair().unwrap();
             sink.set_nonblocking(!blocks).unwrap();
             collector.set_nonblocking(true).unwrap();
-            let lost = AtomicU64::new(0);
+            let mut outlet = Outlet::new(Duration::from_millis(10));
             let mut written = 0;
-            while lost.load(Ordering::Relaxed) == 0 {
-                write_lines(&mut sink, format!("{written} {}\n", "a".repeat(300)).as_bytes(), &lost, note);
+            while outlet.lost == 0 {
+                outlet.write_lines(&mut sink, format!("{written} {}\n", "a".repeat(length)).as_bytes(), note);
                 written += 1;
             }
-            write_lines(&mut sink, b"one\ntwo\n", &lost, note);
-            assert_eq!(lost.load(Ordering::Relaxed), 3);
+            outlet.write_lines(&mut sink, b"one\ntwo\n", note);
+            assert_eq!(outlet.lost, 3);
             let mut read = || {
                 let mut bytes = Vec::new();
                 // Until there is no more.
@@ -264,26 +319,27 @@ mod tests {
                 String::from_utf8(bytes).unwrap()
             };
             let before = read();
-            assert!(
-                before.lines().enumerate().all(|(number, line)| line.starts_with(&format!("{number} "))),
-                "{before}"
-            );
-            assert_eq!((before.lines().count(), before.ends_with('\n')), (written - 1, true));
-            write_lines(&mut sink, b"again\n", &lost, note);
-            assert_eq!((read().as_str(), lost.load(Ordering::Relaxed)), ("lost 3\nagain\n", 0));
+            let lines: Vec<_> = before.lines().collect();
+            assert!(lines.iter().enumerate().all(|(number, line)| line.starts_with(&format!("{number} "))), "{before}");
+            let whole = lines.iter().filter(|line| line.len() > length).count();
+            assert_eq!(whole, written - 1);
+            assert!(length == 5_000 || before.ends_with('\n'), "what is written at once is whole");
+            outlet.write_lines(&mut sink, b"again\n", note);
+            let broken = if before.ends_with('\n') { "" } else { "\n" };
+            assert_eq!((read(), outlet.lost), (format!("{broken}lost 3\nagain\n"), 0));
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn lines_reach_a_pipe_whole_however_slowly_it_is_read() {
+    fn lines_reach_a_pipe_whole_while_it_is_read() {
         let (mut collector, mut sink) = io::pipe().unwrap();
         let lines: String = (0..2_000).map(|number| format!("{number} {}\n", "a".repeat(number % 700))).collect();
         let sent = lines.clone();
         let writing = std::thread::spawn(move || {
-            let lost = AtomicU64::new(0);
-            write_lines(&mut sink, sent.as_bytes(), &lost, note);
-            lost.into_inner()
+            let mut outlet = Outlet::new(Duration::from_secs(20));
+            outlet.write_lines(&mut sink, sent.as_bytes(), note);
+            outlet.lost
         });
         let mut read = String::new();
         io::Read::read_to_string(&mut collector, &mut read).unwrap();
@@ -295,9 +351,9 @@ mod tests {
     fn a_collector_that_is_gone_fails_nobody() {
         let (collector, mut sink) = std::os::unix::net::UnixStream::pair().unwrap();
         drop(collector);
-        let lost = AtomicU64::new(0);
-        write_lines(&mut sink, b"one\ntwo\n", &lost, note);
-        write_lines(&mut sink, b"three\n", &lost, note);
-        assert_eq!(lost.into_inner(), 3);
+        let mut outlet = Outlet::new(PATIENCE);
+        outlet.write_lines(&mut sink, b"one\ntwo\n", note);
+        outlet.write_lines(&mut sink, b"three\n", note);
+        assert_eq!(outlet.lost, 3);
     }
 }

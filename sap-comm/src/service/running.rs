@@ -92,7 +92,8 @@ impl RunningService {
     }
 
     /// Stops in order: leave the registry, announce it; stop accepting and finish requests and deliveries; run the drain
-    /// steps. What has not ended by the deadline is ended; the last quarter of the time is kept for the drain steps.
+    /// steps. What has not ended by the deadline is ended; the last quarter of the time is kept for the drain steps. The listener has five
+    /// eighths of the builder's `drain_timeout`, and its own, however late the deadline is.
     ///
     /// # Errors
     /// Everything that went wrong, after all of it was tried.

@@ -229,9 +229,11 @@ fn written(document: &Value, parameter: &Value) -> [(&'static str, String); 4] {
     let has_schema = parameter["content"].is_null();
     let in_query = matches!(parameter["in"].as_str(), Some("query" | "cookie"));
     let style = parameter["style"].as_str().unwrap_or(if in_query { "form" } else { "simple" });
-    let kind = resolve(document, &parameter["schema"])["type"].as_str();
+    let kind = &resolve(document, &parameter["schema"])["type"];
+    let has_parts =
+        ["array", "object"].iter().any(|part| kind == part || elements(kind).iter().any(|kind| kind == part));
     let explode = parameter["explode"].as_bool().unwrap_or(style == "form");
-    let explode = matches!(kind, Some("array" | "object")).then_some(explode);
+    let explode = has_parts.then_some(explode);
     let reserved = (parameter["allowReserved"] == true).to_string();
     let none = || "none".to_owned();
     let (style, explode) = match has_schema {

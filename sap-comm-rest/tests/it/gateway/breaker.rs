@@ -58,6 +58,15 @@ async fn the_breaker_opens_when_the_service_goes_and_closes_when_it_is_back() {
 
 #[tokio::test]
 async fn a_client_that_sends_slowly_does_not_keep_the_probe() {
+    probe_slowly(true).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_slowly_closes_the_breaker_all_the_same() {
+    probe_slowly(false).await;
+}
+
+async fn probe_slowly(asked_by_others: bool) {
     let service = upstream(echo()).await;
     let gateway = to(&service).breaker(sensitive()).build().unwrap();
     let edge = serve(gateway.clone()).await;
@@ -81,11 +90,18 @@ async fn a_client_that_sends_slowly_does_not_keep_the_probe() {
         };
         within(state).await;
     }
-    let recovered = async { while get(&edge, "/api").await.status != 200 {} };
-    within(recovered).await;
-    assert_eq!(gateway.breakers()[0].state, State::Closed);
+    if asked_by_others {
+        let recovered = async { while get(&edge, "/api").await.status != 200 {} };
+        within(recovered).await;
+        assert_eq!(gateway.breakers()[0].state, State::Closed);
+    } else {
+        // The probe is given back meanwhile.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(gateway.breakers()[0].state, State::HalfOpen);
+    }
     slow.write("cd").await;
     assert_eq!(slow.answer().await.json()["body"], "abcd", "it is served all the same");
+    assert_eq!(gateway.breakers()[0].state, State::Closed);
 }
 
 #[tokio::test]
