@@ -1,4 +1,4 @@
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{borrow::Cow, future::poll_fn, task::Poll, time::Duration};
 
 use http::{HeaderMap, Method, Response, StatusCode, header, uri::PathAndQuery};
 use sap_comm_core::Endpoint;
@@ -37,8 +37,8 @@ pub(super) struct Outgoing {
 /// What only a peer says, since it is believed.
 #[derive(Debug)]
 pub(super) struct AsPeer {
-    /// Whom the gateway asks for; `None` where the client says it.
-    pub(super) principal: Option<HeaderLines>,
+    /// Whom the gateway asks for; `None` where that is nobody, or the client says it.
+    pub(super) principal: Option<Cow<'static, str>>,
     pub(super) share: Share,
     /// Whether it is a certificate that makes a peer of it: over TLS.
     pub(super) by_certificate: bool,
@@ -175,7 +175,7 @@ async fn attempt(upstream: &Upstream, picked: &Picked, outgoing: &Outgoing, numb
         target: &outgoing.target,
         headers: &outgoing.headers,
         own: &outgoing.own,
-        principal: as_peer.and_then(|peer| peer.principal.as_ref()),
+        principal: as_peer.and_then(|peer| peer.principal.as_deref()),
         allotted: as_peer.map(|peer| peer.share.of(number, now, limit)),
         host: (!own_host).then_some(&host),
         room: outgoing.room,

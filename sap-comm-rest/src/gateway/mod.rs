@@ -227,12 +227,12 @@ impl Gateway {
         server.make_room_for(2);
         let edge = Edge::new(self.clone(), health);
         let drain = server.drain_timeout();
-        self.0.tunnels.serve();
+        let at_server = self.0.tunnels.serve();
         let tunnels_end = async {
             shutdown.cancelled().await;
             self.close_tunnels().await;
             sleep(drain / 2).await;
-            self.0.tunnels.stop();
+            at_server.stop();
         };
         let serving = server.serve_each(move |peer| edge.to(Peer::at_checked_server(peer)), shutdown.clone());
         let mut serving = pin!(serving);

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sap_comm_core::{Context, Name, header};
@@ -37,11 +39,10 @@ pub(super) fn tell_context(context: &Context, request_id: &HeaderValue, mut tell
     }
 }
 
-/// Tells a service that knows the gateway whom it asks for, which it believes only from a peer that it knows. Where that is nobody it
-/// says so, or the service would take the gateway itself for the user.
-pub(super) fn tell_principal(context: &Context, tell: impl FnOnce(&str, &[u8])) {
-    let said = context.principal_header().unwrap_or(header::NOBODY.into());
-    tell(header::PRINCIPAL, said.as_bytes());
+/// What a service that knows the gateway is told of whom it asks for, which it believes only from a peer that it knows. Where that is
+/// nobody it is told so, or would take the gateway itself for the user.
+pub(super) fn said_principal(context: &Context) -> Cow<'static, str> {
+    context.principal_header().unwrap_or(header::NOBODY.into())
 }
 
 /// An id as the owner of a header's value.

@@ -16,7 +16,7 @@ use super::{
     forward::{Answer, AsPeer, Outgoing, Share, Trace, forward},
     headers::{Rewritten, Whose, strip_hop_by_hop},
     live::Live,
-    outbound::{PRINCIPAL, tell_context, tell_principal},
+    outbound::{PRINCIPAL, said_principal, tell_context},
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
@@ -87,18 +87,13 @@ impl Inner {
             own.push(names::API_KEY, key.as_bytes());
         }
         let as_peer = (api_key.is_some() || live.shows_certificate).then(|| {
-            let mut principal = None;
             // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
-            if api_key.is_some() || context.principal().is_some() || !headers.contains_key(names::API_KEY) {
-                tell_principal(&context, |name, value| {
-                    // That it is nobody gives nothing away.
-                    let is_anybody = value != names::NOBODY.as_bytes();
-                    if !is_anybody {
-                        headers.remove(PRINCIPAL);
-                    }
-                    let lines = if is_anybody { principal.get_or_insert_default() } else { &mut own };
-                    lines.push(name, value);
-                });
+            let tells = api_key.is_some() || context.principal().is_some() || !headers.contains_key(names::API_KEY);
+            let mut principal = tells.then(|| said_principal(&context));
+            // That it is nobody gives nothing away: it is said in any case.
+            if let Some(nobody) = principal.take_if(|said| *said == names::NOBODY) {
+                headers.remove(PRINCIPAL);
+                own.push(names::PRINCIPAL, nobody.as_bytes());
             }
             let share = Share { attempt: context.attempt(), deadline: context.deadline() };
             AsPeer { principal, share, by_certificate: api_key.is_none() }
@@ -148,6 +143,7 @@ impl Inner {
             });
         }
         let (has_come, answered) = (lease.has_come(), Instant::now());
+        let is_endless = !has_come && is_without_end(&response);
         let unsettled = match response.status().is_server_error() {
             true if sent && is_failure(response.status()) => {
                 settle(permit, OwnedPermit::failure);
@@ -160,7 +156,7 @@ impl Inner {
             false => {
                 let latency = answered.saturating_duration_since(picked.since());
                 // While the client still sends, the end says nothing; of what only tells of events, silence does not either.
-                if has_come || !sent || is_without_end(&response) {
+                if has_come || !sent || is_endless {
                     settle(permit, OwnedPermit::success);
                     picked.report_at(answered, Outcome::Success(latency));
                     None
@@ -190,7 +186,6 @@ impl Inner {
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
-            let is_endless = !has_come && is_without_end(&response);
             let place = match is_endless.then(|| self.tunnels.take()).flatten() {
                 Some(slot) => Place::Events { _slot: slot },
                 None => Place::InFlight { _slot: slot },

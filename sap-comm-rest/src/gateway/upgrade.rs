@@ -49,6 +49,10 @@ struct Slots {
     max: AtomicUsize,
 }
 
+/// A server of the gateway.
+#[derive(Debug)]
+pub(super) struct Serving<'a>(&'a Tunnels);
+
 /// The place of one of them.
 #[derive(Debug)]
 pub(super) struct Slot(Arc<Slots>);
@@ -134,16 +138,10 @@ impl Tunnels {
         (!self.events_end.is_cancelled()).then(|| Box::pin(self.events_end.clone().cancelled_owned()))
     }
 
-    /// One server more, until it stops.
-    pub(super) fn serve(&self) {
+    /// One server more, as long as this is held.
+    pub(super) fn serve(&self) -> Serving<'_> {
         self.servers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One server less: the last breaks off the streams of events.
-    pub(super) fn stop(&self) {
-        if self.servers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.events_end.cancel();
-        }
+        Serving(self)
     }
 
     /// Joins both sides once the response with the upgrade has been sent; until then nothing passes.
@@ -169,6 +167,21 @@ impl Tunnels {
         self.slots.max.store(0, Ordering::Relaxed);
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+impl Serving<'_> {
+    /// The server stops: the last breaks off the streams of events.
+    pub(super) fn stop(&self) {
+        if self.0.servers.load(Ordering::Relaxed) == 1 {
+            self.0.events_end.cancel();
+        }
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.servers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -13,7 +13,7 @@ pub(in crate::gateway) struct OutgoingHead<'a> {
     /// What no header says.
     pub(in crate::gateway) own: &'a HeaderLines,
     /// Whom the gateway asks for, in place of what the headers say.
-    pub(in crate::gateway) principal: Option<&'a HeaderLines>,
+    pub(in crate::gateway) principal: Option<&'a str>,
     /// What this attempt has, where the endpoint believes it.
     pub(in crate::gateway) allotted: Option<Allotted>,
     /// What goes into `Host`, in place of what the headers say.
@@ -30,7 +30,7 @@ pub(in crate::gateway) struct Allotted {
 }
 
 /// Header lines as they are sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::gateway) struct HeaderLines(Vec<u8>);
 
 impl HeaderLines {
@@ -70,7 +70,7 @@ impl OutgoingHead<'_> {
         }
         out.extend_from_slice(&self.own.0);
         if let Some(principal) = self.principal {
-            out.extend_from_slice(&principal.0);
+            line(out, names::PRINCIPAL, principal.as_bytes());
         }
         if let Some(Allotted { attempt, timeout }) = self.allotted {
             line(out, names::TIMEOUT_MS, timeout.as_millis().to_string().as_bytes());

@@ -9,6 +9,9 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 /// Operations by path, its parameters unnamed, and method.
 type Operations<'a> = BTreeMap<(String, &'static str), Place<'a>>;
 
+/// What something is called, and how it is.
+type Fact = (&'static str, String);
+
 struct Place<'a> {
     path: &'a str,
     item: &'a Value,
@@ -67,12 +70,7 @@ impl<'a> Changes<'a> {
             if new["required"] == true && old["required"] != true {
                 self.breaking(&place, "is required now");
             }
-            let written = |document, parameter| written(document, parameter).into_iter();
-            for ((what, before), (_, after)) in written(self.before, old).zip(written(self.after, new)) {
-                if before != after {
-                    self.breaking(&place, format!("{what} was {before}, is {after}"));
-                }
-            }
+            self.facts(&place, written(self.before, old), written(self.after, new));
             self.schema(Direction::Taken, &place, &old["schema"], &new["schema"]);
             self.content(Direction::Taken, &place, &old["content"], &new["content"]);
         }
@@ -82,6 +80,15 @@ impl<'a> Changes<'a> {
                 true => {}
                 false if new["required"] == true => self.breaking(&place, "is new, and required"),
                 false => self.compatible(&place, "is new"),
+            }
+        }
+    }
+
+    /// What callers go by, any change of which breaks them.
+    fn facts<const N: usize>(&mut self, place: &str, before: [Fact; N], after: [Fact; N]) {
+        for ((what, before), (_, after)) in before.into_iter().zip(after) {
+            if before != after {
+                self.breaking(place, format!("{what} was {before}, is {after}"));
             }
         }
     }
@@ -168,12 +175,7 @@ impl<'a> Changes<'a> {
         }
         let stays = |name: &String| new.iter().any(|needed| needed.get(name).is_some());
         for (name, _) in old.iter().flat_map(entries).filter(|(name, _)| stays(name)) {
-            let scheme = |document| scheme(document, name);
-            for ((what, before), (_, after)) in scheme(self.before).into_iter().zip(scheme(self.after)) {
-                if before != after {
-                    self.breaking(&format!("security scheme {name}"), format!("{what} was {before}, is {after}"));
-                }
-            }
+            self.facts(&format!("security scheme {name}"), scheme(self.before, name), scheme(self.after, name));
         }
         if old.is_empty() && !new.iter().any(|needed| needed.as_object().is_some_and(serde_json::Map::is_empty)) {
             self.breaking(place, "needs a credential now");
@@ -225,7 +227,7 @@ fn parameters<'a>(document: &'a Value, place: &Place<'a>) -> BTreeMap<(String, S
 
 /// How a parameter is written, with what holds where nothing is said. Only of several values it matters how they are put together, and of
 /// content its type says everything.
-fn written(document: &Value, parameter: &Value) -> [(&'static str, String); 4] {
+fn written(document: &Value, parameter: &Value) -> [Fact; 4] {
     let has_schema = parameter["content"].is_null();
     let in_query = matches!(parameter["in"].as_str(), Some("query" | "cookie"));
     let style = parameter["style"].as_str().unwrap_or(if in_query { "form" } else { "simple" });
@@ -245,7 +247,7 @@ fn written(document: &Value, parameter: &Value) -> [(&'static str, String); 4] {
 }
 
 /// What a credential must look like to a scheme.
-fn scheme(document: &Value, name: &str) -> [(&'static str, String); 5] {
+fn scheme(document: &Value, name: &str) -> [Fact; 5] {
     let scheme = resolve(document, &document["components"]["securitySchemes"][name]);
     ["type", "in", "name", "scheme", "openIdConnectUrl"].map(|key| {
         let text = scheme[key].as_str().unwrap_or("none");

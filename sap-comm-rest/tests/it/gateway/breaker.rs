@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{
     Running, Wire, canned, echo, get, raw_upstream, read_head, resolver, serve, serve_impatiently, to, to_service,
-    upstream, upstream_at, within,
+    until, upstream, upstream_at, within,
 };
 use crate::support::frames::{END_HEADERS, END_STREAM, GET, kind, open};
 
@@ -95,8 +95,8 @@ async fn probe_slowly(asked_by_others: bool) {
         within(recovered).await;
         assert_eq!(gateway.breakers()[0].state, State::Closed);
     } else {
-        // The probe is given back meanwhile.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        // It is given back meanwhile.
+        until(|| gateway.breakers()[0].probes == 0).await;
         assert_eq!(gateway.breakers()[0].state, State::HalfOpen);
     }
     slow.write("cd").await;

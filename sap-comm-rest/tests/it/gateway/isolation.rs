@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, routing::get as get_route};
+use axum::{Router, body::Body, response::IntoResponse, routing::get as get_route};
 use futures_util::StreamExt;
 use sap_comm_rest::{
-    gateway::{Gateway, GatewayConfig, Route},
+    gateway::{Gateway, GatewayConfig, Route, UpstreamConfig},
     server::{Server, ServerConfig},
 };
 use tokio::{
@@ -22,8 +22,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::support::{
-    Wire, echo, get, raw_upstream, read_head, resolver, serve, serve_by, serve_impatiently, to, upstream, within,
+    Wire, echo, get, raw_upstream, read_head, resolver, serve, serve_by, serve_impatiently, to, to_service, until,
+    upstream, within,
 };
+
+fn bounded(max_in_flight: usize) -> UpstreamConfig {
+    let mut upstream = UpstreamConfig::default();
+    upstream.max_in_flight = max_in_flight;
+    upstream
+}
+
+/// Tells of one event, and of no other.
+async fn events() -> impl IntoResponse {
+    let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
+    ([("content-type", "text/event-stream")], Body::from_stream(first.chain(futures_util::stream::pending())))
+}
 
 #[tokio::test]
 async fn a_service_that_hangs_takes_its_share_and_nothing_of_the_others() {
@@ -79,50 +92,23 @@ async fn a_client_that_goes_gives_its_place_back() {
         std::future::pending::<&'static str>().await
     }));
     let hung = hung.await;
-    let mut config = GatewayConfig::default();
-    config.upstream.max_in_flight = 1;
-    let gateway = Gateway::builder()
-        .config(config)
-        .resolver(resolver(&[("hung", &[&hung])]))
-        .route(Route::new("/").to("hung").public())
-        .build()
-        .unwrap();
+    let gateway = to(&hung).upstream(bounded(1)).build().unwrap();
     let edge = serve_impatiently(gateway.clone()).await;
     for _ in 0..3 {
         let mut wire = Wire::open(&edge).await;
-        wire.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        wire.write("GET /api HTTP/1.1\r\nHost: a\r\n\r\n").await;
         within(arrived.acquire()).await.unwrap().forget();
         drop(wire);
-        let left = async {
-            while gateway.snapshot().upstreams[0].in_flight > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(left).await;
+        until(|| gateway.snapshot().upstreams[0].in_flight == 0).await;
     }
 }
 
 #[tokio::test]
 async fn clients_that_send_slowly_leave_room_for_the_others() {
     let service = upstream(echo()).await;
-    let mut config = GatewayConfig::default();
-    config.rate_limit = None;
-    config.upstream.max_in_flight = 4;
-    let gateway = Gateway::builder()
-        .config(config)
-        .resolver(resolver(&[("test", &[&service])]))
-        .route(Route::new("/api").to("test").public())
-        .build()
-        .unwrap();
+    let gateway = to(&service).upstream(bounded(4)).build().unwrap();
     let edge = serve_impatiently(gateway.clone()).await;
-    let uploading = async |count| {
-        let becomes = async {
-            while gateway.snapshot().upstreams[0].uploading != count {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(becomes).await;
-    };
+    let uploading = async |count| until(|| gateway.snapshot().upstreams[0].uploading == count).await;
     let post = async |rest: &str| {
         let mut wire = Wire::open(&edge).await;
         wire.write(&format!("POST /api HTTP/1.1\r\nHost: a\r\n{rest}")).await;
@@ -177,21 +163,11 @@ async fn clients_that_send_slowly_leave_room_for_the_others() {
 
 #[tokio::test]
 async fn streams_of_events_take_nothing_of_what_requests_have() {
-    let events = async || {
-        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
-        let body = Body::from_stream(first.chain(futures_util::stream::pending()));
-        ([("content-type", "text/event-stream")], body)
-    };
     let service = upstream(Router::new().route("/api/events", get_route(events)).merge(echo())).await;
     let mut config = GatewayConfig::default();
-    config.upstream.max_in_flight = 1;
     config.max_tunnels = Some(2);
-    let gateway = Gateway::builder()
-        .config(config)
-        .resolver(resolver(&[("test", &[&service])]))
-        .route(Route::new("/api").to("test").public())
-        .build()
-        .unwrap();
+    let gateway = to_service(&service).config(config).upstream(bounded(1));
+    let gateway = gateway.route(Route::new("/api").to("test").public()).build().unwrap();
     let edge = serve_impatiently(gateway.clone()).await;
     let listen = async || {
         let mut wire = Wire::open(&edge).await;
@@ -215,22 +191,13 @@ async fn streams_of_events_take_nothing_of_what_requests_have() {
     assert_eq!(get(&edge, "/api").await.code(), "OVERLOADED");
     drop(third);
     drop(listeners);
-    let gone = async {
-        while gateway.snapshot().tunnels + gateway.snapshot().upstreams[0].in_flight > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within(gone).await;
+    until(|| gateway.snapshot().tunnels + gateway.snapshot().upstreams[0].in_flight == 0).await;
     gateway.close_tunnels().await;
     assert!(within(read_head(&mut listen().await.0)).await.starts_with("HTTP/1.1 200"), "it is served on");
 }
 
 #[tokio::test]
 async fn a_stream_of_events_does_not_keep_a_gateway_from_stopping() {
-    let events = async || {
-        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
-        ([("content-type", "text/event-stream")], Body::from_stream(first.chain(futures_util::stream::pending())))
-    };
     let service = upstream(Router::new().fallback(events)).await;
     let gateway = to(&service).build().unwrap();
     let mut config = ServerConfig::default();

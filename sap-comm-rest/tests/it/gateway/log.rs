@@ -10,12 +10,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{
-    Event, Subscriber,
+    Dispatch, Event, Subscriber,
     field::{Field, Visit},
     span,
+    subscriber::DefaultGuard,
 };
 
-use super::support::{bearer, echo, send, serve, to_service, upstream, verifier, within};
+use super::support::{bearer, echo, send, serve, to_service, until, upstream, verifier};
 
 /// Keeps the lines of a gateway's request log.
 #[derive(Clone, Default)]
@@ -53,12 +54,18 @@ impl Subscriber for Lines {
     fn exit(&self, _: &span::Id) {}
 }
 
-#[tokio::test]
-async fn each_request_leaves_one_line_with_its_ids() {
+/// Lines that are kept as long as the other is held.
+fn kept() -> (Lines, (Dispatch, DefaultGuard)) {
     let lines = Lines::default();
     // With one dispatcher only, a thread without it could switch the call site off for all.
-    let _second = tracing::Dispatch::new(lines.clone());
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let second = Dispatch::new(lines.clone());
+    let guard = tracing::subscriber::set_default(lines.clone());
+    (lines, (second, guard))
+}
+
+#[tokio::test]
+async fn each_request_leaves_one_line_with_its_ids() {
+    let (lines, _log) = kept();
     let upstream = upstream(echo()).await;
     let gateway = to_service(&upstream)
         .authenticator(verifier())
@@ -102,9 +109,7 @@ async fn each_request_leaves_one_line_with_its_ids() {
 
 #[tokio::test]
 async fn a_preflight_leaves_a_line_under_its_id_that_names_the_client() {
-    let lines = Lines::default();
-    let _second = tracing::Dispatch::new(lines.clone());
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _log) = kept();
     let upstream = upstream(echo()).await;
     let gateway = to_service(&upstream).route(Route::new("/users").to("test").public());
     let gateway = serve(gateway.cors(CorsConfig::any_origin().unwrap()).build().unwrap()).await;
@@ -113,19 +118,12 @@ async fn a_preflight_leaves_a_line_under_its_id_that_names_the_client() {
     assert_eq!((answer.status, answer.header("x-request-id")), (200, Some("req_1")));
     let parts = ["method=\"OPTIONS\"", "request_id=\"req_1\"", "client.address=\"127.0.0.1\""];
     let is_its_own = |line: &String| parts.iter().all(|part| line.contains(part));
-    let written = async {
-        while !lines.0.lock().unwrap().iter().any(is_its_own) {
-            tokio::task::yield_now().await;
-        }
-    };
-    within(written).await;
+    until(|| lines.0.lock().unwrap().iter().any(is_its_own)).await;
 }
 
 #[tokio::test]
 async fn another_share_is_kept_after_a_reload() {
-    let lines = Lines::default();
-    let _second = tracing::Dispatch::new(lines.clone());
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _log) = kept();
     let upstream = upstream(echo()).await;
     let sampling = |sample| {
         let mut config = GatewayConfig::default();
@@ -140,20 +138,13 @@ async fn another_share_is_kept_after_a_reload() {
         gateway.reload(sampling(1.0)).unwrap();
     }
     let count = |path: &str| lines.0.lock().unwrap().iter().filter(|line| line.contains(path)).count();
-    let written = async {
-        while count("/api/after") == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within(written).await;
+    until(|| count("/api/after") > 0).await;
     assert_eq!(count("/api/before"), 0);
 }
 
 #[tokio::test]
 async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
-    let lines = Lines::default();
-    let _second = tracing::Dispatch::new(lines.clone());
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _log) = kept();
     let upstream = upstream(echo()).await;
     let mut log = RequestLog::default();
     log.sample = 0.25;
@@ -204,9 +195,7 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
 
 #[tokio::test]
 async fn the_last_lines_are_written_before_serving_ends() {
-    let lines = Lines::default();
-    let _second = tracing::Dispatch::new(lines.clone());
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _log) = kept();
     let upstream = upstream(echo()).await;
     let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap();
     let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();

@@ -271,6 +271,16 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future).await.expect("it should not take this long")
 }
 
+/// Returns once it holds, of which nothing tells.
+pub(super) async fn until(mut holds: impl FnMut() -> bool) {
+    let becomes = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(becomes).await;
+}
+
 /// One request on a connection of its own.
 pub(super) async fn send(running: &Running, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut wire = Wire::open(running).await;
