@@ -76,23 +76,31 @@ impl TraceContext {
     /// The trace id: 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id(&self) -> String {
-        format!("{:032x}", self.trace_id)
+        self.display_trace_id().to_string()
+    }
+
+    /// The digits of the trace id, for whoever writes it without memory of its own.
+    #[must_use]
+    pub fn trace_id_bytes(&self) -> [u8; 32] {
+        let mut text = [b'0'; 32];
+        write_hex(&mut text, &self.trace_id.to_be_bytes());
+        text
     }
 
     /// Shows the trace id, for spans and logs that may be off: nothing is written until somebody reads it.
     pub fn display_trace_id(&self) -> impl fmt::Display + '_ {
-        fmt::from_fn(|f| show_hex::<32>(f, &self.trace_id.to_be_bytes()))
+        fmt::from_fn(|f| f.write_str(str::from_utf8(&self.trace_id_bytes()).unwrap_or_default()))
     }
 
     /// Shows the span id, as [`display_trace_id`](Self::display_trace_id) the trace's.
     pub fn display_span_id(&self) -> impl fmt::Display + '_ {
-        fmt::from_fn(|f| show_hex::<16>(f, &self.span_id.to_be_bytes()))
+        fmt::from_fn(|f| write!(f, "{:016x}", self.span_id))
     }
 
     /// The span id: 16 hexadecimal digits.
     #[must_use]
     pub fn span_id(&self) -> String {
-        format!("{:016x}", self.span_id)
+        self.display_span_id().to_string()
     }
 
     /// Whether the trace is recorded.
@@ -106,12 +114,6 @@ impl fmt::Debug for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.traceparent())
     }
-}
-
-fn show_hex<const DIGITS: usize>(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    let mut text = [b'0'; DIGITS];
-    write_hex(&mut text, bytes);
-    f.write_str(str::from_utf8(&text).unwrap_or_default())
 }
 
 fn write_hex(digits: &mut [u8], bytes: &[u8]) {
@@ -153,7 +155,7 @@ mod tests {
         let trace = TraceContext::parse(text).unwrap();
         assert_eq!(trace.traceparent(), text);
         assert_eq!(trace.child().trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(trace.display_trace_id().to_string(), trace.trace_id());
+        assert_eq!(trace.trace_id_bytes(), *trace.trace_id().as_bytes());
         assert!(trace.is_sampled());
     }
 

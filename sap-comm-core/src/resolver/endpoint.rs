@@ -3,11 +3,13 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 
+use crate::Name;
+
 /// Where one instance of a service listens: scheme, host, port and a weight.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     scheme: &'static str,
-    authority: String,
+    authority: Name,
     weight: u32,
 }
 
@@ -47,7 +49,7 @@ impl Endpoint {
         if port == 0 {
             return Err(fail("port 0 is no endpoint"));
         }
-        Ok(Self { scheme, authority: format!("{host}:{port}"), weight: 1 })
+        Ok(Self { scheme, authority: format!("{host}:{port}").into(), weight: 1 })
     }
 
     /// With a weight; a balancer sends an endpoint of weight 2 twice as much as one of weight 1.

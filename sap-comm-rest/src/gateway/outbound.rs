@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sap_comm_core::{Context, Name, header};
+use sap_comm_core::{Context, Name, TraceContext, header};
 
 use super::headers::lines_of;
 
@@ -29,12 +29,17 @@ pub(super) fn read_context(headers: &HeaderMap) -> Context {
     })
 }
 
-/// Tells a service of the context.
-pub(super) fn tell_context(context: &Context, request_id: &HeaderValue, mut tell: impl FnMut(&str, &[u8])) {
+/// Tells a service of the context, within this span of its trace.
+pub(super) fn tell_context(
+    context: &Context,
+    trace: &TraceContext,
+    request_id: &HeaderValue,
+    mut tell: impl FnMut(&str, &[u8]),
+) {
     tell(header::REQUEST_ID, request_id.as_bytes());
     tell(header::CORRELATION_ID, context.correlation_id().as_bytes());
-    tell(header::TRACEPARENT, &context.trace().traceparent_bytes());
-    if let Some(state) = context.trace().tracestate() {
+    tell(header::TRACEPARENT, &trace.traceparent_bytes());
+    if let Some(state) = trace.tracestate() {
         tell(header::TRACESTATE, state.as_bytes());
     }
 }

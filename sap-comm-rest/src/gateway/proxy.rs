@@ -71,7 +71,6 @@ impl Inner {
             upgrade::ask(headers);
         }
         let api_key = self.parts.api_key.as_ref();
-        let context = context.child();
         if api_key.is_some() {
             headers.remove(names::API_KEY);
         }
@@ -82,11 +81,12 @@ impl Inner {
         if let Some(prefix) = rewritten.and_then(|rewritten| rewritten.prefix()) {
             own.push(X_FORWARDED_PREFIX.as_str(), prefix.as_bytes());
         }
-        tell_context(&context, &record.request_id, |name, value| own.push(name, value));
+        tell_context(context, &context.trace().child(), &record.request_id, |name, value| own.push(name, value));
         if let Some(key) = api_key {
             own.push(names::API_KEY, key.as_bytes());
         }
         let as_peer = (api_key.is_some() || live.shows_certificate).then(|| {
+            let context = record.within(context.clone());
             // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
             let tells = api_key.is_some() || context.principal().is_some() || !headers.contains_key(names::API_KEY);
             let mut principal = tells.then(|| said_principal(&context));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, request::Parts};
-use sap_comm_core::{ApiError, Context, Endpoint, Principal, telemetry};
+use sap_comm_core::{ApiError, Context, Endpoint, Name, Principal, telemetry};
 use tokio::time::Instant;
 
 use super::{client::Client, outbound::request_id, rate_limit::Allowance, service::Inner, upstream::Upstream};
@@ -15,13 +15,21 @@ use super::{client::Client, outbound::request_id, rate_limit::Allowance, service
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 pub(super) struct Record<'a> {
     gateway: &'a Inner,
-    /// With its beginning; `None` once it was written.
-    entry: Option<(Instant, Box<Entry>)>,
+    /// `None` where there is no line, or it was put.
+    asked: Option<Asked>,
     known: Known,
     pub(super) request_id: HeaderValue,
     pub(super) allowance: Option<Allowance>,
     /// Of a route that is deprecated.
     pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
+}
+
+/// What is known of a request from its beginning.
+struct Asked {
+    began: Instant,
+    method: Method,
+    uri: Uri,
+    context: Context,
 }
 
 /// What comes to be known while a request is served.
@@ -36,13 +44,15 @@ pub(super) struct Known {
     pub(super) client_text: Option<HeaderValue>,
 }
 
-/// One line of the request log.
+/// One line of the request log. It waits for a while, and holds nothing of what the request came in.
 #[derive(Debug)]
 pub(super) struct Entry {
     service: Arc<str>,
-    context: Context,
     method: Method,
-    uri: Uri,
+    path: Name,
+    request_id: Name,
+    correlation_id: Name,
+    trace_id: [u8; 32],
     known: Known,
     took: Duration,
     status: Option<StatusCode>,
@@ -51,19 +61,15 @@ pub(super) struct Entry {
 
 impl<'a> Record<'a> {
     pub(super) fn begin(gateway: &'a Inner, parts: &Parts, context: &Context) -> Self {
-        let entry = || Entry {
-            service: Arc::clone(&gateway.service),
-            context: context.clone(),
+        let asked = || Asked {
+            began: Instant::now(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
-            known: Known::default(),
-            took: Duration::ZERO,
-            status: None,
-            error: None,
+            context: context.clone(),
         };
         Self {
             gateway,
-            entry: tracing::enabled!(tracing::Level::INFO).then(|| (Instant::now(), Box::new(entry()))),
+            asked: tracing::enabled!(tracing::Level::INFO).then(asked),
             known: Known::default(),
             request_id: request_id(&parts.headers, context),
             allowance: None,
@@ -74,7 +80,7 @@ impl<'a> Record<'a> {
     /// Whose request it is.
     pub(super) fn is_of(&mut self, client: &Client) {
         self.client = client.address;
-        if self.entry.is_some() {
+        if self.asked.is_some() {
             self.client_text.clone_from(&client.address_text);
         }
     }
@@ -84,28 +90,45 @@ impl<'a> Record<'a> {
         self.put(Some(status), error);
     }
 
+    /// A context in which whoever was found to ask asks.
+    pub(super) fn within(&self, context: Context) -> Context {
+        match &self.principal {
+            Some(principal) => context.with_shared_principal(Arc::clone(principal)),
+            None => context,
+        }
+    }
+
     fn put(&mut self, status: Option<StatusCode>, error: Option<&ApiError>) {
-        let Some((started, mut entry)) = self.entry.take() else { return };
+        let Some(Asked { began, method, uri, context }) = self.asked.take() else { return };
         let kept = status.is_none_or(|status| status.is_server_error());
         if !kept && !self.gateway.log.samples() {
             return;
         }
-        entry.known = std::mem::take(&mut self.known);
-        (entry.took, entry.status, entry.error) = (started.elapsed(), status, error.cloned());
-        self.gateway.log.put(entry);
+        self.gateway.log.put(Box::new(Entry {
+            service: Arc::clone(&self.gateway.service),
+            method,
+            path: uri.path().into(),
+            request_id: context.request_id().into(),
+            correlation_id: context.correlation_id().into(),
+            trace_id: context.trace().trace_id_bytes(),
+            known: std::mem::take(&mut self.known),
+            took: began.elapsed(),
+            status,
+            error: error.cloned(),
+        }));
     }
 }
 
 impl Entry {
     /// Neither the query nor a header is in it: they may hold secrets.
     pub(super) fn write(self) {
-        let Self { service, context, method, uri, known, took, status, error } = self;
+        let Self { service, method, path, request_id, correlation_id, trace_id, known, took, status, error } = self;
         let written = known.client_text.as_ref().and_then(|text| text.to_str().ok()).map(Cow::Borrowed);
         let client = written.or_else(|| known.client.map(|address| address.to_string().into()));
         tracing::info!(
             { telemetry::SERVICE_NAME } = &*service,
             { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
-            { telemetry::URL_PATH } = uri.path(),
+            { telemetry::URL_PATH } = path.as_str(),
             { telemetry::HTTP_ROUTE } = known.route.as_deref(),
             { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
             duration_ms = took.as_secs_f64() * 1_000.0,
@@ -115,11 +138,10 @@ impl Entry {
             { telemetry::CLIENT_ADDRESS } = client.as_deref(),
             { telemetry::ERROR_TYPE } = error.as_ref().map(|error| error.code().as_str()),
             cause = error.as_ref().and_then(std::error::Error::source).map(tracing::field::display),
-            { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
-            { telemetry::REQUEST_ID } = context.request_id(),
-            { telemetry::CORRELATION_ID } = context.correlation_id(),
-            "{}",
-            if status.is_some() { "request" } else { "request given up by its client" },
+            { telemetry::TRACE_ID } = str::from_utf8(&trace_id).unwrap_or_default(),
+            { telemetry::REQUEST_ID } = request_id.as_str(),
+            { telemetry::CORRELATION_ID } = correlation_id.as_str(),
+            message = if status.is_some() { "request" } else { "request given up by its client" },
         );
     }
 }

@@ -147,7 +147,7 @@ impl Inner {
     pub(super) async fn serve(
         &self,
         live: &Live,
-        mut context: Context,
+        context: Context,
         parts: &mut Head,
         body: RequestBody,
         peer: &mut Option<Peer>,
@@ -192,7 +192,6 @@ impl Inner {
         if entry.access == Access::Authenticated {
             strip_delegated(&mut parts.headers);
             let principal = self.authenticate(live, entry, parts, address, record).await?;
-            context = context.with_shared_principal(Arc::clone(&principal));
             record.principal = Some(Arc::clone(&principal));
             count(live, &entry.limit, Caller::Principal(&principal), record).await?;
             authorize(entry, &principal)?;
@@ -214,6 +213,7 @@ impl Inner {
                 self.proxy(live, service, entry, matched, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {
+                let context = record.within(context);
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
                 self.serve_locally(router, context, request).await
             }
@@ -317,7 +317,7 @@ fn local_request(
     if let Some(peer) = client.peer {
         parts.extensions.insert(ConnectInfo(peer));
     }
-    tell_context(context, request_id, insert);
+    tell_context(context, context.trace(), request_id, insert);
     Ok(Request::from_parts(parts, body.into_axum()))
 }
 

@@ -11,8 +11,16 @@ use std::{
 use tokio::time::Instant;
 
 thread_local! {
-    /// Lines of this thread that are written together; `None` while each is written as it comes.
-    static GATHERED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    static GATHERED: RefCell<Gathered> = const { RefCell::new(Gathered { gathers: false, lines: Vec::new() }) };
+}
+
+/// Lines of this thread.
+#[derive(Debug)]
+struct Gathered {
+    /// Whether they are written together, and not each as it comes.
+    gathers: bool,
+    /// Those that are. Its memory stays for the next.
+    lines: Vec<u8>,
 }
 
 /// More does not wait for more.
@@ -65,7 +73,7 @@ fn to_stderr(lines: &[u8]) {
 
 fn put(line: &[u8], write: impl FnOnce(&[u8])) {
     GATHERED.with_borrow_mut(|gathered| {
-        let Some(lines) = gathered else { return write(line) };
+        let Gathered { gathers: true, lines } = gathered else { return write(line) };
         lines.extend_from_slice(line);
         if lines.len() >= MOST {
             write(lines);
@@ -79,16 +87,18 @@ fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8])) {
     struct Gathering<W: Fn(&[u8])>(W);
     impl<W: Fn(&[u8])> Drop for Gathering<W> {
         fn drop(&mut self) {
-            let lines = GATHERED.take().unwrap_or_default();
-            if !lines.is_empty() {
-                (self.0)(&lines);
-            }
+            GATHERED.with_borrow_mut(|gathered| {
+                gathered.gathers = false;
+                if !gathered.lines.is_empty() {
+                    (self.0)(&gathered.lines);
+                    gathered.lines.clear();
+                }
+            });
         }
     }
-    if GATHERED.with_borrow(Option::is_some) {
+    if GATHERED.with_borrow_mut(|gathered| std::mem::replace(&mut gathered.gathers, true)) {
         return log();
     }
-    GATHERED.set(Some(Vec::new()));
     let _gathering = Gathering(write);
     log();
 }
@@ -273,7 +283,7 @@ mod tests {
         });
         assert!(std::panic::catch_unwind(log).is_err());
         assert_eq!(*written.borrow(), b"before");
-        assert!(GATHERED.with_borrow(Option::is_none));
+        assert!(GATHERED.with_borrow(|gathered| !gathered.gathers && gathered.lines.is_empty()));
     }
 
     #[test]

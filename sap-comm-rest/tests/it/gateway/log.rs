@@ -88,7 +88,7 @@ async fn each_request_leaves_one_line_with_its_ids() {
         lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).cloned().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in &lines {
-        assert!(line.contains(&format!("trace_id={trace_id}")) && line.contains("request_id=\"req_1\""), "{line}");
+        assert!(line.contains(&format!("trace_id=\"{trace_id}\"")) && line.contains("request_id=\"req_1\""), "{line}");
         assert!(line.contains("http.request.method=\"GET\"") && line.contains("duration_ms="), "{line}");
         assert!(!line.contains("secret") && !line.contains(&token), "{line}");
     }
