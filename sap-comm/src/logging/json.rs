@@ -200,12 +200,11 @@ fn has_special(text: &[u8]) -> bool {
     }
     let (sixteens, _) = text.as_chunks::<16>();
     // The last ones may overlap those before.
-    let rest = match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(last), ..) => among(last),
-        (None, Some(first), Some(last)) => among(first) | among(last),
+    match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(last), ..) => sixteens.iter().any(among) || among(last),
+        (None, Some(first), Some(last)) => among(first) || among(last),
         _ => text.iter().any(|byte| is_special(char::from(*byte))),
-    };
-    sixteens.iter().fold(rest, |any, sixteen| any | among(sixteen))
+    }
 }
 
 fn escape(line: &mut String, text: &str) {

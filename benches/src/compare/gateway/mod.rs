@@ -30,7 +30,7 @@ const CONNECTIONS: usize = 64;
 #[derive(Clone, Debug, clap::Args)]
 pub struct GatewayOptions {
     /// How many interleaved rounds to take the median of
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Only these cases, such as `bare`
     #[arg(long = "case", value_name = "CASE", value_parser = [BARE, FULL, HALF, STREAM, UPLOAD])]
@@ -39,7 +39,7 @@ pub struct GatewayOptions {
     #[arg(long = "peer", value_name = "PEER", value_parser = PEERS)]
     peers: Vec<String>,
     /// How long a run is measured; a third of it more is for warming up
-    #[arg(long, default_value_t = 3_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=600_000))]
+    #[arg(long, default_value_t = 2_000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=600_000))]
     millis: u64,
     /// How much is streamed, down and up
     #[arg(long, default_value_t = 1_024, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
