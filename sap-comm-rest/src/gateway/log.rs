@@ -58,8 +58,9 @@ pub(super) struct Log {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are lines, which need no memory of their own in the queue")]
 enum Order {
-    Line(Box<Entry>),
+    Line(Entry),
     /// Answered once everything before is written.
     Flush(oneshot::Sender<()>),
 }
@@ -67,7 +68,7 @@ enum Order {
 /// Lines written between two looks at what else there is to do.
 const BATCH: usize = 64;
 /// How long lines gather before they are written, so that not every request wakes the task.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(2);
 
 impl Log {
     /// # Panics
@@ -93,7 +94,7 @@ impl Log {
         self.sample.store(sample.to_bits(), Ordering::Relaxed);
     }
 
-    pub(super) fn put(&self, entry: Box<Entry>) {
+    pub(super) fn put(&self, entry: Entry) {
         if self.orders.try_send(Order::Line(entry)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

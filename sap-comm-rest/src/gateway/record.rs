@@ -104,7 +104,7 @@ impl<'a> Record<'a> {
         if !kept && !self.gateway.log.samples() {
             return;
         }
-        self.gateway.log.put(Box::new(Entry {
+        self.gateway.log.put(Entry {
             service: Arc::clone(&self.gateway.service),
             method,
             path: uri.path().into(),
@@ -115,7 +115,7 @@ impl<'a> Record<'a> {
             took: began.elapsed(),
             status,
             error: error.cloned(),
-        }));
+        });
     }
 }
 

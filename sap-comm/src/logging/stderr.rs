@@ -23,9 +23,7 @@ struct Gathered {
     lines: Vec<u8>,
 }
 
-/// More does not wait for more.
-const MOST: usize = 64 * 1024;
-/// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it.
+/// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it. More is not gathered.
 const AT_ONCE: usize = 4_096;
 /// How often it is written to what says that it takes something, and does not.
 const MOST_ATTEMPTS: usize = 8;
@@ -74,11 +72,11 @@ fn to_stderr(lines: &[u8]) {
 fn put(line: &[u8], write: impl FnOnce(&[u8])) {
     GATHERED.with_borrow_mut(|gathered| {
         let Gathered { gathers: true, lines } = gathered else { return write(line) };
-        lines.extend_from_slice(line);
-        if lines.len() >= MOST {
+        if !lines.is_empty() && lines.len() + line.len() > AT_ONCE {
             write(lines);
             lines.clear();
         }
+        lines.extend_from_slice(line);
     });
 }
 
@@ -263,7 +261,7 @@ mod tests {
 
     #[test]
     fn many_lines_are_written_in_parts() {
-        let long = "a".repeat(MOST - 1);
+        let long = "a".repeat(AT_ONCE - 1);
         let written = writes(|line| ["b", &long, "c"].into_iter().for_each(line));
         assert_eq!(written, [format!("b{long}"), "c".into(), "after".into()]);
     }
