@@ -126,6 +126,7 @@ impl Entry {
         let written = known.client_text.as_ref().and_then(|text| text.to_str().ok()).map(Cow::Borrowed);
         let client = written.or_else(|| known.client.map(|address| address.to_string().into()));
         tracing::info!(
+            message = if status.is_some() { "request" } else { "request given up by its client" },
             { telemetry::SERVICE_NAME } = &*service,
             { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
             { telemetry::URL_PATH } = path.as_str(),
@@ -141,7 +142,6 @@ impl Entry {
             { telemetry::TRACE_ID } = str::from_utf8(&trace_id).unwrap_or_default(),
             { telemetry::REQUEST_ID } = request_id.as_str(),
             { telemetry::CORRELATION_ID } = correlation_id.as_str(),
-            message = if status.is_some() { "request" } else { "request given up by its client" },
         );
     }
 }

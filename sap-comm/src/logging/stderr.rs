@@ -69,12 +69,15 @@ fn to_stderr(lines: &[u8]) {
     outlet.write_lines(&mut io::stderr(), lines, note);
 }
 
-fn put(line: &[u8], write: impl FnOnce(&[u8])) {
+fn put(line: &[u8], write: impl Fn(&[u8])) {
     GATHERED.with_borrow_mut(|gathered| {
         let Gathered { gathers: true, lines } = gathered else { return write(line) };
         if !lines.is_empty() && lines.len() + line.len() > AT_ONCE {
             write(lines);
             lines.clear();
+        }
+        if line.len() > AT_ONCE {
+            return write(line);
         }
         lines.extend_from_slice(line);
     });
@@ -85,13 +88,15 @@ fn gather(log: &mut dyn FnMut(), write: impl Fn(&[u8])) {
     struct Gathering<W: Fn(&[u8])>(W);
     impl<W: Fn(&[u8])> Drop for Gathering<W> {
         fn drop(&mut self) {
-            GATHERED.with_borrow_mut(|gathered| {
+            let mut lines = GATHERED.with_borrow_mut(|gathered| {
                 gathered.gathers = false;
-                if !gathered.lines.is_empty() {
-                    (self.0)(&gathered.lines);
-                    gathered.lines.clear();
-                }
+                std::mem::take(&mut gathered.lines)
             });
+            if !lines.is_empty() {
+                (self.0)(&lines);
+                lines.clear();
+            }
+            GATHERED.with_borrow_mut(|gathered| gathered.lines = lines);
         }
     }
     if GATHERED.with_borrow_mut(|gathered| std::mem::replace(&mut gathered.gathers, true)) {
@@ -264,6 +269,13 @@ mod tests {
         let long = "a".repeat(AT_ONCE - 1);
         let written = writes(|line| ["b", &long, "c"].into_iter().for_each(line));
         assert_eq!(written, [format!("b{long}"), "c".into(), "after".into()]);
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_what_is_gathered_is_written_as_it_comes() {
+        let long = "a".repeat(AT_ONCE + 1);
+        let written = writes(|line| [&long, "b", &long, "c"].into_iter().for_each(line));
+        assert_eq!(written, [&long, "b", &long, "c", "after"]);
     }
 
     #[test]

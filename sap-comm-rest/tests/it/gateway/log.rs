@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use sap_comm_rest::{
     gateway::{GatewayConfig, Quota, RequestLog, Route},
     server::{CorsConfig, Server, ServerConfig},
@@ -16,7 +17,7 @@ use tracing::{
     subscriber::DefaultGuard,
 };
 
-use super::support::{bearer, echo, send, serve, to_service, until, upstream, verifier};
+use super::support::{Wire, bearer, echo, send, serve, to_service, until, upstream, verifier};
 
 /// Keeps the lines of a gateway's request log.
 #[derive(Clone, Default)]
@@ -88,6 +89,7 @@ async fn each_request_leaves_one_line_with_its_ids() {
         lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).cloned().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in &lines {
+        assert!(line.starts_with("message=\"request\" "), "{line}");
         assert!(line.contains(&format!("trace_id=\"{trace_id}\"")) && line.contains("request_id=\"req_1\""), "{line}");
         assert!(line.contains("http.request.method=\"GET\"") && line.contains("duration_ms="), "{line}");
         assert!(!line.contains("secret") && !line.contains(&token), "{line}");
@@ -105,6 +107,25 @@ async fn each_request_leaves_one_line_with_its_ids() {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
     assert!(lines[1].contains("status_code=404") && lines[1].contains("error.type=\"NOT_FOUND\""), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_a_line() {
+    let (lines, _log) = kept();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = upstream(Router::new().fallback(async move || {
+        tell.send(()).unwrap();
+        std::future::pending::<()>().await;
+    }));
+    let upstream = upstream.await;
+    let gateway = serve(to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap()).await;
+    let mut client = Wire::open(&gateway).await;
+    client.write("GET /users HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    told.recv().await.unwrap();
+    drop(client);
+    let gone = "message=\"request given up by its client\" ";
+    let is_its_own = |line: &String| line.starts_with(gone) && line.contains("url.path=\"/users\"");
+    until(|| lines.0.lock().unwrap().iter().any(is_its_own)).await;
 }
 
 #[tokio::test]
