@@ -155,6 +155,7 @@ mod tests {
         let trace = TraceContext::parse(text).unwrap();
         assert_eq!(trace.traceparent(), text);
         assert_eq!(trace.child().trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace.display_trace_id().to_string(), trace.trace_id());
         assert_eq!(trace.trace_id_bytes(), *trace.trace_id().as_bytes());
         assert!(trace.is_sampled());
     }

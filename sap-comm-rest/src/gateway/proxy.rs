@@ -86,7 +86,7 @@ impl Inner {
             own.push(names::API_KEY, key.as_bytes());
         }
         let as_peer = (api_key.is_some() || live.shows_certificate).then(|| {
-            let context = record.within(context.clone());
+            let context = record.within(context);
             // A client's own key goes before the gateway's certificate, and says itself who asks where the gateway knows nobody.
             let tells = api_key.is_some() || context.principal().is_some() || !headers.contains_key(names::API_KEY);
             let mut principal = tells.then(|| said_principal(&context));

@@ -90,11 +90,11 @@ impl<'a> Record<'a> {
         self.put(Some(status), error);
     }
 
-    /// A context in which whoever was found to ask asks.
-    pub(super) fn within(&self, context: Context) -> Context {
+    /// The context, for whoever was found to ask.
+    pub(super) fn within(&self, context: &Context) -> Context {
         match &self.principal {
             Some(principal) => context.with_shared_principal(Arc::clone(principal)),
-            None => context,
+            None => context.clone(),
         }
     }
 

@@ -213,7 +213,7 @@ impl Inner {
                 self.proxy(live, service, entry, matched, &context, &client, parts, target, body, record).await
             }
             (Target::Local, Some(router)) => {
-                let context = record.within(context);
+                let context = record.within(&context);
                 let request = local_request(parts, &path, body, &context, &client, &record.request_id)?;
                 self.serve_locally(router, context, request).await
             }

@@ -252,12 +252,7 @@ async fn a_stream_of_events_holds_no_probe_and_a_client_that_leaves_blames_nobod
         within(read_head(&mut wire.0)).await;
         assert_eq!(counted(&gateway), [counts; 2], "{kind}");
         drop(wire);
-        let left = async {
-            while gateway.snapshot().upstreams[0].in_flight > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(left).await;
+        until(|| gateway.snapshot().upstreams[0].in_flight == 0).await;
         assert_eq!(counted(&gateway), [counts; 2], "{kind}");
     }
 }

@@ -23,6 +23,13 @@ use super::support::{Wire, bearer, echo, send, serve, to_service, until, upstrea
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
+impl Lines {
+    fn of_answers(&self) -> Vec<String> {
+        let is_one = |line: &&String| line.contains("http.response.status_code=");
+        self.0.lock().unwrap().iter().filter(is_one).cloned().collect()
+    }
+}
+
 struct Line(String);
 
 impl Visit for Line {
@@ -81,12 +88,8 @@ async fn each_request_leaves_one_line_with_its_ids() {
     send(&gateway, "GET", "/nothing", &headers[..2], "").await;
 
     // They are written by a task beside the requests.
-    let written = || lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).count();
-    while written() < 2 {
-        tokio::task::yield_now().await;
-    }
-    let lines: Vec<_> =
-        lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).cloned().collect();
+    until(|| lines.of_answers().len() >= 2).await;
+    let lines = lines.of_answers();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in &lines {
         assert!(line.starts_with("message=\"request\" "), "{line}");
@@ -201,9 +204,7 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         assert_eq!(ask("/few", "0000000000000001").await, 429);
     }
     assert_eq!(ask("/gone", "0000000000000001").await, 503);
-    while written().iter().filter(|status| *status == "503").count() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| written().iter().filter(|status| *status == "503").count() >= 3).await;
     let written = written();
     let count = |of: &[String], status: &str| of.iter().filter(|it| *it == status).count();
     let halves: Vec<_> = written.split(|status| status == "503").collect();
@@ -233,6 +234,5 @@ async fn the_last_lines_are_written_before_serving_ends() {
     let (served, answer) = tokio::join!(serving, asking);
     served.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let written = lines.0.lock().unwrap().iter().filter(|line| line.contains("http.response.status_code=")).count();
-    assert_eq!(written, 1);
+    assert_eq!(lines.of_answers().len(), 1);
 }

@@ -14,7 +14,7 @@ use sap_comm_resilience::CircuitBreakerConfig;
 use sap_comm_rest::gateway::{Gateway, GatewayBuilder, GatewayConfig, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{Running, Wire, get, raw_upstream, read_head, resolver, send, serve, upstream, within};
+use super::support::{Running, Wire, get, raw_upstream, read_head, resolver, send, serve, until, upstream, within};
 
 /// A service that answers with `status`, and counts how often.
 async fn answering(status: StatusCode) -> (Running, Arc<AtomicUsize>) {
@@ -198,12 +198,7 @@ async fn an_endpoint_that_keeps_failing_is_left_out() {
     }
     assert!(seen()[0].ejected_for_ms.is_some());
     endpoints.set("test", [broken.endpoint(), sound.endpoint()]);
-    within(async {
-        while seen().len() < 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| seen().len() >= 2).await;
     for _ in 0..50 {
         assert_eq!(get(&edge, "/api").await.status, 200);
     }
