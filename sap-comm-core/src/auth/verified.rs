@@ -1,24 +1,21 @@
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
+use foldhash::quality::RandomState;
 
 use super::Claims;
-use crate::Principal;
+use crate::{Principal, Secret};
 
 /// What a token was found to say.
 #[derive(Debug)]
 pub(super) struct Verified {
+    token: Secret<Box<str>>,
     pub(super) claims: Claims,
     pub(super) principal: Arc<Principal>,
 }
-
-/// SHA-256 of a token, so that no other token can pass for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenHash([u8; 32]);
 
 /// The tokens that one generation of keys was found to have signed, within a bound.
 ///
@@ -26,7 +23,12 @@ pub(super) struct TokenHash([u8; 32]);
 pub(super) struct VerifiedTokens {
     shards: [Mutex<Shard>; SHARDS],
     max_young: usize,
+    hasher: RandomState,
 }
+
+/// Where a token is kept: a fast hash of it, which says nothing without the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place(u64);
 
 /// Two halves: what is asked for moves to the young one; when that is full, the old one is forgotten.
 #[derive(Default)]
@@ -35,33 +37,21 @@ struct Shard {
     old: Tokens,
 }
 
-type Tokens = HashMap<TokenHash, Arc<Verified>, BuildHasherDefault<Prefix>>;
+/// Of two tokens with one hash, the later is kept.
+type Tokens = HashMap<Place, Arc<Verified>, BuildHasherDefault<Same>>;
 
 const SHARDS: usize = 16;
 
-impl TokenHash {
-    pub(super) fn of(token: &str) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        Self(hash)
-    }
-}
-
-impl std::hash::Hash for TokenHash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
-    }
-}
-
-/// Only verified tokens are kept, so nobody chooses where their hashes fall.
+/// Hashes a [`Place`], which is a hash already.
 #[derive(Default)]
-struct Prefix(u64);
+struct Same(u64);
 
-impl Hasher for Prefix {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((first, _)) = bytes.split_first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
+impl Hasher for Same {
+    /// A place is no bytes.
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 
     fn finish(&self) -> u64 {
@@ -69,51 +59,67 @@ impl Hasher for Prefix {
     }
 }
 
+impl Verified {
+    pub(super) fn new(token: &str, claims: Claims) -> Arc<Self> {
+        let token = Secret::new(token.into());
+        Arc::new(Self { token, principal: Arc::new(claims.principal()), claims })
+    }
+
+    fn is_of(&self, token: &str) -> bool {
+        **self.token.expose() == *token
+    }
+}
+
 impl VerifiedTokens {
     /// Keeps `max` tokens at most; none with 0.
     pub(super) fn new(max: usize) -> Self {
-        Self { shards: Default::default(), max_young: max.div_ceil(2 * SHARDS) }
+        Self { shards: Default::default(), max_young: max.div_ceil(2 * SHARDS), hasher: RandomState::default() }
     }
 
-    pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<Verified>> {
-        let mut shard = self.shard(hash)?;
-        if let Some(verified) = shard.young.get(hash) {
-            return Some(Arc::clone(verified));
+    pub(super) fn place_of(&self, token: &str) -> Place {
+        Place(self.hasher.hash_one(token))
+    }
+
+    /// What this very token was found to say.
+    pub(super) fn get(&self, place: Place, token: &str) -> Option<Arc<Verified>> {
+        let mut shard = self.shard(place)?;
+        if let Some(verified) = shard.young.get(&place) {
+            return verified.is_of(token).then(|| Arc::clone(verified));
         }
-        let verified = shard.old.remove(hash)?;
-        shard.insert(*hash, Arc::clone(&verified), self.max_young);
-        Some(verified)
+        let verified = shard.old.remove(&place)?;
+        shard.insert(place, Arc::clone(&verified), self.max_young);
+        verified.is_of(token).then_some(verified)
     }
 
-    pub(super) fn insert(&self, hash: TokenHash, verified: Arc<Verified>) {
-        if let Some(mut shard) = self.shard(&hash) {
-            shard.insert(hash, verified, self.max_young);
-        }
-    }
-
-    pub(super) fn remove(&self, hash: &TokenHash) {
-        if let Some(mut shard) = self.shard(hash) {
-            shard.young.remove(hash);
-            shard.old.remove(hash);
+    pub(super) fn insert(&self, place: Place, verified: Arc<Verified>) {
+        if let Some(mut shard) = self.shard(place) {
+            shard.insert(place, verified, self.max_young);
         }
     }
 
-    fn shard(&self, hash: &TokenHash) -> Option<MutexGuard<'_, Shard>> {
+    pub(super) fn remove(&self, place: Place) {
+        if let Some(mut shard) = self.shard(place) {
+            shard.young.remove(&place);
+            shard.old.remove(&place);
+        }
+    }
+
+    fn shard(&self, place: Place) -> Option<MutexGuard<'_, Shard>> {
         if self.max_young == 0 {
             return None;
         }
-        // Not the bytes that choose a place within the shard.
-        let shard = self.shards.get(usize::from(hash.0[31]) % SHARDS)?;
+        // Not the bits that choose a place within the shard.
+        let shard = self.shards.get((place.0 >> 32) as usize % SHARDS)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Shard {
-    fn insert(&mut self, hash: TokenHash, verified: Arc<Verified>, max_young: usize) {
+    fn insert(&mut self, place: Place, verified: Arc<Verified>, max_young: usize) {
         if self.young.len() >= max_young {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(hash, verified);
+        self.young.insert(place, verified);
     }
 }
 
@@ -122,7 +128,7 @@ mod tests {
     use super::*;
     use crate::auth::Audience;
 
-    fn verified() -> Arc<Verified> {
+    fn insert(tokens: &VerifiedTokens, token: &str) -> Place {
         let claims = Claims {
             iss: "auth-service".into(),
             sub: "usr_1".into(),
@@ -134,17 +140,18 @@ mod tests {
             roles: Vec::new(),
             scope: String::new(),
         };
-        Arc::new(Verified { principal: Arc::new(claims.principal()), claims })
+        let place = tokens.place_of(token);
+        tokens.insert(place, Verified::new(token, claims));
+        place
     }
 
     #[test]
     fn the_bound_holds_and_what_is_asked_for_stays() {
         let tokens = VerifiedTokens::new(320);
-        let (hot, verified) = (TokenHash::of("hot"), verified());
-        tokens.insert(hot, Arc::clone(&verified));
+        let hot = insert(&tokens, "hot");
         for number in 0..10_000 {
-            tokens.insert(TokenHash::of(&number.to_string()), Arc::clone(&verified));
-            assert!(tokens.get(&hot).is_some(), "{number}");
+            insert(&tokens, &number.to_string());
+            assert!(tokens.get(hot, "hot").is_some(), "{number}");
         }
         let count = |shard: &Mutex<Shard>| {
             let shard = shard.lock().unwrap();
@@ -152,14 +159,25 @@ mod tests {
         };
         let kept: usize = tokens.shards.iter().map(count).sum();
         assert!((160..=320).contains(&kept), "{kept}");
-        tokens.remove(&hot);
-        assert!(tokens.get(&hot).is_none());
+        tokens.remove(hot);
+        assert!(tokens.get(hot, "hot").is_none());
+    }
+
+    #[test]
+    fn no_other_token_passes_for_one_that_has_its_hash() {
+        let tokens = VerifiedTokens::new(1);
+        let place = insert(&tokens, "a.b.c");
+        assert!(tokens.get(place, "a.b.d").is_none());
+        assert!(tokens.get(place, "a.b.c").is_some());
+        // Another in the same half makes it an old one.
+        tokens.insert(Place(place.0 ^ 1), tokens.get(place, "a.b.c").unwrap());
+        assert!(tokens.get(place, "a.b.d").is_none());
     }
 
     #[test]
     fn a_bound_of_zero_keeps_nothing() {
         let tokens = VerifiedTokens::new(0);
-        tokens.insert(TokenHash::of("a"), verified());
-        assert!(tokens.get(&TokenHash::of("a")).is_none());
+        let place = insert(&tokens, "a");
+        assert!(tokens.get(place, "a").is_none());
     }
 }

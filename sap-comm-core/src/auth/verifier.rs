@@ -7,7 +7,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     AuthError, Claims, KeyError, KeySet,
-    verified::{TokenHash, Verified, VerifiedTokens},
+    verified::{Verified, VerifiedTokens},
 };
 use crate::{Principal, Timestamp};
 
@@ -16,8 +16,7 @@ pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 
 /// Verifies tokens: the algorithm is the key's, and issuer, audience, expiry and subject are required.
 ///
-/// A token that was verified is remembered, by its SHA-256, until it expires or the keys are replaced; its signature is
-/// not checked again. Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
+/// A token that was verified is remembered until it expires or the keys are replaced; its signature is not checked again. Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
 #[derive(Clone)]
 pub struct JwtVerifier {
     generation: Arc<ArcSwap<Generation>>,
@@ -100,7 +99,8 @@ impl JwtVerifier {
     #[must_use]
     pub fn remembers(&self, token: &str) -> bool {
         let generation = self.generation.load();
-        let known = (token.len() <= Self::MAX_TOKEN).then(|| generation.verified.get(&TokenHash::of(token))).flatten();
+        let tokens = &generation.verified;
+        let known = (token.len() <= Self::MAX_TOKEN).then(|| tokens.get(tokens.place_of(token), token)).flatten();
         known.is_some_and(|verified| self.rules.check_times(&verified.claims, now()).is_ok())
     }
 
@@ -109,12 +109,12 @@ impl JwtVerifier {
             return Err(AuthError::Invalid("the token is over 8 KiB"));
         }
         let generation = self.generation.load();
-        let hash = TokenHash::of(token);
-        if let Some(verified) = generation.verified.get(&hash) {
+        let place = generation.verified.place_of(token);
+        if let Some(verified) = generation.verified.get(place, token) {
             return match self.rules.check_times(&verified.claims, now) {
                 Ok(()) => Ok(verified),
                 Err(error) => {
-                    generation.verified.remove(&hash);
+                    generation.verified.remove(place);
                     Err(error)
                 }
             };
@@ -122,8 +122,8 @@ impl JwtVerifier {
         self.rules.refuse_stale(token, now)?;
         let claims = self.rules.check(token, &generation.keys)?;
         self.rules.check_times(&claims, now)?;
-        let verified = Arc::new(Verified { principal: Arc::new(claims.principal()), claims });
-        generation.verified.insert(hash, Arc::clone(&verified));
+        let verified = Verified::new(token, claims);
+        generation.verified.insert(place, Arc::clone(&verified));
         Ok(verified)
     }
 }
@@ -232,7 +232,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// How many verified tokens are remembered; 10,000 by default, some 10 MB. With 0 every signature is checked.
+    /// How many verified tokens are remembered; 10,000 by default. Each takes its own length and about a kilobyte of memory. With 0
+    /// every signature is checked.
     pub fn cached_tokens(mut self, tokens: usize) -> Self {
         self.cached_tokens = tokens;
         self

@@ -1,6 +1,10 @@
 mod rfc3339;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -21,8 +25,11 @@ pub struct TimestampError {
 impl Timestamp {
     /// The current time, read from the wall clock.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     pub fn now() -> Self {
-        Self::from_millis(jiff::Timestamp::now().as_millisecond())
+        // A wall clock before the epoch is one that was never set.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// From milliseconds since the Unix epoch; saturates at the limits of the calendar.

@@ -12,6 +12,7 @@ use super::{
     outbound::read_context,
     record::Record,
     service::Inner,
+    spread::Held,
 };
 use crate::server::{CorsLayer, is_preflight};
 
@@ -29,11 +30,11 @@ const OF_SERVICES: [header::HeaderName; 6] = [
 /// may read it. Questions are not counted: they reach no service, and the quotas of a page's users are not those of their address.
 pub(super) async fn answer<F: Future<Output = Response<ResponseBody>>>(
     gateway: &Inner,
-    live: Arc<Live>,
+    live: Arc<Held<Live>>,
     layer: &CorsLayer,
     peer: Option<Peer>,
     request: Request<RequestBody>,
-    handle: impl FnOnce(Arc<Live>, Option<Peer>, Request<RequestBody>) -> F,
+    handle: impl FnOnce(Arc<Held<Live>>, Option<Peer>, Request<RequestBody>) -> F,
 ) -> Response<ResponseBody> {
     if !is_preflight(request.method(), request.headers()) {
         return ask(layer, request, |request| handle(live, peer, request)).await;

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use http::{Request, Response};
 use tower::ServiceExt;
 
-use super::{Gateway, ResponseBody, client::Peer};
+use super::{Gateway, ResponseBody, client::Peer, service::Inner};
 use crate::server::{ConnectionHandler, HealthRegistry, KitConfig, Whole, is_probe, kit};
 
 /// A gateway at a listener, and what is answered beside it.
@@ -15,9 +15,11 @@ pub(super) struct Edge {
     probes: Option<Arc<Router>>,
 }
 
-/// A gateway, as one connection sees it.
+/// A gateway, as one connection sees it: its requests hold this, and not what all connections share.
 #[derive(Clone)]
-pub(super) struct Connected {
+pub(super) struct Connected(Arc<At>);
+
+struct At {
     edge: Edge,
     peer: Peer,
 }
@@ -30,7 +32,7 @@ impl Edge {
     }
 
     pub(super) fn to(&self, peer: Peer) -> Connected {
-        Connected { edge: self.clone(), peer }
+        Connected(Arc::new(At { edge: self.clone(), peer }))
     }
 }
 
@@ -38,11 +40,20 @@ impl ConnectionHandler for Connected {
     type Body = ResponseBody;
 
     fn handle(self, request: Request<Whole>) -> impl Future<Output = Response<ResponseBody>> + Send {
-        let Self { edge: Edge { gateway, probes }, peer } = self;
+        let At { edge: Edge { probes, .. }, peer } = &*self.0;
         match probes {
-            Some(probes) if is_probe(request.uri().path()) => probe(probes, request).boxed(),
-            _ => gateway.handle_of(Some(peer), request.map(Into::into)),
+            Some(probes) if is_probe(request.uri().path()) => probe(Arc::clone(probes), request).boxed(),
+            _ => {
+                let peer = Some(peer.clone());
+                Gateway::handle_for(self, peer, request.map(Into::into))
+            }
         }
+    }
+}
+
+impl AsRef<Inner> for Connected {
+    fn as_ref(&self) -> &Inner {
+        self.0.edge.gateway.as_ref()
     }
 }
 

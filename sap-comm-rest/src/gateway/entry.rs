@@ -17,7 +17,7 @@ use crate::{options::check_duration, server::DeprecationConfig};
 /// A route, ready to serve.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) pattern: Arc<str>,
+    pub(super) pattern: String,
     pub(super) segments: Vec<Segment>,
     /// Whether it takes nothing below its path.
     pub(super) exact: bool,
@@ -38,7 +38,7 @@ pub(super) struct Entry {
     pub(super) preserve_host: bool,
     pub(super) security_headers: bool,
     /// Header lines that tell of its end.
-    pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
+    pub(super) deprecation: Option<Box<[(HeaderName, HeaderValue)]>>,
     /// Whether clients are likely to show a secret there: a credential that it demands or the gateway's own router may look at, or
     /// what a body holds, since a public route may be that of a login.
     pub(super) takes_secrets: bool,
@@ -161,7 +161,7 @@ impl Entry {
             security_headers: config.security_headers.unwrap_or(defaults.security_headers),
             deprecation: deprecation.map(Into::into),
             takes_secrets,
-            pattern: path.into(),
+            pattern: path,
         })
     }
 

@@ -73,10 +73,10 @@ const GATHER: Duration = Duration::from_millis(2);
 impl Log {
     /// # Panics
     /// Outside a tokio runtime, whose task writes.
-    pub(super) fn new(config: RequestLog) -> Self {
+    pub(super) fn new(gateway: Arc<str>, config: RequestLog) -> Self {
         let (orders, waiting) = mpsc::channel(config.max_waiting);
         let (hurry, dropped) = (Arc::default(), Arc::default());
-        tokio::spawn(write(waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
+        tokio::spawn(write(gateway, waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
         Self { orders, hurry, dropped, sample: AtomicU64::new(config.sample.to_bits()), asked: AtomicU64::new(0) }
     }
 
@@ -119,7 +119,7 @@ impl Log {
     }
 }
 
-async fn write(mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: Arc<AtomicU64>) {
+async fn write(gateway: Arc<str>, mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: Arc<AtomicU64>) {
     let mut reported = 0;
     let mut orders = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut orders, BATCH).await > 0 {
@@ -129,7 +129,7 @@ async fn write(mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: 
         telemetry::log_together(|| {
             for order in &mut orders {
                 match order {
-                    Order::Line(entry) => entry.write(),
+                    Order::Line(entry) => entry.write(&gateway),
                     Order::Flush(done) => flushed.push(done),
                 }
             }

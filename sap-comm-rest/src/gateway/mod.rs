@@ -43,6 +43,7 @@ mod route;
 mod routes_file;
 mod screen;
 mod service;
+mod spread;
 mod table;
 mod upgrade;
 mod upstream;
@@ -76,6 +77,7 @@ use live::{Live, Place};
 use record::Record;
 use refusal::Refusal;
 use service::Inner;
+use spread::Held;
 
 use crate::server::{HealthRegistry, Server, ServerError};
 
@@ -126,50 +128,51 @@ impl Gateway {
     /// Dropping the future gives the request up: the connection to its upstream is closed, and neither the breaker nor
     /// the balancer counts it.
     pub async fn handle(&self, request: Request<Body>) -> Response<ResponseBody> {
-        self.clone().handle_of(Peer::of(request.extensions()), request.map(Into::into)).await
+        Self::handle_for(self.clone(), Peer::of(request.extensions()), request.map(Into::into)).await
     }
 
-    /// In a box from the beginning: the future is large, and would be moved by each that waits for it.
-    fn handle_of(
-        self,
+    /// Answers a request, for whoever holds the gateway. In a box from the beginning: the future is large, and would be moved by each
+    /// that waits for it.
+    fn handle_for<G: AsRef<Inner> + Clone + Send + Sync + 'static>(
+        gateway: G,
         peer: Option<Peer>,
         request: Request<RequestBody>,
     ) -> BoxFuture<'static, Response<ResponseBody>> {
-        let live = self.0.live.load_full();
+        let live = gateway.as_ref().live.load().hold();
         match live.cors.clone() {
-            None => Box::pin(self.handle_by(live, peer, request)),
+            None => Box::pin(Self::handle_by(gateway, live, peer, request)),
             Some(layer) => Box::pin(async move {
-                let handle = |live, peer, request| self.clone().handle_by(live, peer, request);
-                cors::answer(&self.0, live, &layer, peer, request, handle).await
+                let handle = |live, peer, request| Self::handle_by(gateway.clone(), live, peer, request);
+                cors::answer(gateway.as_ref(), live, &layer, peer, request, handle).await
             }),
         }
     }
 
-    fn handle_by(
-        self,
-        live: Arc<Live>,
+    fn handle_by<G: AsRef<Inner> + Send + Sync + 'static>(
+        gateway: G,
+        live: Arc<Held<Live>>,
         mut peer: Option<Peer>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send {
         let (mut parts, body) = request.into_parts();
         async move {
-            let headers = &parts.headers;
+            let (gateway, headers) = (gateway.as_ref(), &parts.headers);
             // Within a larger service the context stands already.
             let context = Context::try_current().unwrap_or_else(|| outbound::read_context(headers));
             // The line of the log says the same: the span is for whoever looks closer. A router of our own has one beside it.
             let span = tracing::debug_span!(
                 "gateway",
-                { telemetry::SERVICE_NAME } = &*self.0.service,
+                { telemetry::SERVICE_NAME } = &*gateway.service,
                 { telemetry::TRACE_ID } = %context.trace().display_trace_id(),
                 { telemetry::SPAN_ID } = %context.trace().display_span_id(),
                 { telemetry::REQUEST_ID } = context.request_id(),
                 { telemetry::CORRELATION_ID } = context.correlation_id(),
             );
             let (problem, version) = (crate::server::accepts_problem(headers), parts.version);
-            let mut record = Record::begin(&self.0, &parts, &context);
+            let mut record = Record::begin(gateway, &parts, &context);
             let decided = {
                 // In its place from the beginning: it is large, and would be moved.
-                let serving = pin!(self.0.serve(&live, context.clone(), &mut parts, body, &mut peer, &mut record));
+                let serving = pin!(gateway.serve(&live, context.clone(), &mut parts, body, &mut peer, &mut record));
                 if span.is_disabled() { serving.await } else { serving.instrument(span).await }
             };
             match decided {
@@ -304,6 +307,12 @@ impl Gateway {
     /// end with the last clone of the gateway in any case.
     pub async fn close_tunnels(&self) {
         self.0.tunnels.close().await;
+    }
+}
+
+impl AsRef<Inner> for Gateway {
+    fn as_ref(&self) -> &Inner {
+        &self.0
     }
 }
 

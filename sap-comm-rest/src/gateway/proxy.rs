@@ -117,7 +117,7 @@ impl Inner {
             forward(upstream, &outgoing, &mut trace).await
         };
         let settle = |permit: Option<OwnedPermit>, end: fn(OwnedPermit)| permit.into_iter().for_each(end);
-        record.upstream = trace.endpoint.map(|endpoint| (Arc::clone(upstream), endpoint));
+        record.endpoint = trace.endpoint;
         record.attempts = trace.attempts;
         let Answer { mut response, picked, lease } = match answer {
             Ok(answer) => answer,
@@ -143,6 +143,7 @@ impl Inner {
             });
         }
         let (has_come, answered) = (lease.has_come(), Instant::now());
+        record.answered = Some(answered);
         let is_endless = !has_come && is_without_end(&response);
         let unsettled = match response.status().is_server_error() {
             true if sent && is_failure(response.status()) => {

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, request::Parts};
 use sap_comm_core::{ApiError, Context, Endpoint, Name, Principal, telemetry};
 use tokio::time::Instant;
 
-use super::{client::Client, outbound::request_id, rate_limit::Allowance, service::Inner, upstream::Upstream};
+use super::{client::Client, entry, outbound::request_id, rate_limit::Allowance, service::Inner};
 
 /// What is known about a request; becomes its one line in the log, also when its client went away.
 pub(super) struct Record<'a> {
@@ -18,10 +18,9 @@ pub(super) struct Record<'a> {
     /// `None` where there is no line, or it was put.
     asked: Option<Asked>,
     known: Known,
+    pub(super) route: Option<&'a Arc<entry::Entry>>,
     pub(super) request_id: HeaderValue,
     pub(super) allowance: Option<Allowance>,
-    /// Of a route that is deprecated.
-    pub(super) deprecation: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// What is known of a request from its beginning.
@@ -35,10 +34,11 @@ struct Asked {
 /// What comes to be known while a request is served.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) route: Option<Arc<str>>,
-    /// The service, and the endpoint that was asked last.
-    pub(super) upstream: Option<(Arc<Upstream>, Endpoint)>,
+    /// The endpoint that was asked last.
+    pub(super) endpoint: Option<Endpoint>,
     pub(super) attempts: u32,
+    /// When it answered.
+    pub(super) answered: Option<Instant>,
     pub(super) principal: Option<Arc<Principal>>,
     pub(super) client: Option<IpAddr>,
     pub(super) client_text: Option<HeaderValue>,
@@ -47,12 +47,12 @@ pub(super) struct Known {
 /// One line of the request log. It waits for a while, and holds nothing of what the request came in.
 #[derive(Debug)]
 pub(super) struct Entry {
-    service: Arc<str>,
     method: Method,
     path: Name,
     request_id: Name,
     correlation_id: Name,
     trace_id: [u8; 32],
+    route: Option<Arc<entry::Entry>>,
     known: Known,
     took: Duration,
     status: Option<StatusCode>,
@@ -71,9 +71,9 @@ impl<'a> Record<'a> {
             gateway,
             asked: tracing::enabled!(tracing::Level::INFO).then(asked),
             known: Known::default(),
+            route: None,
             request_id: request_id(&parts.headers, context),
             allowance: None,
-            deprecation: None,
         }
     }
 
@@ -90,6 +90,11 @@ impl<'a> Record<'a> {
         self.put(Some(status), error);
     }
 
+    /// What is said on the answer of a route that is deprecated.
+    pub(super) fn deprecation(&self) -> Option<&'a [(HeaderName, HeaderValue)]> {
+        self.route?.deprecation.as_deref()
+    }
+
     /// The context, for whoever was found to ask.
     pub(super) fn within(&self, context: &Context) -> Context {
         match &self.principal {
@@ -104,15 +109,16 @@ impl<'a> Record<'a> {
         if !kept && !self.gateway.log.samples() {
             return;
         }
+        let ended = self.answered.unwrap_or_else(Instant::now);
         self.gateway.log.put(Entry {
-            service: Arc::clone(&self.gateway.service),
             method,
             path: uri.path().into(),
             request_id: context.request_id().into(),
             correlation_id: context.correlation_id().into(),
             trace_id: context.trace().trace_id_bytes(),
+            route: self.route.cloned(),
             known: std::mem::take(&mut self.known),
-            took: began.elapsed(),
+            took: ended.saturating_duration_since(began),
             status,
             error: error.cloned(),
         });
@@ -121,19 +127,19 @@ impl<'a> Record<'a> {
 
 impl Entry {
     /// Neither the query nor a header is in it: they may hold secrets.
-    pub(super) fn write(self) {
-        let Self { service, method, path, request_id, correlation_id, trace_id, known, took, status, error } = self;
+    pub(super) fn write(self, gateway: &str) {
+        let Self { method, path, request_id, correlation_id, trace_id, route, known, took, status, error } = self;
         let written = known.client_text.as_ref().and_then(|text| text.to_str().ok()).map(Cow::Borrowed);
         let client = written.or_else(|| known.client.map(|address| address.to_string().into()));
         tracing::info!(
             message = if status.is_some() { "request" } else { "request given up by its client" },
-            { telemetry::SERVICE_NAME } = &*service,
+            { telemetry::SERVICE_NAME } = gateway,
             { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
             { telemetry::URL_PATH } = path.as_str(),
-            { telemetry::HTTP_ROUTE } = known.route.as_deref(),
+            { telemetry::HTTP_ROUTE } = route.as_ref().map(|route| route.pattern.as_str()),
             { telemetry::HTTP_RESPONSE_STATUS_CODE } = status.map(|status| status.as_u16()),
             duration_ms = took.as_secs_f64() * 1_000.0,
-            upstream = known.upstream.as_ref().map(|(upstream, endpoint)| asked(upstream, endpoint)),
+            upstream = route.as_ref().and_then(|route| asked(route, known.endpoint.as_ref()?)),
             attempts = known.attempts,
             { telemetry::USER_ID } = known.principal.as_ref().map(|principal| principal.id.as_str()),
             { telemetry::CLIENT_ADDRESS } = client.as_deref(),
@@ -146,8 +152,8 @@ impl Entry {
     }
 }
 
-fn asked(upstream: &Upstream, endpoint: &Endpoint) -> String {
-    [upstream.service(), " ", endpoint.scheme(), "://", endpoint.authority()].concat()
+fn asked(route: &entry::Entry, endpoint: &Endpoint) -> Option<String> {
+    Some([route.service()?, " ", endpoint.scheme(), "://", endpoint.authority()].concat())
 }
 
 impl Deref for Record<'_> {

@@ -32,6 +32,7 @@ use super::{
     record::Record,
     routes_file::{RoutesFile, follow},
     screen::{Screened, screen},
+    spread::Spread,
     table::{Found, allow},
     upgrade::Tunnels,
 };
@@ -43,7 +44,7 @@ use crate::{
 /// Everything that a gateway's requests share.
 pub(super) struct Inner {
     pub(super) service: Arc<str>,
-    pub(super) live: ArcSwap<Live>,
+    pub(super) live: ArcSwap<Spread<Live>>,
     pub(super) parts: Parts,
     pub(super) tunnels: Tunnels,
     pub(super) log: Log,
@@ -72,14 +73,15 @@ impl Drop for Following {
 
 impl Inner {
     pub(super) fn new(live: Live, parts: Parts, own_routes: Vec<RouteConfig>) -> Self {
+        let service = Arc::from(live.config.service.as_str());
         Self {
-            service: live.config.service.as_str().into(),
             tunnels: Tunnels::new(live.config.max_tunnels.unwrap_or(MAX_TUNNELS), live.config.tunnel_idle),
-            log: Log::new(live.config.log),
+            log: Log::new(Arc::clone(&service), live.config.log),
             via: Via::new(),
-            live: ArcSwap::from_pointee(live),
+            live: ArcSwap::from_pointee(Spread::new(live)),
             parts,
             own_routes,
+            service,
             following: OnceLock::new(),
             places: Mutex::default(),
         }
@@ -135,7 +137,7 @@ impl Inner {
         places.iter().try_for_each(|place| live.check_place(place))?;
         live.take_over(&before)?;
         self.log.set_sample(live.config.log.sample);
-        self.live.store(Arc::new(live));
+        self.live.store(Arc::new(Spread::new(live)));
         Ok(())
     }
 
@@ -144,14 +146,14 @@ impl Inner {
     ///
     /// It takes what it needs of the head and of the peer where they are: a future has room for what it is given, and once more for
     /// what it makes of it.
-    pub(super) async fn serve(
+    pub(super) async fn serve<'a>(
         &self,
-        live: &Live,
+        live: &'a Live,
         context: Context,
         parts: &mut Head,
         body: RequestBody,
         peer: &mut Option<Peer>,
-        record: &mut Record<'_>,
+        record: &mut Record<'a>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let uri = parts.uri.clone();
         let screened = screen(parts, &uri);
@@ -184,8 +186,7 @@ impl Inner {
                 return self.serve_locally(router, context, request).await;
             }
         };
-        record.route = Some(Arc::clone(&entry.pattern));
-        record.deprecation.clone_from(&entry.deprecation);
+        record.route = Some(entry);
         if entry.takes_secrets {
             check_exposed(live, &client)?;
         }

@@ -4,20 +4,28 @@
 //! which takes a fifth of the instructions.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fmt::{self, Write},
-    io,
+    rc::Rc,
 };
 
 use sap_comm_core::Timestamp;
-use serde::Serialize;
+use serde_json::Number;
 use tracing::{
     Event, Subscriber,
+    callsite::Identifier,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::{LookupSpan, SpanRef},
 };
+
+thread_local! {
+    /// The keys of every kind of event that this thread has logged, of which a program has so many.
+    static KEYS: RefCell<HashMap<Identifier, Rc<[String]>>> = RefCell::default();
+}
 
 /// Expects the fields of spans to be JSON objects.
 #[derive(Debug, Clone, Copy)]
@@ -30,10 +38,8 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::with_capacity(1_024);
-        line.push_str(r#"{"timestamp":"#);
-        put(&mut line, &Timestamp::now());
-        field(&mut line, "level", event.metadata().level().as_str());
-        let mut fields = Fields { line: &mut line, target: None };
+        begin(&mut line, event.metadata().level().as_str());
+        let mut fields = Fields { line: &mut line, keys: &keys_of(event), target: None };
         event.record(&mut fields);
         let target = fields.target;
         field(&mut line, "target", target.as_deref().unwrap_or(event.metadata().target()));
@@ -78,18 +84,36 @@ where
     line.push('}');
 }
 
+/// What stands before the values of an event's fields, in their order; nothing before one that is left out.
+fn keys_of(event: &Event<'_>) -> Rc<[String]> {
+    let kind = event.metadata();
+    KEYS.with_borrow_mut(|known| {
+        let make = || kind.fields().iter().map(|field| key_of(field.name())).collect();
+        Rc::clone(known.entry(kind.callsite()).or_insert_with(make))
+    })
+}
+
+fn key_of(name: &str) -> String {
+    let mut text = String::new();
+    // Those of a record of the crate `log` say what its metadata would.
+    if !name.starts_with("log.") {
+        key(&mut text, name.strip_prefix("r#").unwrap_or(name));
+    }
+    text
+}
+
 /// Writes the fields of an event.
 struct Fields<'a> {
     line: &'a mut String,
+    keys: &'a [String],
     /// What a record of the crate `log` was about.
     target: Option<String>,
 }
 
 impl Fields<'_> {
     fn put(&mut self, field: &Field, value: impl FnOnce(&mut String)) {
-        // Those of a record of the crate `log` say what its metadata would.
-        if !field.name().starts_with("log.") {
-            key(self.line, field.name().strip_prefix("r#").unwrap_or(field.name()));
+        if let Some(key) = self.keys.get(field.index()).filter(|key| !key.is_empty()) {
+            self.line.push_str(key);
             value(self.line);
         }
     }
@@ -104,25 +128,28 @@ impl Visit for Fields<'_> {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, |line| put(line, &value));
+        self.put(field, |line| put(line, value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, |line| put(line, &value));
+        self.put(field, |line| put(line, value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, |line| put(line, &value));
+        self.put(field, |line| put(line, value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, |line| put(line, &value));
+        self.put(field, |line| match Number::from_f64(value) {
+            Some(number) => put(line, number),
+            None => line.push_str("null"),
+        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, |line| {
             line.push('"');
-            // Memory takes everything; a value that fails to show itself is cut off.
+            // A value that fails to show itself is cut off.
             let _ = write!(Escaped(line), "{value:?}");
             line.push('"');
         });
@@ -131,15 +158,20 @@ impl Visit for Fields<'_> {
 
 /// A line that says how many of something there were.
 pub(super) fn warning(target: &str, message: &str, lines: u64) -> Vec<u8> {
-    let mut line = String::from(r#"{"timestamp":"#);
-    put(&mut line, &Timestamp::now());
-    field(&mut line, "level", "WARN");
+    let mut line = String::new();
+    begin(&mut line, "WARN");
     field(&mut line, "message", message);
     key(&mut line, "lines");
-    put(&mut line, &lines);
+    put(&mut line, lines);
     field(&mut line, "target", target);
     line.push_str("}\n");
     line.into_bytes()
+}
+
+/// Begins a line of now.
+fn begin(line: &mut String, level: &str) {
+    // Memory takes everything.
+    let _ = write!(line, r#"{{"timestamp":"{}","level":"{level}""#, Timestamp::now());
 }
 
 fn field(line: &mut String, name: &str, value: &str) {
@@ -159,23 +191,10 @@ fn text(line: &mut String, text: &str) {
     line.push('"');
 }
 
-fn put(line: &mut String, value: &impl Serialize) {
-    // Memory takes everything, and whatever is put here can be written.
-    let _ = serde_json::to_writer(Written(line), value);
-}
-
-/// What is written is text.
-struct Written<'a>(&'a mut String);
-
-impl io::Write for Written<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push_str(str::from_utf8(bytes).map_err(io::Error::other)?);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// A value that shows itself as JSON has it.
+fn put(line: &mut String, value: impl fmt::Display) {
+    // Memory takes everything.
+    let _ = write!(line, "{value}");
 }
 
 /// What is written goes into a JSON string.
@@ -193,25 +212,41 @@ fn is_special(char: char) -> bool {
     (char < ' ') | (char == '"') | (char == '\\')
 }
 
-/// Whether any of the bytes is special, without a branch for each, so that sixteen or eight are looked at as one.
+/// Whether any of the bytes is special. Sixteen are looked at as one.
 fn has_special(text: &[u8]) -> bool {
-    fn among<const COUNT: usize>(bytes: &[u8; COUNT]) -> bool {
+    fn among(bytes: &[u8; 16]) -> bool {
         bytes.iter().fold(false, |any, byte| any | is_special(char::from(*byte)))
     }
-    let (sixteens, _) = text.as_chunks::<16>();
+    fn within<const HALF: usize>(first: &[u8; HALF], last: &[u8; HALF]) -> bool {
+        let mut bytes = [b' '; 16];
+        bytes[..HALF].copy_from_slice(first);
+        bytes[HALF..2 * HALF].copy_from_slice(last);
+        among(&bytes)
+    }
+    let (sixteens, _) = text.as_chunks();
     // The last ones may overlap those before.
-    match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(last), ..) => sixteens.iter().any(among) || among(last),
-        (None, Some(first), Some(last)) => among(first) || among(last),
-        _ => text.iter().any(|byte| is_special(char::from(*byte))),
+    if let Some(last) = text.last_chunk() {
+        sixteens.iter().any(among) || among(last)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk()) {
+        within(first, last)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk()) {
+        within(first, last)
+    } else {
+        text.iter().any(|byte| is_special(char::from(*byte)))
     }
 }
 
 fn escape(line: &mut String, text: &str) {
-    // Most texts have nothing special.
-    if !has_special(text.as_bytes()) {
-        return line.push_str(text);
+    if has_special(text.as_bytes()) {
+        escape_parts(line, text);
+    } else {
+        line.push_str(text);
     }
+}
+
+/// Most texts have nothing special.
+#[cold]
+fn escape_parts(line: &mut String, text: &str) {
     for part in text.split_inclusive(is_special) {
         let plain = part.strip_suffix(is_special).unwrap_or(part);
         line.push_str(plain);
@@ -228,7 +263,10 @@ fn escape(line: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
 
     use serde_json::Value;
     use tracing_subscriber::{

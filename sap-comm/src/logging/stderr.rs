@@ -23,7 +23,9 @@ struct Gathered {
     lines: Vec<u8>,
 }
 
-/// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it. More is not gathered.
+/// What is gathered at most, so that it stays in the cache.
+const MOST_GATHERED: usize = 16 * 1_024;
+/// What a pipe takes as a whole, or not at all (`PIPE_BUF`): no other process writes into the middle of it.
 const AT_ONCE: usize = 4_096;
 /// How often it is written to what says that it takes something, and does not.
 const MOST_ATTEMPTS: usize = 8;
@@ -72,11 +74,11 @@ fn to_stderr(lines: &[u8]) {
 fn put(line: &[u8], write: impl Fn(&[u8])) {
     GATHERED.with_borrow_mut(|gathered| {
         let Gathered { gathers: true, lines } = gathered else { return write(line) };
-        if !lines.is_empty() && lines.len() + line.len() > AT_ONCE {
+        if !lines.is_empty() && lines.len() + line.len() > MOST_GATHERED {
             write(lines);
             lines.clear();
         }
-        if line.len() > AT_ONCE {
+        if line.len() > MOST_GATHERED {
             return write(line);
         }
         lines.extend_from_slice(line);
@@ -113,6 +115,8 @@ struct Outlet {
     lost: u64,
     /// Whether the last that was written broke off within a line.
     within_line: bool,
+    /// Whether what is written to may have to be waited for.
+    waits: bool,
     patience: Duration,
     /// How much of it was left, and when.
     left: (Duration, Option<Instant>),
@@ -120,11 +124,12 @@ struct Outlet {
 
 impl Outlet {
     const fn new(patience: Duration) -> Self {
-        Self { lost: 0, within_line: false, patience, left: (patience, None) }
+        Self { lost: 0, within_line: false, waits: true, patience, left: (patience, None) }
     }
 
-    /// Writes whole lines, as many at once as a pipe takes; those that it does not take in time are lost, and counted.
+    /// Writes whole lines, as many at once as the sink takes; those that it does not take in time are lost, and counted.
     fn write_lines(&mut self, sink: &mut impl Sink, lines: &[u8], note: Note) {
+        self.waits = sink.is_waited_for();
         let mut rest = lines;
         while !rest.is_empty() {
             if self.within_line && self.write(sink, b"\n") == 1 {
@@ -139,7 +144,7 @@ impl Outlet {
             if self.within_line || self.lost > 0 {
                 break;
             }
-            let length = length_of_part(rest);
+            let length = length_of_part(rest, self.at_once());
             let written = self.write_part(sink, rest.get(..length).unwrap_or(rest));
             rest = rest.get(written..).unwrap_or_default();
             if written < length {
@@ -154,7 +159,7 @@ impl Outlet {
     fn write_part(&mut self, sink: &mut impl Sink, part: &[u8]) -> usize {
         let mut written = 0;
         while let Some(rest) = part.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.write(sink, rest.get(..AT_ONCE).unwrap_or(rest)) {
+            match self.write(sink, rest.get(..self.at_once()).unwrap_or(rest)) {
                 0 => break,
                 more => written += more,
             }
@@ -179,8 +184,12 @@ impl Outlet {
         0
     }
 
+    fn at_once(&self) -> usize {
+        if self.waits { AT_ONCE } else { usize::MAX }
+    }
+
     fn takes(&mut self, sink: &mut impl Sink) -> bool {
-        if sink.takes(Duration::ZERO) {
+        if !self.waits || sink.takes(Duration::ZERO) {
             return true;
         }
         let now = Instant::now();
@@ -195,24 +204,40 @@ impl Outlet {
 }
 
 /// As many whole lines as are written at once; of a longer one, all of it.
-fn length_of_part(lines: &[u8]) -> usize {
+fn length_of_part(lines: &[u8], at_once: usize) -> usize {
     let ends = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n');
-    if lines.len() <= AT_ONCE {
+    if lines.len() <= at_once {
         return lines.len();
     }
-    let within = lines.get(..AT_ONCE).and_then(ends);
+    let within = lines.get(..at_once).and_then(ends);
     let first = || lines.iter().position(|byte| *byte == b'\n');
     within.or_else(first).map_or(lines.len(), |end| end + 1)
 }
 
 /// Where lines are written to.
 trait Sink: Write {
+    /// Whether it may take nothing for a while, as pipes, sockets and terminals may. Files take whatever they are given, and
+    /// `/dev/null` does.
+    fn is_waited_for(&self) -> bool;
+
     /// Whether it takes something within this time.
     fn takes(&mut self, within: Duration) -> bool;
 }
 
 #[cfg(unix)]
 impl<W: Write + std::os::fd::AsFd> Sink for W {
+    fn is_waited_for(&self) -> bool {
+        use std::io::IsTerminal;
+
+        use nix::sys::stat::{SFlag, fstat};
+
+        match fstat(self.as_fd()).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
+            Ok(SFlag::S_IFREG) => false,
+            Ok(SFlag::S_IFCHR) => self.as_fd().is_terminal(),
+            _ => true,
+        }
+    }
+
     fn takes(&mut self, within: Duration) -> bool {
         use nix::{
             errno::Errno,
@@ -233,6 +258,10 @@ impl<W: Write + std::os::fd::AsFd> Sink for W {
 
 #[cfg(not(unix))]
 impl<W: Write> Sink for W {
+    fn is_waited_for(&self) -> bool {
+        false
+    }
+
     fn takes(&mut self, _: Duration) -> bool {
         true
     }
@@ -266,14 +295,14 @@ mod tests {
 
     #[test]
     fn many_lines_are_written_in_parts() {
-        let long = "a".repeat(AT_ONCE - 1);
+        let long = "a".repeat(MOST_GATHERED - 1);
         let written = writes(|line| ["b", &long, "c"].into_iter().for_each(line));
         assert_eq!(written, [format!("b{long}"), "c".into(), "after".into()]);
     }
 
     #[test]
     fn a_line_that_is_longer_than_what_is_gathered_is_written_as_it_comes() {
-        let long = "a".repeat(AT_ONCE + 1);
+        let long = "a".repeat(MOST_GATHERED + 1);
         let written = writes(|line| [&long, "b", &long, "c"].into_iter().for_each(line));
         assert_eq!(written, [&long, "b", &long, "c", "after"]);
     }
@@ -307,7 +336,7 @@ mod tests {
             ("no end".to_owned(), 6),
             ("b".repeat(5_000), 5_000),
         ] {
-            assert_eq!(length_of_part(lines.as_bytes()), length, "{}", lines.len());
+            assert_eq!(length_of_part(lines.as_bytes(), AT_ONCE), length, "{}", lines.len());
         }
     }
 
@@ -364,6 +393,40 @@ mod tests {
         let mut read = String::new();
         io::Read::read_to_string(&mut collector, &mut read).unwrap();
         assert_eq!((writing.join().unwrap(), read), (0, lines));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_takes_all_lines_at_once() {
+        use std::{
+            fs::File,
+            os::fd::{AsFd, BorrowedFd},
+        };
+
+        struct Counted(File, usize);
+        impl Write for Counted {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1 += 1;
+                self.0.write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl AsFd for Counted {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+        let (lines, home) = ("a\n".repeat(AT_ONCE), tempfile::tempdir().unwrap());
+        let path = home.path().join("log");
+        for file in [File::create(&path), File::options().write(true).open("/dev/null")] {
+            let (mut outlet, mut sink) = (Outlet::new(PATIENCE), Counted(file.unwrap(), 0));
+            outlet.write_lines(&mut sink, lines.as_bytes(), note);
+            assert_eq!((sink.1, outlet.lost), (1, 0));
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), lines);
     }
 
     #[cfg(unix)]
