@@ -119,7 +119,7 @@ impl Inner {
         let settle = |permit: Option<OwnedPermit>, end: fn(OwnedPermit)| permit.into_iter().for_each(end);
         record.endpoint = trace.endpoint;
         record.attempts = trace.attempts;
-        let Answer { mut response, picked, lease } = match answer {
+        let Answer { mut response, picked, mut lease } = match answer {
             Ok(answer) => answer,
             Err(failure) => {
                 let blamed = failure.blames_upstream(outgoing.upload.as_ref());
@@ -184,6 +184,11 @@ impl Inner {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             if entry.security_headers {
                 set_harmless_security_headers(response.headers_mut());
+            }
+            if sent && let Some(body) = lease.take_all() {
+                // The service has nothing more to do with it, however long the client takes.
+                lease.give_back(answered);
+                return Ok(response.map(|()| body.into()));
             }
             let begun =
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));

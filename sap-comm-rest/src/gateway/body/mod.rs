@@ -31,9 +31,11 @@ pub(super) enum RequestBody {
 pub struct ResponseBody(Outbound);
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most answers are proxied ones")]
 enum Outbound {
-    Proxied(Download),
+    /// Of a service, on its way. In a box, since most have come by then, and would be moved with room for it.
+    Proxied(Box<Download>),
+    /// Of a service, all that there is.
+    Come(Bytes),
     Local(axum::body::Body),
 }
 
@@ -82,14 +84,20 @@ impl RequestBody {
 
 impl From<Download> for ResponseBody {
     fn from(body: Download) -> Self {
-        Self(Outbound::Proxied(body))
+        Self(Outbound::Proxied(Box::new(body)))
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(body: Bytes) -> Self {
+        Self(Outbound::Come(body))
     }
 }
 
 /// Without a byte.
 impl Default for ResponseBody {
     fn default() -> Self {
-        axum::body::Body::empty().into()
+        Bytes::new().into()
     }
 }
 
@@ -106,6 +114,8 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             Outbound::Proxied(body) => body.poll_data(cx),
+            Outbound::Come(body) if body.is_empty() => Poll::Ready(None),
+            Outbound::Come(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
             Outbound::Local(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
@@ -113,6 +123,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Outbound::Proxied(body) => body.is_end_stream(),
+            Outbound::Come(body) => body.is_empty(),
             Outbound::Local(body) => body.is_end_stream(),
         }
     }
@@ -120,6 +131,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Outbound::Proxied(body) => body.size_hint(),
+            Outbound::Come(body) => SizeHint::with_exact(body.len() as u64),
             Outbound::Local(body) => body.size_hint(),
         }
     }

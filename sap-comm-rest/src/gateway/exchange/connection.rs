@@ -237,6 +237,12 @@ impl Connection {
         self.remaining.is_within(self.received.len())
     }
 
+    /// The rest of the answer, where all of it has come: then it has been read to its end.
+    pub(in crate::gateway) fn take_all(&mut self) -> Option<Bytes> {
+        // Of what is known to have come nothing is malformed.
+        self.has_come().then(|| self.remaining.take(&mut self.received).ok().flatten().unwrap_or_default())
+    }
+
     pub(in crate::gateway) fn size_hint(&self) -> SizeHint {
         self.remaining.size_hint()
     }
