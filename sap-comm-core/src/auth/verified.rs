@@ -21,7 +21,7 @@ pub(super) struct Verified {
 ///
 /// It ends with its generation: what is verified by keys that were replaced meanwhile is remembered by nobody.
 pub(super) struct VerifiedTokens {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: Box<[Mutex<Shard>]>,
     max_young: usize,
     hasher: RandomState,
 }
@@ -30,8 +30,10 @@ pub(super) struct VerifiedTokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Place(u64);
 
-/// Two halves: what is asked for moves to the young one; when that is full, the old one is forgotten.
+/// Two halves: what is asked for moves to the young one; when that is full, the old one is forgotten. It shares no line of the cache
+/// with another.
 #[derive(Default)]
+#[repr(align(128))]
 struct Shard {
     young: Tokens,
     old: Tokens,
@@ -40,7 +42,7 @@ struct Shard {
 /// Of two tokens with one hash, the later is kept.
 type Tokens = HashMap<Place, Arc<Verified>, BuildHasherDefault<Same>>;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 64;
 
 /// Hashes a [`Place`], which is a hash already.
 #[derive(Default)]
@@ -73,7 +75,8 @@ impl Verified {
 impl VerifiedTokens {
     /// Keeps `max` tokens at most; none with 0.
     pub(super) fn new(max: usize) -> Self {
-        Self { shards: Default::default(), max_young: max.div_ceil(2 * SHARDS), hasher: RandomState::default() }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, max_young: max.div_ceil(2 * SHARDS), hasher: RandomState::default() }
     }
 
     pub(super) fn place_of(&self, token: &str) -> Place {
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_bound_holds_and_what_is_asked_for_stays() {
-        let tokens = VerifiedTokens::new(320);
+        let tokens = VerifiedTokens::new(1_280);
         let hot = insert(&tokens, "hot");
         for number in 0..10_000 {
             insert(&tokens, &number.to_string());
@@ -158,7 +161,7 @@ mod tests {
             shard.young.len() + shard.old.len()
         };
         let kept: usize = tokens.shards.iter().map(count).sum();
-        assert!((160..=320).contains(&kept), "{kept}");
+        assert!((640..=1_280).contains(&kept), "{kept}");
         tokens.remove(hot);
         assert!(tokens.get(hot, "hot").is_none());
     }

@@ -3,19 +3,21 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sap_comm_core::{config::ConfigError, telemetry};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, oneshot},
+    task::yield_now,
     time::sleep,
 };
 
-use super::record::Entry;
+use super::{record::Entry, spread::PerThread};
 use crate::options::check;
 
 /// The request log: one line for each request that is logged, as an event of `tracing`.
@@ -26,7 +28,7 @@ pub struct RequestLog {
     /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly or too often (4xx) too. Nothing that a client
     /// sends decides which. Default 1. Requests that fail (5xx, also by a breaker, and those given up by their client) always do.
     pub sample: f64,
-    /// Lines that may wait to be written; further ones are dropped and counted. Default 8,192.
+    /// Lines that may wait to be written, of each worker; further ones are dropped and counted. Default 8,192.
     pub max_waiting: usize,
 }
 
@@ -47,26 +49,33 @@ impl RequestLog {
 /// Takes lines from requests, and has them written by a task of its own, which ends after the last.
 #[derive(Debug)]
 pub(super) struct Log {
-    orders: mpsc::Sender<Order>,
-    /// Rings when the next lines are to be written without delay.
-    hurry: Arc<Notify>,
-    dropped: Arc<AtomicU64>,
+    waiting: Arc<Waiting>,
     /// The bits of a share.
     sample: AtomicU64,
     /// How many requests were asked about.
     asked: AtomicU64,
 }
 
+/// What waits for the task.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are lines, which need no memory of their own in the queue")]
-enum Order {
-    Line(Entry),
+struct Waiting {
+    lines: PerThread<Mutex<Vec<Entry>>>,
+    /// How many may wait of one thread.
+    max: usize,
     /// Answered once everything before is written.
-    Flush(oneshot::Sender<()>),
+    flushes: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Rings when there is something to do.
+    bell: Notify,
+    /// Rings when that is to be done without delay.
+    hurry: Notify,
+    dropped: AtomicU64,
+    ends: AtomicBool,
 }
 
 /// Lines written between two looks at what else there is to do.
 const BATCH: usize = 64;
+/// For how many lines a thread keeps memory.
+const MOST_KEPT: usize = 1_024;
 /// How long lines gather before they are written, so that not every request wakes the task.
 const GATHER: Duration = Duration::from_millis(2);
 
@@ -74,10 +83,17 @@ impl Log {
     /// # Panics
     /// Outside a tokio runtime, whose task writes.
     pub(super) fn new(gateway: Arc<str>, config: RequestLog) -> Self {
-        let (orders, waiting) = mpsc::channel(config.max_waiting);
-        let (hurry, dropped) = (Arc::default(), Arc::default());
-        tokio::spawn(write(gateway, waiting, Arc::clone(&hurry), Arc::clone(&dropped)));
-        Self { orders, hurry, dropped, sample: AtomicU64::new(config.sample.to_bits()), asked: AtomicU64::new(0) }
+        let waiting = Arc::new(Waiting {
+            lines: PerThread::new(Mutex::default),
+            max: config.max_waiting,
+            flushes: Mutex::default(),
+            bell: Notify::new(),
+            hurry: Notify::new(),
+            dropped: AtomicU64::new(0),
+            ends: AtomicBool::new(false),
+        });
+        tokio::spawn(write(gateway, Arc::clone(&waiting)));
+        Self { waiting, sample: AtomicU64::new(config.sample.to_bits()), asked: AtomicU64::new(0) }
     }
 
     /// Whether a request that did not fail leaves a line: the share that was asked for, spread evenly.
@@ -95,61 +111,84 @@ impl Log {
     }
 
     pub(super) fn put(&self, entry: Entry) {
-        if self.orders.try_send(Order::Line(entry)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let Waiting { lines, max, bell, hurry, dropped, .. } = &*self.waiting;
+        let mut lines = lines.own().lock();
+        if lines.len() >= *max {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
-        if self.orders.capacity() <= self.orders.max_capacity() / 2 {
-            self.hurry.notify_one();
+        lines.push(entry);
+        let count = lines.len();
+        drop(lines);
+        if count == 1 {
+            bell.notify_one();
+        }
+        if count == max.div_ceil(2) {
+            hurry.notify_one();
         }
     }
 
     /// Returns once every line so far is written.
     pub(super) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        if self.orders.send(Order::Flush(done)).await.is_ok() {
-            self.hurry.notify_one();
-            // An error means that the runtime ends, and nobody writes any more.
-            let _ = written.await;
-        }
+        self.waiting.flushes.lock().push(done);
+        self.waiting.ring();
+        // An error means that the runtime ends, and nobody writes any more.
+        let _ = written.await;
     }
 
     /// How many lines could not wait.
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.waiting.dropped.load(Ordering::Relaxed)
     }
 }
 
-async fn write(gateway: Arc<str>, mut waiting: mpsc::Receiver<Order>, hurry: Arc<Notify>, dropped: Arc<AtomicU64>) {
-    let mut reported = 0;
-    let mut orders = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut orders, BATCH).await > 0 {
-        let are_all = orders.len() < BATCH;
-        let mut flushed = Vec::new();
-        let mut orders = orders.drain(..);
-        telemetry::log_together(|| {
-            for order in &mut orders {
-                match order {
-                    Order::Line(entry) => entry.write(&gateway),
-                    Order::Flush(done) => flushed.push(done),
-                }
-            }
-        });
-        for done in flushed {
-            // Whoever asked may have stopped waiting.
-            let _ = done.send(());
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.waiting.ends.store(true, Ordering::Release);
+        self.waiting.ring();
+    }
+}
+
+impl Waiting {
+    fn ring(&self) {
+        self.bell.notify_one();
+        self.hurry.notify_one();
+    }
+}
+
+async fn write(gateway: Arc<str>, waiting: Arc<Waiting>) {
+    let (mut reported, mut lines) = (0, Vec::new());
+    loop {
+        waiting.bell.notified().await;
+        tokio::select! {
+            () = sleep(GATHER) => {}
+            () = waiting.hurry.notified() => {}
         }
-        let dropped = dropped.load(Ordering::Relaxed);
+        let ends = waiting.ends.load(Ordering::Acquire);
+        let flushes = std::mem::take(&mut *waiting.flushes.lock());
+        for of_thread in waiting.lines.iter() {
+            std::mem::swap(&mut *of_thread.lock(), &mut lines);
+            let mut rest = lines.drain(..);
+            while rest.len() > 0 {
+                telemetry::log_together(|| rest.by_ref().take(BATCH).for_each(|entry| entry.write(&gateway)));
+                yield_now().await;
+            }
+            drop(rest);
+            // Its memory is for the next lines, but not that of a flood.
+            lines.shrink_to(MOST_KEPT);
+        }
+        let dropped = waiting.dropped.load(Ordering::Relaxed);
         if dropped > reported {
             tracing::warn!(lines = dropped - reported, "the request log could not keep up: lines were dropped");
             reported = dropped;
         }
-        if are_all {
-            tokio::select! {
-                () = sleep(GATHER) => {}
-                () = hurry.notified() => {}
-            }
-        } else {
-            tokio::task::yield_now().await;
+        for done in flushes {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
+        if ends {
+            return;
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
+use axum::{Router, body::Body};
+use http::Request;
 use sap_comm_rest::{
     gateway::{GatewayConfig, Quota, RequestLog, Route},
     server::{CorsConfig, Server, ServerConfig},
@@ -213,6 +214,24 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         assert!((9..=12).contains(&(well + wrong)) && well > 0 && wrong > 0, "a quarter of forty: {half:?}");
     }
     assert!((8..=12).contains(&count(halves[2], "429")), "a quarter of forty: {:?}", halves[2]);
+}
+
+#[tokio::test]
+async fn lines_that_cannot_wait_are_counted_and_told_of() {
+    let (lines, _log) = kept();
+    let upstream = upstream(echo()).await;
+    let mut log = RequestLog::default();
+    log.max_waiting = 2;
+    let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).log(log).build().unwrap();
+    // Meanwhile nothing else has a turn, and nothing is written.
+    for _ in 0..50 {
+        let request = Request::get("/nothing").header("host", "a.test").body(Body::empty()).unwrap();
+        assert_eq!(gateway.handle(request).await.status(), 404);
+    }
+    assert_eq!(gateway.snapshot().dropped_log_lines, 48);
+    let told = |line: &String| line.contains("could not keep up") && line.contains("lines=48");
+    until(|| lines.0.lock().unwrap().iter().any(told)).await;
+    assert_eq!(lines.of_answers().len(), 2);
 }
 
 #[tokio::test]
