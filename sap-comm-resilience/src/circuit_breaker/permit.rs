@@ -106,7 +106,19 @@ impl<H: Deref<Target = Engine>> Drop for Held<H> {
 /// panic, the call counts as a failure.
 #[derive(Debug)]
 #[must_use = "dropped at once, the call counts for nothing"]
-pub struct Permit<'a>(pub(crate) Held<&'a Engine>);
+pub struct Permit<'a>(pub(crate) Held<Borrowed<'a>>);
+
+/// An engine that can be shared once it has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Borrowed<'a>(&'a Arc<Engine>);
+
+impl Deref for Borrowed<'_> {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        self.0
+    }
+}
 
 /// A [`Permit`] that owns its breaker, for futures and tasks that must be `'static`.
 #[derive(Debug)]
@@ -115,11 +127,18 @@ pub struct OwnedPermit(pub(crate) Held<Arc<Engine>>);
 
 impl<'a> Permit<'a> {
     #[inline]
-    pub(super) fn admit(engine: &'a Engine) -> Result<Self, Rejected> {
+    pub(super) fn admit(engine: &'a Arc<Engine>) -> Result<Self, Rejected> {
         match engine.admit() {
-            Ok(pass) => Ok(Self(Held::by_hand(engine, pass))),
+            Ok(pass) => Ok(Self(Held::by_hand(Borrowed(engine), pass))),
             Err(after) => Err(engine.rejected(after)),
         }
+    }
+
+    /// The same leave, for a call that goes on in a future or a task that must be `'static`.
+    pub fn into_owned(mut self) -> OwnedPermit {
+        let Held { engine, pass, ref mut fate } = self.0;
+        *fate = Fate::Settled;
+        OwnedPermit(Held::by_hand(Arc::clone(engine.0), pass))
     }
 
     /// The call succeeded.

@@ -3,7 +3,7 @@ use std::{mem, pin::pin, sync::Arc};
 use http::{HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use sap_comm_core::{ApiError, Context, header as names};
 use sap_comm_discovery::Outcome;
-use sap_comm_resilience::{OwnedPermit, State};
+use sap_comm_resilience::{Permit, State};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     record::Record,
     service::{Inner, path_and_query},
     upgrade,
-    upstream::{InUse, MOMENT, Place, Upstream},
+    upstream::{InUse, MOMENT, Place, Slot, Upstream},
 };
 use crate::server::{HARMLESS_SECURITY_HEADERS, Verbatim, join_cookies, set_harmless_security_headers};
 
@@ -116,14 +116,13 @@ impl Inner {
         } else {
             forward(upstream, &outgoing, &mut trace).await
         };
-        let settle = |permit: Option<OwnedPermit>, end: fn(OwnedPermit)| permit.into_iter().for_each(end);
         record.endpoint = trace.endpoint;
         record.attempts = trace.attempts;
         let Answer { mut response, picked, mut lease } = match answer {
             Ok(answer) => answer,
             Err(failure) => {
                 let blamed = failure.blames_upstream(outgoing.upload.as_ref());
-                settle(permit, if blamed { OwnedPermit::failure } else { OwnedPermit::ignore });
+                settle(permit, if blamed { Permit::failure } else { Permit::ignore });
                 return Err(failure.into());
             }
         };
@@ -147,28 +146,28 @@ impl Inner {
         let is_endless = !has_come && is_without_end(&response);
         let unsettled = match response.status().is_server_error() {
             true if sent && is_failure(response.status()) => {
-                settle(permit, OwnedPermit::failure);
+                settle(permit, Permit::failure);
                 None
             }
             true => {
-                settle(permit, OwnedPermit::ignore);
+                settle(permit, Permit::ignore);
                 None
             }
             false => {
                 let latency = answered.saturating_duration_since(picked.since());
                 // While the client still sends, the end says nothing; of what only tells of events, silence does not either.
                 if has_come || !sent || is_endless {
-                    settle(permit, OwnedPermit::success);
+                    settle(permit, Permit::success);
                     picked.report_at(answered, Outcome::Success(latency));
                     None
                 } else if live.config.breaker.slow_call_duration.is_some()
                     || upstream.breaker.state() == State::HalfOpen
                 {
                     // How long the rest takes is the client's doing too: it makes no call slow, and keeps no probe.
-                    settle(permit, OwnedPermit::success);
+                    settle(permit, Permit::success);
                     Some((None, latency))
                 } else {
-                    Some((permit, latency))
+                    Some((permit.map(Permit::into_owned), latency))
                 }
             }
         };
@@ -194,7 +193,7 @@ impl Inner {
                 (!has_come).then(|| Begun::new(unsettled, answered, record.request_id.clone(), Arc::clone(upstream)));
             let place = match is_endless.then(|| self.tunnels.take()).flatten() {
                 Some(slot) => Place::Events { _slot: slot },
-                None => Place::InFlight { _slot: slot },
+                None => Place::InFlight { _slot: Slot::keep(slot, upstream) },
             };
             let until = is_endless.then(|| self.tunnels.until()).flatten();
             let in_use = InUse { picked, lease, answered, begun, until, _place: place };
@@ -209,16 +208,20 @@ impl Inner {
     }
 }
 
+fn settle<'a>(permit: Option<Permit<'a>>, end: fn(Permit<'a>)) {
+    permit.into_iter().for_each(end);
+}
+
 fn body_has_come(outgoing: &Outgoing) -> bool {
     outgoing.upload.as_ref().is_none_or(Upload::has_come)
 }
 
 /// Asks a service whose breaker is half-open, for a client that still sends: it keeps for a moment only what the others wait for.
-async fn probe(
-    upstream: &Upstream,
+async fn probe<'a>(
+    upstream: &'a Upstream,
     outgoing: &Outgoing,
     trace: &mut Trace,
-    permit: &mut Option<OwnedPermit>,
+    permit: &mut Option<Permit<'a>>,
 ) -> Result<Answer, Failure> {
     let mut asking = pin!(forward(upstream, outgoing, trace));
     match timeout(MOMENT, &mut asking).await {
@@ -227,10 +230,10 @@ async fn probe(
             if body_has_come(outgoing) {
                 return asking.await;
             }
-            permit.take().into_iter().for_each(OwnedPermit::ignore);
+            permit.take().into_iter().for_each(Permit::ignore);
             let answer = asking.await;
             // It counts as one that is asked for now, if that is let in.
-            *permit = upstream.breaker.try_acquire_owned().ok();
+            *permit = upstream.breaker.try_acquire().ok();
             answer
         }
     }

@@ -2,9 +2,9 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration}
 
 use sap_comm_core::{ApiError, Endpoint, ErrorCode, Resolver, config::ConfigError};
 use sap_comm_discovery::{Balancer, BalancerSnapshot, PickError, Picked};
-use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, OwnedPermit, RetryBudget};
+use sap_comm_resilience::{CircuitBreaker, CircuitBreakerConfig, Permit, RetryBudget};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Semaphore, SemaphorePermit},
     task::yield_now,
     time::{Instant, timeout},
 };
@@ -14,7 +14,7 @@ use super::{
     Refusal, UpstreamConfig,
     body::{Begun, Upload, UploadFault},
     pool::{Lease, Pool},
-    upgrade::Slot,
+    upgrade,
 };
 use crate::connector::Connector;
 
@@ -26,7 +26,7 @@ pub(super) struct Upstream {
     service: Arc<str>,
     balancer: Balancer,
     budget: RetryBudget,
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     /// For bodies that are on their way.
     uploads: Arc<Semaphore>,
 }
@@ -53,9 +53,26 @@ pub(super) struct InUse {
 #[derive(Debug)]
 pub(super) enum Place {
     /// One of the upstream's slots.
-    InFlight { _slot: OwnedSemaphorePermit },
+    InFlight { _slot: Slot },
     /// One among the tunnels: an answer that tells of events may never end.
-    Events { _slot: Slot },
+    Events { _slot: upgrade::Slot },
+}
+
+/// One of an upstream's slots, for whoever outlives the request's own future.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<Upstream>);
+
+impl Slot {
+    pub(super) fn keep(slot: SemaphorePermit<'_>, upstream: &Arc<Upstream>) -> Self {
+        slot.forget();
+        Self(Arc::clone(upstream))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.slots.add_permits(1);
+    }
 }
 
 impl Upstream {
@@ -79,7 +96,7 @@ impl Upstream {
             pool: Pool::new(config, connector),
             balancer: Balancer::new(resolver, service, config.balancer.clone()),
             budget,
-            slots: Arc::new(Semaphore::new(config.max_in_flight)),
+            slots: Semaphore::new(config.max_in_flight),
             uploads: Arc::new(Semaphore::new(config.max_uploads())),
             config: config.clone(),
         })
@@ -90,10 +107,10 @@ impl Upstream {
     }
 
     /// A slot of the upstream's share, so that one that hangs does not take up what the others need, and leave of its breaker.
-    pub(super) fn enter(&self) -> Result<(OwnedSemaphorePermit, OwnedPermit), ApiError> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
+    pub(super) fn enter(&self) -> Result<(SemaphorePermit<'_>, Permit<'_>), ApiError> {
+        let slot = self.slots.try_acquire();
         let slot = slot.map_err(|_| overloaded("Too many requests to the service are open"))?;
-        let permit = self.breaker.try_acquire_owned().map_err(|rejected| {
+        let permit = self.breaker.try_acquire().map_err(|rejected| {
             ApiError::new(ErrorCode::CIRCUIT_OPEN, "The service is not available now")
                 // Never zero, which would ask for a retry at once.
                 .retry_after(rejected.retry_after().max(Duration::from_millis(1)))

@@ -19,6 +19,8 @@ use super::ServerConfig;
 pub(super) struct Activity {
     state: Mutex<State>,
     connection: AtomicWaker,
+    /// Whether that was woken, and is to be told again whom to wake.
+    woken: AtomicBool,
     /// Whether the server stops.
     drains: AtomicBool,
     /// Whether the request that arrives is not waited for any more.
@@ -97,6 +99,7 @@ impl Activity {
                 leaves: false,
             }),
             connection: AtomicWaker::new(),
+            woken: AtomicBool::new(true),
             drains: AtomicBool::new(false),
             late: AtomicBool::new(false),
             header_timeout: config.header_timeout,
@@ -215,26 +218,37 @@ impl Activity {
     /// Ends the connection as soon as nothing is asked.
     pub(super) fn leave(&self) {
         self.state.lock().leaves = true;
-        self.connection.wake();
+        self.wake();
     }
 
     /// Ends the connection once what was asked is answered: the server stops.
     pub(super) fn drain(&self) {
         self.drains.store(true, Ordering::Release);
-        self.connection.wake();
+        self.wake();
     }
 
     /// Ready once it is to [leave](Self::leave) or to [drain](Self::drain), for whoever has no deadline to look at.
     pub(super) async fn left(&self) {
-        poll_fn(|cx| if self.attend(cx.waker()) || self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending })
-            .await;
+        poll_fn(|cx| {
+            if self.attend(cx.waker(), false) || self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on
-    /// another task.
-    pub(super) fn attend(&self, waker: &Waker) -> bool {
-        self.connection.register(waker);
+    /// another task. One that it `is_known` was told of before, and most often knows still.
+    pub(super) fn attend(&self, waker: &Waker, is_known: bool) -> bool {
+        if !is_known || self.woken.load(Ordering::Acquire) {
+            // Whoever wakes from here on is seen now, or wakes this one.
+            self.woken.store(false, Ordering::Release);
+            self.connection.register(waker);
+        }
         self.drains()
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.connection.wake();
     }
 }
 
@@ -258,7 +272,7 @@ impl InFlight {
         state.sending.push((stream, now + self.patience));
         drop(state);
         if first {
-            self.activity.connection.wake();
+            self.activity.wake();
         }
     }
 
@@ -289,7 +303,7 @@ impl Drop for InFlight {
             // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline; only the end that was kept
             // from it is to be read.
             if self.stream.is_some() || ended {
-                self.activity.connection.wake();
+                self.activity.wake();
             }
         }
     }

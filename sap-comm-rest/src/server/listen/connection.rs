@@ -3,7 +3,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -19,7 +19,10 @@ use hyper_util::{
 };
 use pin_project_lite::pin_project;
 use sap_comm_core::BoxError;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     ServerConfig,
@@ -180,11 +183,17 @@ where
 {
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
-    let mut draining = false;
+    let (mut draining, mut timer_waits) = (false, false);
+    // Who was woken last. What knows it is not told again for each request.
+    let mut waker: Option<Waker> = None;
     // Until when a peer may answer the goodbye that it was said.
     let mut gone_by = None;
     poll_fn(|cx| {
-        if activity.attend(cx.waker()) && !draining {
+        let is_known = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !is_known {
+            waker = Some(cx.waker().clone());
+        }
+        if activity.attend(cx.waker(), is_known) && !draining {
             draining = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -196,8 +205,15 @@ where
             let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
+                timer_waits = false;
             }
-            ready!(timer.as_mut().poll(cx));
+            if !(timer_waits && is_known) {
+                // Without a share of the turn, which it could be refused and not have heard.
+                timer_waits = pin!(unconstrained(timer.as_mut())).poll(cx).is_pending();
+            }
+            if timer_waits && !timer.is_elapsed() {
+                return Poll::Pending;
+            }
             let time = match phase {
                 // Set for what is over: there is more time now.
                 _ if Instant::now() < deadline => continue,
