@@ -7,6 +7,7 @@ mod latency;
 mod outlier;
 mod picked;
 mod published;
+mod service;
 mod snapshot;
 mod watch;
 
@@ -77,7 +78,7 @@ impl Balancer {
         let published = shared.published();
         let now = Instant::now();
         match choose::choose(published.candidates(), shared.clock().at(now), shared.config()) {
-            Some(candidate) => Ok(Picked::new(Arc::clone(shared), Arc::clone(candidate), now)),
+            Some(candidate) => Ok(Picked::new(Arc::clone(candidate), now)),
             None => {
                 shared.hint_refresh();
                 Err(published.fault(shared.service()))
@@ -95,7 +96,7 @@ impl Balancer {
         let eligible = choose::eligible(set, at, shared.config());
         let others: Vec<_> = eligible.filter(|candidate| !candidate.is_instance(except)).cloned().collect();
         let other = choose::choose(&others, at, shared.config())?;
-        Some(Picked::new(Arc::clone(shared), Arc::clone(other), now))
+        Some(Picked::new(Arc::clone(other), now))
     }
 
     /// Waits until the service was resolved for the first time.

@@ -10,7 +10,7 @@ use std::{
 use sap_comm_core::Endpoint;
 use tokio::time::Instant;
 
-use super::{candidate::Candidate, published::Shared};
+use super::candidate::Candidate;
 
 /// How a call to an endpoint ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +29,15 @@ pub enum Outcome {
 /// counts if it was longer than the endpoint's usual latency.
 #[must_use = "the call counts as over when this is dropped"]
 pub struct Picked {
-    shared: Arc<Shared>,
     candidate: Arc<Candidate>,
     since: Instant,
     reported: AtomicBool,
 }
 
 impl Picked {
-    pub(super) fn new(shared: Arc<Shared>, candidate: Arc<Candidate>, since: Instant) -> Self {
+    pub(super) fn new(candidate: Arc<Candidate>, since: Instant) -> Self {
         candidate.record().in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { shared, candidate, since, reported: AtomicBool::new(false) }
+        Self { candidate, since, reported: AtomicBool::new(false) }
     }
 
     /// Where to send the call.
@@ -69,8 +68,8 @@ impl Picked {
         if self.reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (record, config) = (self.candidate.record(), self.shared.config());
-        let now = self.shared.clock().at(ended);
+        let (record, service) = (self.candidate.record(), self.candidate.service());
+        let (config, now) = (service.config(), service.clock().at(ended));
         match outcome {
             Outcome::Success(latency) => {
                 record.successes.fetch_add(1, Ordering::Relaxed);
@@ -85,13 +84,13 @@ impl Picked {
                 if record.outlier.failure(now, config) {
                     let until = record.outlier.ejected_until();
                     tracing::warn!(
-                        service = self.shared.service(),
+                        service = service.service(),
                         endpoint = %self.endpoint(),
                         ejected_for_ms = until.saturating_sub(now),
                         "endpoint ejected: it keeps failing",
                     );
                 }
-                self.shared.hint_refresh();
+                service.hint_refresh();
             }
         }
     }
@@ -99,7 +98,7 @@ impl Picked {
 
 impl Drop for Picked {
     fn drop(&mut self) {
-        let record = self.candidate.record();
+        let (record, service) = (self.candidate.record(), self.candidate.service());
         record.in_flight.fetch_sub(1, Ordering::Relaxed);
         if *self.reported.get_mut() {
             return;
@@ -107,7 +106,7 @@ impl Drop for Picked {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed.as_secs_f64() > record.latency.last() {
-            record.latency.observe(elapsed, self.shared.clock().at(now), self.shared.config().latency_decay());
+            record.latency.observe(elapsed, service.clock().at(now), service.config().latency_decay());
         }
     }
 }
@@ -115,7 +114,7 @@ impl Drop for Picked {
 impl fmt::Debug for Picked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Picked")
-            .field("service", &self.shared.service())
+            .field("service", &self.candidate.service().service())
             .field("endpoint", self.endpoint())
             .finish_non_exhaustive()
     }

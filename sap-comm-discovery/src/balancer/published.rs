@@ -1,24 +1,16 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::{ops::Deref, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 use sap_comm_core::{EndpointSet, ResolveError, Resolver};
 use tokio::{sync::watch, time::Instant};
 
-use super::{BalancerConfig, PickError, candidate::Candidate, clock::Clock};
+use super::{BalancerConfig, PickError, candidate::Candidate, service::Service};
 
 /// What the watch and the pickers share.
 pub(super) struct Shared {
-    resolver: Arc<dyn Resolver>,
-    service: String,
-    config: BalancerConfig,
-    clock: Clock,
+    service: Arc<Service>,
     published: ArcSwap<Published>,
     changes: watch::Sender<()>,
-    /// When the next hint may go to the resolver.
-    next_hint: AtomicU64,
 }
 
 /// The endpoints to pick from at one moment.
@@ -40,36 +32,13 @@ pub(super) enum Status {
     },
 }
 
-/// At most one hint in this many milliseconds reaches the resolver.
-const HINT_INTERVAL: u64 = 1_000;
-
 impl Shared {
     pub(super) fn new(resolver: Arc<dyn Resolver>, service: &str, config: BalancerConfig) -> Self {
         Self {
-            resolver,
-            service: service.to_owned(),
-            config,
-            clock: Clock::new(),
+            service: Arc::new(Service::new(resolver, service, config)),
             published: ArcSwap::from_pointee(Published { candidates: Vec::new(), status: Status::Pending }),
             changes: watch::Sender::new(()),
-            next_hint: AtomicU64::new(0),
         }
-    }
-
-    pub(super) fn resolver(&self) -> &Arc<dyn Resolver> {
-        &self.resolver
-    }
-
-    pub(super) fn service(&self) -> &str {
-        &self.service
-    }
-
-    pub(super) fn config(&self) -> &BalancerConfig {
-        &self.config
-    }
-
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
     }
 
     pub(super) fn published(&self) -> Guard<Arc<Published>> {
@@ -82,14 +51,14 @@ impl Shared {
 
     /// Publishes all endpoints there are; those that were there before keep their record.
     pub(super) fn publish_set(&self, set: &EndpointSet) {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let before = self.published.load();
         let joined = (!before.candidates.is_empty()).then_some(now);
         let candidates = set.as_slice().iter().map(|endpoint| {
             match before.candidates.iter().find(|candidate| candidate.is_instance(endpoint)) {
                 Some(candidate) if candidate.endpoint() == endpoint => Arc::clone(candidate),
                 Some(candidate) => Arc::new(candidate.described(endpoint.clone())),
-                None => Arc::new(Candidate::new(endpoint.clone(), joined, now, &self.config)),
+                None => Arc::new(Candidate::new(Arc::clone(&self.service), endpoint.clone(), joined, now)),
             }
         });
         self.store(Published { candidates: candidates.collect(), status: Status::Resolved });
@@ -111,15 +80,13 @@ impl Shared {
         self.published.store(Arc::new(published));
         self.changes.send_replace(());
     }
+}
 
-    /// Tells the resolver that its answer may be out of date.
-    pub(super) fn hint_refresh(&self) {
-        let now = self.clock.now();
-        let due = self.next_hint.load(Ordering::Relaxed);
-        let next = now.saturating_add(HINT_INTERVAL);
-        if now >= due && self.next_hint.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.resolver.refresh(&self.service);
-        }
+impl Deref for Shared {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
     }
 }
 

@@ -149,3 +149,14 @@ async fn a_late_caller_waits_for_the_first_lease_to_expire_but_a_second_at_most(
         assert_eq!(breaker.try_acquire().unwrap_err().retry_after(), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_comes_to_own_its_breaker_keeps_its_slot() {
+    let breaker = hasty().build().unwrap();
+    open_and_wait(&breaker).await;
+    let kept = breaker.try_acquire().unwrap().into_owned();
+    assert!(breaker.try_acquire().is_err());
+    drop(kept);
+    breaker.try_acquire().unwrap().into_owned().success();
+    assert_eq!(breaker.state(), State::Closed);
+}
