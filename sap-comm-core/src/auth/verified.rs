@@ -73,7 +73,7 @@ impl Verified {
 }
 
 impl VerifiedTokens {
-    /// Keeps `max` tokens at most; none with 0.
+    /// Keeps `max` tokens at most, rounded up to a multiple of 128; none with 0.
     pub(super) fn new(max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { shards, max_young: max.div_ceil(2 * SHARDS), hasher: RandomState::default() }

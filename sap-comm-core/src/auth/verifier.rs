@@ -16,7 +16,8 @@ pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 
 /// Verifies tokens: the algorithm is the key's, and issuer, audience, expiry and subject are required.
 ///
-/// A token that was verified is remembered until it expires or the keys are replaced; its signature is not checked again. Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
+/// A token that was verified is kept, as it came, until the keys are replaced or newer ones take its place; as long as it lasts its
+/// signature is not checked again. Cheap to clone; clones share the keys, so that [`JwtVerifier::set_keys`] reaches all.
 #[derive(Clone)]
 pub struct JwtVerifier {
     generation: Arc<ArcSwap<Generation>>,

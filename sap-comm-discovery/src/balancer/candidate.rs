@@ -8,12 +8,12 @@ use std::{
 
 use sap_comm_core::Endpoint;
 
-use super::{BalancerConfig, clock::millis, latency::PeakEwma, outlier::Outlier, service::Service};
+use super::{BalancerConfig, clock::millis, latency::PeakEwma, outlier::Outlier, subject::Subject};
 
 /// One endpoint of the published set, and how it fares.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    service: Arc<Service>,
+    subject: Arc<Subject>,
     endpoint: Endpoint,
     record: Arc<Record>,
 }
@@ -34,29 +34,29 @@ pub(super) struct Record {
 const FIRST_SHARE: f64 = 0.1;
 
 impl Candidate {
-    pub(super) fn new(service: Arc<Service>, endpoint: Endpoint, joined: Option<u64>, now: u64) -> Self {
+    pub(super) fn new(subject: Arc<Subject>, endpoint: Endpoint, joined: Option<u64>, now: u64) -> Self {
         let record = Record {
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            latency: PeakEwma::new(service.config().initial_latency(), now),
+            latency: PeakEwma::new(subject.config().initial_latency(), now),
             outlier: Outlier::default(),
             joined,
         };
-        Self { service, endpoint, record: Arc::new(record) }
+        Self { subject, endpoint, record: Arc::new(record) }
     }
 
     /// The same instance, described anew.
     pub(super) fn described(&self, endpoint: Endpoint) -> Self {
-        Self { service: Arc::clone(&self.service), endpoint, record: Arc::clone(&self.record) }
+        Self { subject: Arc::clone(&self.subject), endpoint, record: Arc::clone(&self.record) }
     }
 
     pub(super) fn is_instance(&self, endpoint: &Endpoint) -> bool {
         self.endpoint.scheme() == endpoint.scheme() && self.endpoint.authority() == endpoint.authority()
     }
 
-    pub(super) fn service(&self) -> &Service {
-        &self.service
+    pub(super) fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

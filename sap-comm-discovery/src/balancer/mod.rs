@@ -7,8 +7,8 @@ mod latency;
 mod outlier;
 mod picked;
 mod published;
-mod service;
 mod snapshot;
+mod subject;
 mod watch;
 
 use std::{fmt, sync::Arc};

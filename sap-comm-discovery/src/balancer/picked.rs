@@ -68,8 +68,8 @@ impl Picked {
         if self.reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (record, service) = (self.candidate.record(), self.candidate.service());
-        let (config, now) = (service.config(), service.clock().at(ended));
+        let (record, subject) = (self.candidate.record(), self.candidate.subject());
+        let (config, now) = (subject.config(), subject.clock().at(ended));
         match outcome {
             Outcome::Success(latency) => {
                 record.successes.fetch_add(1, Ordering::Relaxed);
@@ -84,13 +84,13 @@ impl Picked {
                 if record.outlier.failure(now, config) {
                     let until = record.outlier.ejected_until();
                     tracing::warn!(
-                        service = service.service(),
+                        service = subject.service(),
                         endpoint = %self.endpoint(),
                         ejected_for_ms = until.saturating_sub(now),
                         "endpoint ejected: it keeps failing",
                     );
                 }
-                service.hint_refresh();
+                subject.hint_refresh();
             }
         }
     }
@@ -98,7 +98,7 @@ impl Picked {
 
 impl Drop for Picked {
     fn drop(&mut self) {
-        let (record, service) = (self.candidate.record(), self.candidate.service());
+        let (record, subject) = (self.candidate.record(), self.candidate.subject());
         record.in_flight.fetch_sub(1, Ordering::Relaxed);
         if *self.reported.get_mut() {
             return;
@@ -106,7 +106,7 @@ impl Drop for Picked {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed.as_secs_f64() > record.latency.last() {
-            record.latency.observe(elapsed, service.clock().at(now), service.config().latency_decay());
+            record.latency.observe(elapsed, subject.clock().at(now), subject.config().latency_decay());
         }
     }
 }
@@ -114,7 +114,7 @@ impl Drop for Picked {
 impl fmt::Debug for Picked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Picked")
-            .field("service", &self.candidate.service().service())
+            .field("service", &self.candidate.subject().service())
             .field("endpoint", self.endpoint())
             .finish_non_exhaustive()
     }

@@ -4,11 +4,11 @@ use arc_swap::{ArcSwap, Guard};
 use sap_comm_core::{EndpointSet, ResolveError, Resolver};
 use tokio::{sync::watch, time::Instant};
 
-use super::{BalancerConfig, PickError, candidate::Candidate, service::Service};
+use super::{BalancerConfig, PickError, candidate::Candidate, subject::Subject};
 
 /// What the watch and the pickers share.
 pub(super) struct Shared {
-    service: Arc<Service>,
+    subject: Arc<Subject>,
     published: ArcSwap<Published>,
     changes: watch::Sender<()>,
 }
@@ -35,7 +35,7 @@ pub(super) enum Status {
 impl Shared {
     pub(super) fn new(resolver: Arc<dyn Resolver>, service: &str, config: BalancerConfig) -> Self {
         Self {
-            service: Arc::new(Service::new(resolver, service, config)),
+            subject: Arc::new(Subject::new(resolver, service, config)),
             published: ArcSwap::from_pointee(Published { candidates: Vec::new(), status: Status::Pending }),
             changes: watch::Sender::new(()),
         }
@@ -58,7 +58,7 @@ impl Shared {
             match before.candidates.iter().find(|candidate| candidate.is_instance(endpoint)) {
                 Some(candidate) if candidate.endpoint() == endpoint => Arc::clone(candidate),
                 Some(candidate) => Arc::new(candidate.described(endpoint.clone())),
-                None => Arc::new(Candidate::new(Arc::clone(&self.service), endpoint.clone(), joined, now)),
+                None => Arc::new(Candidate::new(Arc::clone(&self.subject), endpoint.clone(), joined, now)),
             }
         });
         self.store(Published { candidates: candidates.collect(), status: Status::Resolved });
@@ -83,10 +83,10 @@ impl Shared {
 }
 
 impl Deref for Shared {
-    type Target = Service;
+    type Target = Subject;
 
-    fn deref(&self) -> &Service {
-        &self.service
+    fn deref(&self) -> &Subject {
+        &self.subject
     }
 }
 

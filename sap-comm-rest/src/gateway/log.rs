@@ -28,7 +28,8 @@ pub struct RequestLog {
     /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly or too often (4xx) too. Nothing that a client
     /// sends decides which. Default 1. Requests that fail (5xx, also by a breaker, and those given up by their client) always do.
     pub sample: f64,
-    /// Lines that may wait to be written, of each worker; further ones are dropped and counted. Default 8,192.
+    /// Lines that may wait to be written, of each worker (above 16 workers, some share); further ones are dropped and counted. Default
+    /// 8,192.
     pub max_waiting: usize,
 }
 
@@ -62,8 +63,8 @@ struct Waiting {
     lines: PerThread<Mutex<Vec<Entry>>>,
     /// How many may wait of one thread.
     max: usize,
-    /// Answered once everything before is written.
-    flushes: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Answered once everything before is written; `None` where nobody writes any more.
+    flushes: Mutex<Option<Vec<oneshot::Sender<()>>>>,
     /// Rings when there is something to do.
     bell: Notify,
     /// Rings when that is to be done without delay.
@@ -86,13 +87,13 @@ impl Log {
         let waiting = Arc::new(Waiting {
             lines: PerThread::new(Mutex::default),
             max: config.max_waiting,
-            flushes: Mutex::default(),
+            flushes: Mutex::new(Some(Vec::new())),
             bell: Notify::new(),
             hurry: Notify::new(),
             dropped: AtomicU64::new(0),
             ends: AtomicBool::new(false),
         });
-        tokio::spawn(write(gateway, Arc::clone(&waiting)));
+        tokio::spawn(write(gateway, Writer(Arc::clone(&waiting))));
         Self { waiting, sample: AtomicU64::new(config.sample.to_bits()), asked: AtomicU64::new(0) }
     }
 
@@ -131,9 +132,9 @@ impl Log {
     /// Returns once every line so far is written.
     pub(super) async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        self.waiting.flushes.lock().push(done);
+        let Some(()) = self.waiting.flushes.lock().as_mut().map(|flushes| flushes.push(done)) else { return };
         self.waiting.ring();
-        // An error means that the runtime ends, and nobody writes any more.
+        // An error means that nobody writes any more.
         let _ = written.await;
     }
 
@@ -157,7 +158,17 @@ impl Waiting {
     }
 }
 
-async fn write(gateway: Arc<str>, waiting: Arc<Waiting>) {
+/// Who writes what waits. It may end early: with its runtime, or by a log that panics.
+struct Writer(Arc<Waiting>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        *self.0.flushes.lock() = None;
+    }
+}
+
+async fn write(gateway: Arc<str>, writer: Writer) {
+    let waiting = &writer.0;
     let (mut reported, mut lines) = (0, Vec::new());
     loop {
         waiting.bell.notified().await;
@@ -166,7 +177,7 @@ async fn write(gateway: Arc<str>, waiting: Arc<Waiting>) {
             () = waiting.hurry.notified() => {}
         }
         let ends = waiting.ends.load(Ordering::Acquire);
-        let flushes = std::mem::take(&mut *waiting.flushes.lock());
+        let flushes = waiting.flushes.lock().as_mut().map(std::mem::take);
         for of_thread in waiting.lines.iter() {
             std::mem::swap(&mut *of_thread.lock(), &mut lines);
             let mut rest = lines.drain(..);
@@ -183,7 +194,7 @@ async fn write(gateway: Arc<str>, waiting: Arc<Waiting>) {
             tracing::warn!(lines = dropped - reported, "the request log could not keep up: lines were dropped");
             reported = dropped;
         }
-        for done in flushes {
+        for done in flushes.into_iter().flatten() {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
         }

@@ -184,8 +184,8 @@ impl Inner {
             if entry.security_headers {
                 set_harmless_security_headers(response.headers_mut());
             }
-            if sent && let Some(body) = lease.take_all() {
-                // The service has nothing more to do with it, however long the client takes.
+            if sent && let Some(body) = lease.take_short() {
+                // The service has nothing more to do with it, however long the client takes, and it takes up little here.
                 lease.give_back(answered);
                 return Ok(response.map(|()| body.into()));
             }

@@ -5,6 +5,7 @@ mod download;
 mod upload;
 
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -27,14 +28,12 @@ pub(super) enum RequestBody {
 }
 
 /// The body of a [`Gateway`](super::Gateway)'s response.
-#[derive(Debug)]
 pub struct ResponseBody(Outbound);
 
-#[derive(Debug)]
 enum Outbound {
     /// Of a service, on its way. In a box, since most have come by then, and would be moved with room for it.
     Proxied(Box<Download>),
-    /// Of a service, all that there is.
+    /// Of a service, all that there is, and short.
     Come(Bytes),
     Local(axum::body::Body),
 }
@@ -104,6 +103,13 @@ impl Default for ResponseBody {
 impl From<axum::body::Body> for ResponseBody {
     fn from(body: axum::body::Body) -> Self {
         Self(Outbound::Local(body))
+    }
+}
+
+/// What it says is nobody else's concern.
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").field("size", &self.size_hint()).finish_non_exhaustive()
     }
 }
 

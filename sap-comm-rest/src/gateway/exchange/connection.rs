@@ -19,7 +19,7 @@ use super::{
     ExchangeError, OutgoingHead,
     head::{self, AnswerHead},
     outbound::Outbound,
-    remaining::Remaining,
+    remaining::{COPIED, Remaining},
 };
 use crate::{gateway::body::UploadBody, stall::Stall, tls::Transport};
 
@@ -237,10 +237,11 @@ impl Connection {
         self.remaining.is_within(self.received.len())
     }
 
-    /// The rest of the answer, where all of it has come: then it has been read to its end.
-    pub(in crate::gateway) fn take_all(&mut self) -> Option<Bytes> {
+    /// The rest of the answer, where all of it has come and it is short: then it has been read to its end.
+    pub(in crate::gateway) fn take_short(&mut self) -> Option<Bytes> {
+        let is_short = self.remaining.is_within(self.received.len().min(COPIED));
         // Of what is known to have come nothing is malformed.
-        self.has_come().then(|| self.remaining.take(&mut self.received).ok().flatten().unwrap_or_default())
+        is_short.then(|| self.remaining.take(&mut self.received).ok().flatten().unwrap_or_default())
     }
 
     pub(in crate::gateway) fn size_hint(&self) -> SizeHint {

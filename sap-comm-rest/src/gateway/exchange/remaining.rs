@@ -14,7 +14,7 @@ pub(super) enum Remaining {
 }
 
 /// Smaller pieces are copied, so that their buffer stays one, and is used again.
-const COPIED: usize = 4 * 1024;
+pub(super) const COPIED: usize = 4 * 1024;
 
 impl Remaining {
     pub(super) fn is_over(&self) -> bool {

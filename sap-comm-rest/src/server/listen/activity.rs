@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -18,9 +17,8 @@ use super::ServerConfig;
 #[derive(Debug)]
 pub(super) struct Activity {
     state: Mutex<State>,
-    connection: AtomicWaker,
-    /// Whether that was woken, and is to be told again whom to wake.
-    woken: AtomicBool,
+    /// Wakes whoever drives the connection. It stays when that was done: it is not told again for each request.
+    connection: Mutex<Option<Waker>>,
     /// Whether the server stops.
     drains: AtomicBool,
     /// Whether the request that arrives is not waited for any more.
@@ -98,8 +96,7 @@ impl Activity {
                 ended: false,
                 leaves: false,
             }),
-            connection: AtomicWaker::new(),
-            woken: AtomicBool::new(true),
+            connection: Mutex::new(None),
             drains: AtomicBool::new(false),
             late: AtomicBool::new(false),
             header_timeout: config.header_timeout,
@@ -236,19 +233,18 @@ impl Activity {
     }
 
     /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on
-    /// another task. One that it `is_known` was told of before, and most often knows still.
+    /// another task. Once it `is_known` it need not be told again.
     pub(super) fn attend(&self, waker: &Waker, is_known: bool) -> bool {
-        if !is_known || self.woken.load(Ordering::Acquire) {
-            // Whoever wakes from here on is seen now, or wakes this one.
-            self.woken.store(false, Ordering::Release);
-            self.connection.register(waker);
+        if !is_known {
+            *self.connection.lock() = Some(waker.clone());
         }
         self.drains()
     }
 
+    /// Says to whoever drives the connection that something has changed.
     fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.connection.wake();
+        let connection = self.connection.lock().clone();
+        connection.iter().for_each(Waker::wake_by_ref);
     }
 }
 
@@ -311,7 +307,30 @@ impl Drop for InFlight {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::atomic::AtomicUsize, task::Wake};
+
     use super::*;
+
+    #[test]
+    fn whoever_drives_it_is_told_of_every_change() {
+        #[derive(Default)]
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (activity, woken) = (Activity::new(&ServerConfig::default()), Arc::<Woken>::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(!activity.attend(&waker, false));
+        for times in 1..=3 {
+            activity.leave();
+            assert_eq!(woken.0.load(Ordering::Relaxed), times);
+            assert!(!activity.attend(&waker, true));
+        }
+        activity.drain();
+        assert!(activity.attend(&waker, true) && woken.0.load(Ordering::Relaxed) == 4);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_limit() {

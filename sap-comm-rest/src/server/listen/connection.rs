@@ -184,7 +184,7 @@ where
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
     let (mut draining, mut timer_waits) = (false, false);
-    // Who was woken last. What knows it is not told again for each request.
+    // Who is to be woken, as all know by now.
     let mut waker: Option<Waker> = None;
     // Until when a peer may answer the goodbye that it was said.
     let mut gone_by = None;
@@ -192,6 +192,7 @@ where
         let is_known = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !is_known {
             waker = Some(cx.waker().clone());
+            timer_waits = false;
         }
         if activity.attend(cx.waker(), is_known) && !draining {
             draining = true;
@@ -207,7 +208,7 @@ where
                 timer.as_mut().reset(deadline);
                 timer_waits = false;
             }
-            if !(timer_waits && is_known) {
+            if !timer_waits {
                 // Without a share of the turn, which it could be refused and not have heard.
                 timer_waits = pin!(unconstrained(timer.as_mut())).poll(cx).is_pending();
             }

@@ -10,6 +10,7 @@ use std::{
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get as get_route};
 use futures_util::StreamExt;
+use http::{Request, StatusCode};
 use sap_comm_rest::{
     gateway::{Gateway, GatewayConfig, Route, UpstreamConfig},
     server::{Server, ServerConfig},
@@ -36,6 +37,39 @@ fn bounded(max_in_flight: usize) -> UpstreamConfig {
 async fn events() -> impl IntoResponse {
     let first = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: 1\n\n") });
     ([("content-type", "text/event-stream")], Body::from_stream(first.chain(futures_util::stream::pending())))
+}
+
+#[tokio::test]
+async fn a_short_answer_that_has_come_leaves_its_service_before_it_is_taken() {
+    let some = |length| get_route(async move || "a".repeat(length));
+    let streamed = async || Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>("a")]));
+    let router = Router::new().route("/short", some(4_096)).route("/long", some(4_097));
+    let router = router.route("/streamed", get_route(streamed)).route("/nothing", get_route(StatusCode::NO_CONTENT));
+    let service = upstream(router).await;
+    let gateway = to_service(&service).upstream(bounded(1)).route(Route::new("/").to("test").public()).build().unwrap();
+    let ask = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("host", "a.test");
+        gateway.handle(request.body(Body::empty()).unwrap()).await
+    };
+    let in_flight = || gateway.snapshot().upstreams[0].in_flight;
+    for (method, path, length, leaves) in [
+        ("GET", "/short", 4_096, true),
+        ("HEAD", "/long", 0, true),
+        ("GET", "/nothing", 0, true),
+        ("GET", "/long", 4_097, false),
+        ("GET", "/streamed", 1, false),
+    ] {
+        let answer = ask(method, path).await;
+        assert!(answer.status().is_success(), "{method} {path}: {answer:?}");
+        assert_eq!(in_flight() == 0, leaves, "{method} {path}");
+        let other = ask("GET", "/nothing").await.status();
+        assert_eq!(other == StatusCode::NO_CONTENT, leaves, "{method} {path}: {other}");
+        let body = axum::body::to_bytes(Body::new(answer.into_body()), 10_000).await.unwrap();
+        assert_eq!((body.len(), in_flight()), (length, 0), "{method} {path}");
+    }
+    // One that is given up gives its place back, too.
+    drop(ask("GET", "/streamed").await);
+    assert_eq!(in_flight(), 0);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tracing::{
     subscriber::DefaultGuard,
 };
 
-use super::support::{Wire, bearer, echo, send, serve, to_service, until, upstream, verifier};
+use super::support::{Wire, bearer, echo, send, serve, to_service, until, upstream, verifier, within};
 
 /// Keeps the lines of a gateway's request log.
 #[derive(Clone, Default)]
@@ -214,6 +214,23 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
         assert!((9..=12).contains(&(well + wrong)) && well > 0 && wrong > 0, "a quarter of forty: {half:?}");
     }
     assert!((8..=12).contains(&count(halves[2], "429")), "a quarter of forty: {:?}", halves[2]);
+}
+
+#[test]
+fn serving_ends_where_nobody_writes_any_more() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let gateway = first.block_on(async {
+        let upstream = upstream(echo()).await;
+        to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap()
+    });
+    drop(first);
+    runtime().block_on(async {
+        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        within(gateway.serve(server, shutdown)).await.unwrap();
+    });
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use sap_comm_core::Resolver;
 
 use super::{BalancerConfig, clock::Clock};
 
-/// What endpoints are picked for.
-pub(super) struct Service {
+/// What endpoints are picked for, and how.
+pub(super) struct Subject {
     resolver: Arc<dyn Resolver>,
-    name: String,
+    service: String,
     config: BalancerConfig,
     clock: Clock,
     /// When the next hint may go to the resolver.
@@ -23,9 +23,9 @@ pub(super) struct Service {
 /// At most one hint in this many milliseconds reaches the resolver.
 const HINT_INTERVAL: u64 = 1_000;
 
-impl Service {
-    pub(super) fn new(resolver: Arc<dyn Resolver>, name: &str, config: BalancerConfig) -> Self {
-        Self { resolver, name: name.to_owned(), config, clock: Clock::new(), next_hint: AtomicU64::new(0) }
+impl Subject {
+    pub(super) fn new(resolver: Arc<dyn Resolver>, service: &str, config: BalancerConfig) -> Self {
+        Self { resolver, service: service.to_owned(), config, clock: Clock::new(), next_hint: AtomicU64::new(0) }
     }
 
     pub(super) fn resolver(&self) -> &Arc<dyn Resolver> {
@@ -33,7 +33,7 @@ impl Service {
     }
 
     pub(super) fn service(&self) -> &str {
-        &self.name
+        &self.service
     }
 
     pub(super) fn config(&self) -> &BalancerConfig {
@@ -50,13 +50,13 @@ impl Service {
         let due = self.next_hint.load(Ordering::Relaxed);
         let next = now.saturating_add(HINT_INTERVAL);
         if now >= due && self.next_hint.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.resolver.refresh(&self.name);
+            self.resolver.refresh(&self.service);
         }
     }
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Subject").field("service", &self.service).finish_non_exhaustive()
     }
 }
