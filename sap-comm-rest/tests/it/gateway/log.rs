@@ -216,6 +216,29 @@ async fn sampling_leaves_out_what_went_well_and_never_what_failed() {
     assert!((8..=12).contains(&count(halves[2], "429")), "a quarter of forty: {:?}", halves[2]);
 }
 
+#[tokio::test]
+async fn the_lines_of_all_threads_are_written_before_serving_ends() {
+    let (lines, _log) = kept();
+    let upstream = upstream(echo()).await;
+    let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap();
+    let ask = || {
+        let _log = tracing::subscriber::set_default(lines.clone());
+        let asking = async {
+            for _ in 0..25 {
+                let request = Request::get("/nothing").header("host", "a.test").body(Body::empty()).unwrap();
+                assert_eq!(gateway.handle(request).await.status(), 404);
+            }
+        };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asking);
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));
+    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    within(gateway.clone().serve(server, shutdown)).await.unwrap();
+    assert_eq!(lines.of_answers().len(), 100);
+}
+
 #[test]
 fn serving_ends_where_nobody_writes_any_more() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
