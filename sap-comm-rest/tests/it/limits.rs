@@ -76,6 +76,22 @@ async fn headers_that_drip_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_head_that_begins_behind_a_request_has_its_own_limit() {
+    let server = serve(|config| config.header_timeout = SHORT).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTT").await;
+    assert_eq!(connection.answer().await.status, 200);
+    assert_eq!(connection.answer().await.status, 408);
+    connection.closed().await;
+    // What is whole in time is answered.
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTT").await;
+    assert_eq!(connection.answer().await.status, 200);
+    connection.send(b"P/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(connection.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_after_its_own_limit() {
     let server = serve(|config| config.keep_alive_idle = SHORT).await;
     let mut connection = Connection::open(server.addr).await;

@@ -68,6 +68,23 @@ async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
 }
 
 #[tokio::test]
+async fn a_request_that_does_not_arrive_is_not_waited_for_to_the_end() {
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_millis(400);
+    let (server, gate) = gated(config).await;
+    gate.open.add_permits(1);
+    let mut new = Connection::open(server.addr).await;
+    new.send(b"G").await;
+    let mut known = Connection::open(server.addr).await;
+    known.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET /").await;
+    assert_eq!(known.answer().await.body, "done");
+    server.shutdown.cancel();
+    assert_eq!(new.answer().await.status, 408);
+    known.closed().await;
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_end_is_cut() {
     let mut config = ServerConfig::default();
     config.drain_timeout = Duration::from_millis(100);

@@ -23,6 +23,8 @@ pub(super) struct Activity {
     drains: AtomicBool,
     /// Whether the request that arrives is not waited for any more.
     late: AtomicBool,
+    /// Whether a part of the next request has come, on HTTP/1.
+    next_begun: AtomicBool,
     header_timeout: Duration,
     keep_alive_idle: Duration,
     write_timeout: Duration,
@@ -99,6 +101,7 @@ impl Activity {
             connection: Mutex::new(None),
             drains: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            next_begun: AtomicBool::new(false),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
             write_timeout: config.write_timeout,
@@ -114,6 +117,11 @@ impl Activity {
             _ => {}
         }
         state.phase != Phase::Switched
+    }
+
+    /// Whether what has come in so far ends within the head of a request, which may be the next.
+    pub(super) fn ends_within_head(&self, within: bool) {
+        self.next_begun.store(within, Ordering::Relaxed);
     }
 
     /// What has come in is the preface of HTTP/2: from here on the connection rests until it is asked something.
@@ -293,7 +301,9 @@ impl Drop for InFlight {
         let mut state = self.activity.state.lock();
         state.requests = state.requests.saturating_sub(1);
         if state.requests == 0 && state.phase == Phase::Busy {
-            (state.phase, state.since) = (Phase::Idle, None);
+            // What came behind the last request is with hyper already.
+            let next_begun = !state.http2 && self.activity.next_begun.load(Ordering::Relaxed);
+            (state.phase, state.since) = (if next_begun { Phase::Reading } else { Phase::Idle }, None);
             let ended = state.ended;
             drop(state);
             // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline; only the end that was kept

@@ -60,7 +60,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let io = TokioIo::new(Stream::new(transport, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
-    let (goodbye, rest) = (config.linger, config.write_timeout);
+    let limits = Limits { goodbye: config.linger, rest: config.write_timeout, arrival: config.drain_timeout / 2 };
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let version = request.version();
         let is_http2 = version == Version::HTTP_2;
@@ -106,7 +106,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = drive(connection, &activity, goodbye, rest).await {
+    if let Err(error) = drive(connection, &activity, limits).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
 }
@@ -174,16 +174,28 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Drives a connection; ends it when its phase is over, and drains it at shutdown. An idle peer has `goodbye` to go by itself; where
-/// one response of several is not taken, the others have `rest` to end.
-async fn drive<C>(connection: C, activity: &Activity, goodbye: Duration, rest: Duration) -> Result<(), BoxError>
+/// How long a connection that is to end may go on.
+struct Limits {
+    /// An idle peer, to go by itself.
+    goodbye: Duration,
+    /// Other responses, where one of several is not taken.
+    rest: Duration,
+    /// A request that arrives while the server stops.
+    arrival: Duration,
+}
+
+/// Drives a connection; ends it when its phase is over, and drains it at shutdown.
+async fn drive<C>(connection: C, activity: &Activity, limits: Limits) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
 {
+    let Limits { goodbye, rest, arrival } = limits;
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
-    let (mut draining, mut timer_waits) = (false, false);
+    let mut timer_waits = false;
+    // Until when a request may still arrive, once the server stops.
+    let mut arrives_by = None;
     // Who is to be woken, as all know by now.
     let mut waker: Option<Waker> = None;
     // Until when a peer may answer the goodbye that it was said.
@@ -194,8 +206,8 @@ where
             waker = Some(cx.waker().clone());
             timer_waits = false;
         }
-        if activity.attend(cx.waker(), is_known) && !draining {
-            draining = true;
+        if activity.attend(cx.waker(), is_known) && arrives_by.is_none() {
+            arrives_by = Some(Instant::now() + arrival);
             connection.as_mut().graceful_shutdown();
         }
         loop {
@@ -203,6 +215,10 @@ where
                 return Poll::Ready(result.map_err(Into::into));
             }
             let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
+            let limit = match arrives_by {
+                Some(arrives_by) if phase == Phase::Reading => limit.min(arrives_by),
+                _ => limit,
+            };
             let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);

@@ -171,6 +171,7 @@ impl AsyncRead for Stream {
             let Watch { framing, activity, .. } = &mut self.watch;
             let opens = framing.is_opening();
             framing.read(received);
+            activity.ends_within_head(framing.is_within_head());
             if opens && framing.is_http2() {
                 activity.speaks_http2();
             }
