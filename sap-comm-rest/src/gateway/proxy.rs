@@ -204,7 +204,7 @@ impl Inner {
             return Err(Failure::Garbage("an upgrade that was not asked for".into()).into());
         };
         self.tunnels.join(upgrade, picked, lease);
-        Ok(response.map(|()| axum::body::Body::empty().into()))
+        Ok(response.map(|()| ResponseBody::default()))
     }
 }
 

@@ -3,12 +3,13 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body};
 use http::Request;
 use sap_comm_rest::{
-    gateway::{GatewayConfig, Quota, RequestLog, Route},
+    gateway::{Gateway, GatewayConfig, Quota, RequestLog, Route},
     server::{CorsConfig, Server, ServerConfig},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::{Builder, Runtime},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{
@@ -70,6 +71,26 @@ fn kept() -> (Lines, (Dispatch, DefaultGuard)) {
     let second = Dispatch::new(lines.clone());
     let guard = tracing::subscriber::set_default(lines.clone());
     (lines, (second, guard))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Asks so many times for what no route takes.
+async fn ask_for_nothing(gateway: &Gateway, times: usize) {
+    for _ in 0..times {
+        let request = Request::get("/nothing").header("host", "a.test").body(Body::empty()).unwrap();
+        assert_eq!(gateway.handle(request).await.status(), 404);
+    }
+}
+
+/// Serves at a server that stops before anybody has come.
+async fn serve_nobody(gateway: Gateway) {
+    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    within(gateway.serve(server, shutdown)).await.unwrap();
 }
 
 #[tokio::test]
@@ -223,37 +244,22 @@ async fn the_lines_of_all_threads_are_written_before_serving_ends() {
     let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap();
     let ask = || {
         let _log = tracing::subscriber::set_default(lines.clone());
-        let asking = async {
-            for _ in 0..25 {
-                let request = Request::get("/nothing").header("host", "a.test").body(Body::empty()).unwrap();
-                assert_eq!(gateway.handle(request).await.status(), 404);
-            }
-        };
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asking);
+        runtime().block_on(ask_for_nothing(&gateway, 25));
     };
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));
-    let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
-    let shutdown = CancellationToken::new();
-    shutdown.cancel();
-    within(gateway.clone().serve(server, shutdown)).await.unwrap();
+    serve_nobody(gateway.clone()).await;
     assert_eq!(lines.of_answers().len(), 100);
 }
 
 #[test]
 fn serving_ends_where_nobody_writes_any_more() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     let gateway = first.block_on(async {
         let upstream = upstream(echo()).await;
         to_service(&upstream).route(Route::new("/users").to("test").public()).build().unwrap()
     });
     drop(first);
-    runtime().block_on(async {
-        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
-        let shutdown = CancellationToken::new();
-        shutdown.cancel();
-        within(gateway.serve(server, shutdown)).await.unwrap();
-    });
+    runtime().block_on(serve_nobody(gateway));
 }
 
 #[tokio::test]
@@ -264,10 +270,7 @@ async fn lines_that_cannot_wait_are_counted_and_told_of() {
     log.max_waiting = 2;
     let gateway = to_service(&upstream).route(Route::new("/users").to("test").public()).log(log).build().unwrap();
     // Meanwhile nothing else has a turn, and nothing is written.
-    for _ in 0..50 {
-        let request = Request::get("/nothing").header("host", "a.test").body(Body::empty()).unwrap();
-        assert_eq!(gateway.handle(request).await.status(), 404);
-    }
+    ask_for_nothing(&gateway, 50).await;
     assert_eq!(gateway.snapshot().dropped_log_lines, 48);
     let told = |line: &String| line.contains("could not keep up") && line.contains("lines=48");
     until(|| lines.0.lock().unwrap().iter().any(told)).await;
