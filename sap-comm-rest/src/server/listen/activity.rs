@@ -220,6 +220,11 @@ impl Activity {
         state.since.filter(|_| matches!(state.phase, Phase::Opening | Phase::Idle) && !state.leaves)
     }
 
+    /// Whether it is to [leave](Self::leave).
+    pub(super) fn leaves(&self) -> bool {
+        self.state.lock().leaves
+    }
+
     /// Ends the connection as soon as nothing is asked.
     pub(super) fn leave(&self) {
         self.state.lock().leaves = true;
@@ -234,10 +239,8 @@ impl Activity {
 
     /// Ready once it is to [leave](Self::leave) or to [drain](Self::drain), for whoever has no deadline to look at.
     pub(super) async fn left(&self) {
-        poll_fn(|cx| {
-            if self.attend(cx.waker(), false) || self.state.lock().leaves { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|cx| if self.attend(cx.waker(), false) || self.leaves() { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 
     /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on
