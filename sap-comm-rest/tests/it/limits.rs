@@ -7,13 +7,18 @@ use sap_comm_rest::server::{Server, ServerConfig, ServerError};
 use crate::support::{Connection, Running, serve_with};
 
 const SHORT: Duration = Duration::from_millis(150);
+/// More bytes than the system keeps for a connection.
+const LARGE: usize = 32 << 20;
 
 async fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
     let endless = || async {
         let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 64 * 1024]));
         Body::from_stream(chunks)
     };
-    let router = Router::new().route("/", get(async || "ok")).route("/endless", get(endless));
+    let router = Router::new()
+        .route("/", get(async || "ok"))
+        .route("/endless", get(endless))
+        .route("/large", get(async || vec![b'x'; LARGE]));
     let mut config = ServerConfig::default();
     change(&mut config);
     serve_with(router, "127.0.0.1:0", config).await
@@ -84,6 +89,7 @@ async fn a_head_that_begins_behind_a_request_has_its_own_limit() {
     assert_eq!(connection.answer().await.status, 408);
     connection.closed().await;
     // What is whole in time is answered.
+    let server = serve(|_| {}).await;
     let mut connection = Connection::open(server.addr).await;
     connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTT").await;
     assert_eq!(connection.answer().await.status, 200);
@@ -112,6 +118,41 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     // The one permit is free again once the stuck connection has gone.
     let mut next = Connection::open(server.addr).await;
     next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_large_answer_that_is_taken_slowly_arrives_whole() {
+    let server = serve(|config| {
+        (config.header_timeout, config.keep_alive_idle, config.linger) = (SHORT, SHORT, SHORT);
+    })
+    .await;
+    for behind in ["", "GET / HT"] {
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(format!("GET /large HTTP/1.1\r\nhost: a\r\n\r\n{behind}").as_bytes()).await;
+        connection.readable().await;
+        // Longer than a connection on which nothing is in flight may rest and linger.
+        tokio::time::sleep(SHORT * 4).await;
+        assert_eq!(connection.answer().await.body.len(), LARGE);
+        if !behind.is_empty() {
+            assert_eq!(connection.answer().await.status, 408);
+        }
+        assert_eq!(connection.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn one_that_takes_an_answer_does_not_make_room() {
+    let server = serve(|config| (config.max_connections, config.linger) = (1, SHORT)).await;
+    let mut slow = Connection::open(server.addr).await;
+    slow.send(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    slow.readable().await;
+    let mut next = Connection::open(server.addr).await;
+    next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // It is no longer too young, and would linger no longer.
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    assert_eq!(slow.answer().await.body.len(), LARGE);
+    // From here on it rests.
     assert_eq!(next.answer().await.status, 200);
 }
 

@@ -4,7 +4,11 @@ use axum::{Router, routing::get};
 use sap_comm_rest::server::{ServerConfig, ServerError};
 use tokio::sync::Semaphore;
 
-use crate::support::{Connection, Running, serve_with};
+use crate::support::{
+    Connection, Running,
+    frames::{END_HEADERS, END_STREAM, GET, kind, open},
+    serve_with,
+};
 
 struct Gate {
     arrived: Arc<Semaphore>,
@@ -79,8 +83,68 @@ async fn a_request_that_does_not_arrive_is_not_waited_for_to_the_end() {
     known.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET /").await;
     assert_eq!(known.answer().await.body, "done");
     server.shutdown.cancel();
-    assert_eq!(new.answer().await.status, 408);
-    known.closed().await;
+    for peer in [&mut new, &mut known] {
+        assert_eq!(peer.answer().await.status, 408);
+        peer.closed().await;
+    }
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_meanwhile_is_answered() {
+    let (server, gate) = gated(ServerConfig::default()).await;
+    gate.open.add_permits(2);
+    let mut new = Connection::open(server.addr).await;
+    new.send(b"GET /").await;
+    let mut known = Connection::open(server.addr).await;
+    known.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET /").await;
+    assert_eq!(known.answer().await.header("connection"), None);
+    server.shutdown.cancel();
+    for peer in [&mut new, &mut known] {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        peer.send(b" HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let answer = peer.answer().await;
+        assert_eq!((answer.body.as_str(), answer.header("connection")), ("done", Some("close")));
+        assert_eq!(peer.closed().await, "");
+    }
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_meanwhile_arrives_whole() {
+    const LARGE: usize = 32 << 20;
+    let open = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&open);
+    let large = move || {
+        let wait = Arc::clone(&wait);
+        async move { wait.acquire().await.map(|_| vec![b'x'; LARGE]).unwrap_or_default() }
+    };
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_secs(2);
+    let server = serve_with(Router::new().route("/", get(large)), "127.0.0.1:0", config).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.shutdown.cancel();
+    // Heads that still arrive are not waited for any more.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    open.add_permits(1);
+    assert_eq!(connection.answer().await.body.len(), LARGE);
+    connection.closed().await;
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_millis(400);
+    let (server, gate) = gated(config).await;
+    gate.open.add_permits(1);
+    let (mut sender, mut receiver) = open(server.addr, &[]).await;
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    while receiver.next().await.expect("it answers").kind != kind::DATA {}
+    // It answers no ping.
+    server.shutdown.cancel();
     server.ended().await.unwrap();
 }
 

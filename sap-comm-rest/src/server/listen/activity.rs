@@ -23,8 +23,6 @@ pub(super) struct Activity {
     drains: AtomicBool,
     /// Whether the request that arrives is not waited for any more.
     late: AtomicBool,
-    /// Whether a part of the next request has come, on HTTP/1.
-    next_begun: AtomicBool,
     header_timeout: Duration,
     keep_alive_idle: Duration,
     write_timeout: Duration,
@@ -41,6 +39,10 @@ struct State {
     /// On HTTP/2, the responses that wait for the peer to take what they have, each with the end of its patience.
     sending: Vec<(u64, Instant)>,
     http2: bool,
+    /// Whether what has come in ends within the head of a request, on HTTP/1.
+    within_head: bool,
+    /// Whether the peer has not taken yet all that was written.
+    unsent: bool,
     /// Whether the last response was a refusal without a word.
     bare: bool,
     /// Whether the peer has nothing more to ask, and waits for its answer.
@@ -94,6 +96,8 @@ impl Activity {
                 begun: 0,
                 sending: Vec::new(),
                 http2: false,
+                within_head: false,
+                unsent: false,
                 bare: false,
                 ended: false,
                 leaves: false,
@@ -101,27 +105,36 @@ impl Activity {
             connection: Mutex::new(None),
             drains: AtomicBool::new(false),
             late: AtomicBool::new(false),
-            next_begun: AtomicBool::new(false),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
             write_timeout: config.write_timeout,
         }
     }
 
-    /// Bytes came in; says whether they are HTTP. On an open HTTP/2 connection they may be pings, which are no request.
-    pub(super) fn received(&self) -> bool {
+    /// Bytes came in. Where they are HTTP they are `read`, which says whether they end within the head of a request of HTTP/1.
+    pub(super) fn received(&self, read: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
+        if state.phase == Phase::Switched {
+            return;
+        }
+        state.within_head = read();
         match state.phase {
             Phase::Opening => state.phase = Phase::Reading,
-            Phase::Idle if !state.http2 => (state.phase, state.since) = (Phase::Reading, None),
+            // Of what else may come, such as pings or empty lines, none is a request; one that is whole begins at once.
+            Phase::Idle if state.within_head => (state.phase, state.since) = (Phase::Reading, None),
             _ => {}
         }
-        state.phase != Phase::Switched
     }
 
-    /// Whether what has come in so far ends within the head of a request, which may be the next.
-    pub(super) fn ends_within_head(&self, within: bool) {
-        self.next_begun.store(within, Ordering::Relaxed);
+    /// The peer does not take all that was written, or has taken all now: until then nothing that rests or arrives is timed.
+    pub(super) fn holds_unsent(&self, unsent: bool) {
+        let mut state = self.state.lock();
+        (state.unsent, state.since) = (unsent, None);
+    }
+
+    /// Whether a request is on its way, and not whole.
+    pub(super) fn awaits_request(&self) -> bool {
+        self.state.lock().phase == Phase::Reading
     }
 
     /// What has come in is the preface of HTTP/2: from here on the connection rests until it is asked something.
@@ -191,9 +204,13 @@ impl Activity {
         true
     }
 
-    /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it.
+    /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it. So is one of
+    /// HTTP/1 where the peer has not taken the last response yet.
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
         let mut state = self.state.lock();
+        if state.unsent && !state.http2 {
+            return None;
+        }
         if state.phase == Phase::Busy {
             return state.sending.iter().map(|(_, until)| *until).min().map(|until| (Phase::Busy, until));
         }
@@ -214,21 +231,25 @@ impl Activity {
         state.sending.iter().filter(|(_, until)| *until <= now).count() < state.requests
     }
 
-    /// Since when nothing is asked, if that is so.
+    /// Since when nothing is asked, nor left to be taken, if that is so.
     pub(super) fn rests_since(&self) -> Option<Instant> {
-        let state = self.state.lock();
-        state.since.filter(|_| matches!(state.phase, Phase::Opening | Phase::Idle) && !state.leaves)
+        self.state.lock().rests_since()
     }
 
-    /// Whether it is to [leave](Self::leave).
+    /// Is to leave as soon as it can, if it rests since then; tells whoever drives it only when [woken](Self::wake).
+    ///
+    /// # Errors
+    /// Since when it rests, if it does.
+    pub(super) fn leave_if_since(&self, time: Instant) -> Result<(), Option<Instant>> {
+        let mut state = self.state.lock();
+        let since = state.rests_since();
+        state.leaves |= since == Some(time);
+        if since == Some(time) { Ok(()) } else { Err(since) }
+    }
+
+    /// Whether it is to make room for others.
     pub(super) fn leaves(&self) -> bool {
         self.state.lock().leaves
-    }
-
-    /// Ends the connection as soon as nothing is asked.
-    pub(super) fn leave(&self) {
-        self.state.lock().leaves = true;
-        self.wake();
     }
 
     /// Ends the connection once what was asked is answered: the server stops.
@@ -237,7 +258,7 @@ impl Activity {
         self.wake();
     }
 
-    /// Ready once it is to [leave](Self::leave) or to [drain](Self::drain), for whoever has no deadline to look at.
+    /// Ready once it is to [leave](Self::leaves) or to [drain](Self::drain), for whoever has no deadline to look at.
     pub(super) async fn left(&self) {
         poll_fn(|cx| if self.attend(cx.waker(), false) || self.leaves() { Poll::Ready(()) } else { Poll::Pending })
             .await;
@@ -253,9 +274,16 @@ impl Activity {
     }
 
     /// Says to whoever drives the connection that something has changed.
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         let connection = self.connection.lock().clone();
         connection.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl State {
+    fn rests_since(&self) -> Option<Instant> {
+        let rests = matches!(self.phase, Phase::Opening | Phase::Idle) && !self.unsent && !self.leaves;
+        self.since.filter(|_| rests)
     }
 }
 
@@ -305,8 +333,7 @@ impl Drop for InFlight {
         state.requests = state.requests.saturating_sub(1);
         if state.requests == 0 && state.phase == Phase::Busy {
             // What came behind the last request is with hyper already.
-            let next_begun = !state.http2 && self.activity.next_begun.load(Ordering::Relaxed);
-            (state.phase, state.since) = (if next_begun { Phase::Reading } else { Phase::Idle }, None);
+            (state.phase, state.since) = (if state.within_head { Phase::Reading } else { Phase::Idle }, None);
             let ended = state.ended;
             drop(state);
             // On HTTP/1 that is within the connection's own turn, which ends with a look at its deadline; only the end that was kept
@@ -337,7 +364,7 @@ mod tests {
         let waker = Waker::from(Arc::clone(&woken));
         assert!(!activity.attend(&waker, false));
         for times in 1..=3 {
-            activity.leave();
+            activity.wake();
             assert_eq!(woken.0.load(Ordering::Relaxed), times);
             assert!(!activity.attend(&waker, true));
         }
@@ -356,11 +383,11 @@ mod tests {
         drop(request);
         assert_eq!(activity.deadline(), Some((Phase::Idle, start + config.keep_alive_idle)));
         tokio::time::advance(Duration::from_secs(1)).await;
-        activity.received();
+        activity.received(|| true);
         let read_by = Some((Phase::Reading, start + Duration::from_secs(1) + config.header_timeout));
         assert_eq!(activity.deadline(), read_by);
         tokio::time::advance(Duration::from_secs(1)).await;
-        activity.received();
+        activity.received(|| true);
         assert_eq!(activity.deadline(), read_by);
     }
 
@@ -421,9 +448,9 @@ mod tests {
     async fn http2_rests_from_its_preface_on() {
         let config = ServerConfig::default();
         let activity = Arc::new(Activity::new(&config));
-        activity.received();
+        activity.received(|| false);
         activity.speaks_http2();
-        activity.received();
+        activity.received(|| false);
         assert_eq!(activity.deadline(), Some((Phase::Idle, Instant::now() + config.keep_alive_idle)));
     }
 
@@ -431,7 +458,53 @@ mod tests {
     async fn a_ping_on_http2_is_no_request() {
         let activity = Arc::new(Activity::new(&ServerConfig::default()));
         drop(activity.begin(true));
-        activity.received();
+        activity.received(|| false);
         assert_eq!(activity.deadline().map(|(phase, _)| phase), Some(Phase::Idle));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_behind_a_request_is_waited_for_from_its_answer_on() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        let behind = |within_head: bool| {
+            let request = activity.begin(false);
+            activity.received(|| within_head);
+            drop(request);
+            activity.deadline()
+        };
+        assert_eq!(behind(true), Some((Phase::Reading, Instant::now() + config.header_timeout)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(behind(false), Some((Phase::Idle, Instant::now() + config.keep_alive_idle)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        activity.received(|| false);
+        assert_eq!(activity.deadline().map(|(phase, _)| phase), Some(Phase::Idle), "an empty line is no request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_peer_has_not_taken_is_no_rest() {
+        let config = ServerConfig::default();
+        let activity = Arc::new(Activity::new(&config));
+        drop(activity.begin(false));
+        activity.holds_unsent(true);
+        tokio::time::advance(config.keep_alive_idle * 2).await;
+        assert_eq!((activity.deadline(), activity.rests_since()), (None, None));
+        activity.holds_unsent(false);
+        let now = Instant::now();
+        assert_eq!(activity.deadline(), Some((Phase::Idle, now + config.keep_alive_idle)));
+        assert_eq!(activity.rests_since(), Some(now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_meanwhile_does_not_leave() {
+        let activity = Arc::new(Activity::new(&ServerConfig::default()));
+        let since = activity.rests_since().unwrap();
+        let request = activity.begin(false);
+        assert_eq!(activity.leave_if_since(since), Err(None));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(request);
+        let (_, until) = activity.deadline().unwrap();
+        assert!(until > since && !activity.leaves());
+        assert_eq!(activity.leave_if_since(since), Err(Some(Instant::now())));
+        assert_eq!(activity.leave_if_since(Instant::now()), Ok(()));
+        assert!(activity.leaves() && activity.rests_since().is_none());
     }
 }

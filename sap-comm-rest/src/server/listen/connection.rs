@@ -85,6 +85,9 @@ pub(super) async fn serve<H: ConnectionHandler>(
                 }
                 Err(refusal) => refusal.map(Either::<H::Body, AxumBody>::Right),
             };
+            if !is_http2 && activity.drains() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Some(hsts) = hsts {
                 response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(hsts);
             }
@@ -195,7 +198,9 @@ where
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut timer_waits = false;
     // Until when a request may still arrive, once the server stops.
-    let mut arrives_by = None;
+    let mut arrives_by: Option<Instant> = None;
+    // Whether the connection was told that it ends.
+    let mut is_told = false;
     // Who is to be woken, as all know by now.
     let mut waker: Option<Waker> = None;
     // Until when a peer may answer the goodbye that it was said.
@@ -206,20 +211,26 @@ where
             waker = Some(cx.waker().clone());
             timer_waits = false;
         }
-        if activity.attend(cx.waker(), is_known) && arrives_by.is_none() {
-            arrives_by = Some(Instant::now() + arrival);
-            connection.as_mut().graceful_shutdown();
-        }
+        let drains = activity.attend(cx.waker(), is_known);
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(Into::into));
             }
+            if drains {
+                arrives_by.get_or_insert_with(|| Instant::now() + arrival);
+                // Told of its end, hyper would wait for no request but the first. The answer to one that arrives says that it is the last.
+                if !is_told && !activity.awaits_request() {
+                    is_told = true;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+            }
             let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
-            let limit = match arrives_by {
-                Some(arrives_by) if phase == Phase::Reading => limit.min(arrives_by),
+            let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
+            let deadline = match arrives_by {
+                Some(arrives_by) if phase != Phase::Busy => limit.min(arrives_by),
                 _ => limit,
             };
-            let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
                 timer_waits = false;
@@ -234,7 +245,7 @@ where
             let time = match phase {
                 // Set for what is over: there is more time now.
                 _ if Instant::now() < deadline => continue,
-                Phase::Idle if gone_by.is_some() => return Poll::Ready(Ok(())),
+                Phase::Idle if gone_by.is_some() || arrives_by.is_some() => return Poll::Ready(Ok(())),
                 Phase::Idle => goodbye,
                 // The stream, once it is asked for more of the request, says so to the peer.
                 Phase::Reading if activity.give_up() => continue,

@@ -44,6 +44,8 @@ const YOUNG: Duration = Duration::from_secs(1);
 const SHARE: usize = 64;
 /// How many leave at once, at most.
 const LEAVE: usize = 16;
+/// How many are looked at, at most, while nobody else can join: the next look goes on from there.
+const LOOKS: usize = 1_024;
 
 impl Crowd {
     pub(super) fn join(self: &Arc<Self>, activity: &Arc<Activity>) -> Place {
@@ -71,40 +73,35 @@ impl Crowd {
         }
     }
 
-    /// Ends the connections that have rested longest, which are not too young.
+    /// Ends the connections that have rested longest, which are not too young. Where many that were looked at long ago are busy now, it
+    /// may take another call to find one.
     pub(super) fn make_room(&self) {
         let now = Instant::now();
         let leaving: Vec<_> = {
             let mut members = self.members.lock();
             let enough = (members.activities.len() / SHARE).clamp(1, LEAVE);
-            std::iter::from_fn(|| members.rests_longest(now)).take(enough).collect()
+            let looks = (0..LOOKS).map_while(|_| members.look_at_first(now));
+            looks.flatten().take(enough).collect()
         };
         tracing::debug!(count = leaving.len(), "connections that rest make room for others");
         for activity in leaving {
-            activity.leave();
+            activity.wake();
         }
     }
 }
 
 impl Members {
-    /// The connection that has rested longest, unless it is too young; it is to leave, and is not found again.
-    fn rests_longest(&mut self, now: Instant) -> Option<Arc<Activity>> {
-        while let Some((time, number)) = self.order.pop_first() {
-            let (its, activity) = self.activities.get_mut(&number)?;
-            if now.saturating_duration_since(time) < YOUNG {
-                self.order.insert((time, number));
-                return None;
-            }
-            let since = activity.rests_since();
-            let found = (since == Some(time)).then(|| Arc::clone(activity));
-            // Who does not rest now can at the earliest from now on.
-            *its = since.filter(|_| found.is_none()).unwrap_or(now);
-            self.order.insert((*its, number));
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
+    /// Looks at the connection that may have rested longest: it, if it has, and so leaves; `None` where it could only be too young.
+    fn look_at_first(&mut self, now: Instant) -> Option<Option<Arc<Activity>>> {
+        let first = *self.order.first().filter(|(time, _)| now.saturating_duration_since(*time) >= YOUNG)?;
+        self.order.remove(&first);
+        let (time, number) = first;
+        let Some((its, activity)) = self.activities.get_mut(&number) else { return Some(None) };
+        let left = activity.leave_if_since(time);
+        // Who does not rest now can at the earliest from now on.
+        *its = left.err().flatten().unwrap_or(now);
+        self.order.insert((*its, number));
+        Some(left.is_ok().then(|| Arc::clone(activity)))
     }
 }
 
@@ -121,51 +118,70 @@ impl Drop for Place {
 mod tests {
     use super::{super::ServerConfig, *};
 
+    type Member = (Place, Arc<Activity>);
+
+    fn member(crowd: &Arc<Crowd>) -> Member {
+        let activity = Arc::new(Activity::new(&ServerConfig::default()));
+        (crowd.join(&activity), activity)
+    }
+
+    /// What a request that begins and ends now comes to, once whoever drives the connection has looked at its limit.
+    fn asks((_, activity): &Member) {
+        drop(activity.begin(false));
+        activity.deadline();
+    }
+
+    fn who_leaves(all: &[Member]) -> Vec<bool> {
+        all.iter().map(|(_, activity)| activity.leaves()).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_rested_longest_leaves_first_whoever_came_first() {
         let crowd = Arc::new(Crowd::default());
-        let mut all = Vec::new();
-        for _ in 0..4 {
-            let activity = Arc::new(Activity::new(&ServerConfig::default()));
-            all.push((crowd.join(&activity), activity));
-            tokio::time::advance(YOUNG).await;
+        let all: Vec<_> = (0..4).map(|_| member(&crowd)).collect();
+        let busy = all[3].1.begin(false);
+        for number in [1, 0, 2] {
+            tokio::time::advance(YOUNG * 2).await;
+            asks(&all[number]);
         }
-        let has_left: fn(&[(Place, Arc<Activity>)]) -> Vec<bool> =
-            |all| all.iter().map(|(_, activity)| activity.leaves()).collect();
-        let busy = all[1].1.begin(false);
-        drop(all[0].1.begin(false));
-        // As whoever drives the connection does.
-        all[0].1.deadline();
         crowd.make_room();
-        assert_eq!(has_left(&all), [false, false, true, false], "one rests since now, and one is asked");
+        assert_eq!(who_leaves(&all), [false, true, false, false]);
         crowd.make_room();
-        assert_eq!(has_left(&all), [false, false, true, true]);
+        assert_eq!(who_leaves(&all), [true, true, false, false]);
         crowd.make_room();
-        assert_eq!(has_left(&all), [false, false, true, true], "the one that rests is too young");
+        assert_eq!(who_leaves(&all), [true, true, false, false], "one is too young, and one is asked");
         drop(busy);
-        all[1].1.deadline();
+        all[3].1.deadline();
         tokio::time::advance(YOUNG).await;
-        crowd.make_room();
-        crowd.make_room();
-        assert_eq!(has_left(&all), [true; 4]);
+        for _ in 0..3 {
+            crowd.make_room();
+        }
+        assert_eq!(who_leaves(&all), [true; 4]);
         drop(all);
         let members = crowd.members.lock();
         assert!(members.activities.is_empty() && members.order.is_empty(), "{members:?}");
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_rests_is_found_among_many_that_do_not() {
+        let crowd = Arc::new(Crowd::default());
+        let all: Vec<_> = (0..=LOOKS).map(|_| member(&crowd)).collect();
+        let _busy: Vec<_> = all[..LOOKS].iter().map(|(_, activity)| activity.begin(false)).collect();
+        tokio::time::advance(YOUNG).await;
+        crowd.make_room();
+        crowd.make_room();
+        assert!(all[LOOKS].1.leaves());
+        assert_eq!(who_leaves(&all).into_iter().filter(|leaves| *leaves).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_part_of_many_leaves_at_once() {
         for (count, leave) in [(1, 1), (SHARE * 3, 3), (SHARE * LEAVE * 2, LEAVE)] {
             let crowd = Arc::new(Crowd::default());
-            let all: Vec<_> = (0..count)
-                .map(|_| {
-                    let activity = Arc::new(Activity::new(&ServerConfig::default()));
-                    (crowd.join(&activity), activity)
-                })
-                .collect();
+            let all: Vec<_> = (0..count).map(|_| member(&crowd)).collect();
             tokio::time::advance(YOUNG).await;
             crowd.make_room();
-            assert_eq!(all.iter().filter(|(_, activity)| activity.leaves()).count(), leave);
+            assert_eq!(who_leaves(&all).into_iter().filter(|leaves| *leaves).count(), leave);
         }
     }
 }

@@ -29,6 +29,8 @@ use crate::{stall::Stall, tls::Transport};
 pub(super) struct Stream {
     inner: Transport,
     stall: Stall,
+    /// Whether the peer has not taken yet all that was written.
+    unsent: bool,
     rejected: Option<Rejected>,
     linger: Option<Linger>,
     /// Runs from the end of what the peer sends, where that comes before its answer.
@@ -59,6 +61,7 @@ impl Stream {
         Self {
             inner,
             stall: Stall::default(),
+            unsent: false,
             rejected: None,
             linger: None,
             ended: Stall::default(),
@@ -76,8 +79,16 @@ impl Stream {
             }
             return progress;
         }
+        self.holds_unsent(true);
         ready!(self.stall.poll_over(self.watch.config.write_timeout, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")))
+    }
+
+    fn holds_unsent(&mut self, unsent: bool) {
+        if self.unsent != unsent {
+            self.unsent = unsent;
+            self.watch.activity.holds_unsent(unsent);
+        }
     }
 
     /// Writes the envelope in place of a refusal of hyper's own; of what stands before it, only that.
@@ -167,11 +178,13 @@ impl AsyncRead for Stream {
             if result.is_ok() && buf.remaining() > 0 {
                 ready!(self.poll_end(cx));
             }
-        } else if self.watch.activity.received() {
+        } else {
             let Watch { framing, activity, .. } = &mut self.watch;
             let opens = framing.is_opening();
-            framing.read(received);
-            activity.ends_within_head(framing.is_within_head());
+            activity.received(|| {
+                framing.read(received);
+                framing.is_within_head()
+            });
             if opens && framing.is_http2() {
                 activity.speaks_http2();
             }
@@ -213,6 +226,9 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.inner).poll_flush(cx);
+        if progress.is_ready() {
+            self.holds_unsent(false);
+        }
         self.bound(cx, progress)
     }
 

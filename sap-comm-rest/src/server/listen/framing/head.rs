@@ -40,7 +40,7 @@ impl Head {
         }
     }
 
-    /// Whether anything of it was read, be it an empty line.
+    /// Whether a part of it was read, which empty lines before it are not.
     pub(super) fn has_begun(&self) -> bool {
         self.started || self.length > 0
     }
