@@ -10,19 +10,31 @@ use crate::support::{
     serve_with,
 };
 
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
 struct Gate {
     arrived: Arc<Semaphore>,
     open: Arc<Semaphore>,
 }
 
+fn within_seconds(seconds: u64) -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.drain_timeout = Duration::from_secs(seconds);
+    config
+}
+
 async fn gated(config: ServerConfig) -> (Running, Gate) {
+    gated_with(b"done".to_vec(), config).await
+}
+
+async fn gated_with(answer: Vec<u8>, config: ServerConfig) -> (Running, Gate) {
     let (arrived, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let gate = Gate { arrived: Arc::clone(&arrived), open: Arc::clone(&open) };
     let handler = move || {
-        let (arrived, open) = (Arc::clone(&arrived), Arc::clone(&open));
+        let (arrived, open, answer) = (Arc::clone(&arrived), Arc::clone(&open), answer.clone());
         async move {
             arrived.add_permits(1);
-            open.acquire().await.map(|_| "done").unwrap_or("never")
+            open.acquire().await.map(|_| answer).unwrap_or_default()
         }
     };
     (serve_with(Router::new().route("/", get(handler)), "127.0.0.1:0", config).await, gate)
@@ -78,7 +90,8 @@ async fn a_request_that_does_not_arrive_is_not_waited_for_to_the_end() {
     let (server, gate) = gated(config).await;
     gate.open.add_permits(1);
     let mut new = Connection::open(server.addr).await;
-    new.send(b"G").await;
+    // It could be the beginning of HTTP/2's preface, too.
+    new.send(b"P").await;
     let mut known = Connection::open(server.addr).await;
     known.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET /").await;
     assert_eq!(known.answer().await.body, "done");
@@ -112,25 +125,41 @@ async fn a_request_that_arrives_meanwhile_is_answered() {
 
 #[tokio::test]
 async fn an_answer_that_is_taken_meanwhile_arrives_whole() {
+    // More bytes than the system keeps for a connection.
     const LARGE: usize = 32 << 20;
-    let open = Arc::new(Semaphore::new(0));
-    let wait = Arc::clone(&open);
-    let large = move || {
-        let wait = Arc::clone(&wait);
-        async move { wait.acquire().await.map(|_| vec![b'x'; LARGE]).unwrap_or_default() }
-    };
-    let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_secs(2);
-    let server = serve_with(Router::new().route("/", get(large)), "127.0.0.1:0", config).await;
+    let (server, gate) = gated_with(vec![b'x'; LARGE], within_seconds(6)).await;
     let mut connection = Connection::open(server.addr).await;
     connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    gate.arrived.acquire().await.unwrap().forget();
     server.shutdown.cancel();
     // Heads that still arrive are not waited for any more.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
-    open.add_permits(1);
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
+    gate.open.add_permits(1);
     assert_eq!(connection.answer().await.body.len(), LARGE);
-    connection.closed().await;
+    drop(connection);
+    server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_part_of_an_answer_on_http2_has_time_to_be_taken() {
+    const WINDOW: u32 = 16 * 1_024 + 1;
+    let (server, gate) = gated_with(vec![b'x'; WINDOW as usize + 99], within_seconds(4)).await;
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, WINDOW)]).await;
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    gate.arrived.acquire().await.unwrap().forget();
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    gate.open.add_permits(1);
+    let mut taken = 0;
+    for (until, then) in [(WINDOW, true), (WINDOW + 99, false)] {
+        while taken < until as usize {
+            let frame = receiver.next().await.expect("it goes on");
+            taken += if frame.kind == kind::DATA { frame.payload.len() } else { 0 };
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!then || sender.frame(kind::WINDOW_UPDATE, 0, 1, &WINDOW.to_be_bytes()).await);
+    }
+    drop((sender, receiver));
     server.ended().await.unwrap();
 }
 

@@ -126,15 +126,20 @@ impl Activity {
         }
     }
 
-    /// The peer does not take all that was written, or has taken all now: until then nothing that rests or arrives is timed.
+    /// The peer does not take all that was written, or has taken all now: until then it does not rest. On HTTP/1 what it does then begins
+    /// only now; on HTTP/2 it may do that beside, and would have no limit.
     pub(super) fn holds_unsent(&self, unsent: bool) {
         let mut state = self.state.lock();
-        (state.unsent, state.since) = (unsent, None);
+        state.unsent = unsent;
+        if !state.http2 {
+            state.since = None;
+        }
     }
 
-    /// Whether a request is on its way, and not whole.
+    /// Whether the head of a request is on its way, with nothing written before it that the peer has not taken.
     pub(super) fn awaits_request(&self) -> bool {
-        self.state.lock().phase == Phase::Reading
+        let state = self.state.lock();
+        state.phase == Phase::Reading && state.within_head && !state.unsent
     }
 
     /// What has come in is the preface of HTTP/2: from here on the connection rests until it is asked something.
@@ -239,12 +244,15 @@ impl Activity {
     /// Is to leave as soon as it can, if it rests since then; tells whoever drives it only when [woken](Self::wake).
     ///
     /// # Errors
-    /// Since when it rests, if it does.
+    /// Since when it rests, if it does, and is not to leave already.
     pub(super) fn leave_if_since(&self, time: Instant) -> Result<(), Option<Instant>> {
         let mut state = self.state.lock();
-        let since = state.rests_since();
-        state.leaves |= since == Some(time);
-        if since == Some(time) { Ok(()) } else { Err(since) }
+        let since = state.rests_since().filter(|_| !state.leaves);
+        if since != Some(time) {
+            return Err(since);
+        }
+        state.leaves = true;
+        Ok(())
     }
 
     /// Whether it is to make room for others.
@@ -282,7 +290,7 @@ impl Activity {
 
 impl State {
     fn rests_since(&self) -> Option<Instant> {
-        let rests = matches!(self.phase, Phase::Opening | Phase::Idle) && !self.unsent && !self.leaves;
+        let rests = matches!(self.phase, Phase::Opening | Phase::Idle) && !self.unsent;
         self.since.filter(|_| rests)
     }
 }
@@ -461,6 +469,7 @@ mod tests {
         activity.received(|| false);
         assert_eq!(activity.deadline().map(|(phase, _)| phase), Some(Phase::Idle));
     }
+
     #[tokio::test(start_paused = true)]
     async fn half_a_head_behind_a_request_is_waited_for_from_its_answer_on() {
         let config = ServerConfig::default();
@@ -505,6 +514,7 @@ mod tests {
         assert!(until > since && !activity.leaves());
         assert_eq!(activity.leave_if_since(since), Err(Some(Instant::now())));
         assert_eq!(activity.leave_if_since(Instant::now()), Ok(()));
-        assert!(activity.leaves() && activity.rests_since().is_none());
+        assert!(activity.leaves());
+        assert_eq!(activity.leave_if_since(Instant::now()), Err(None), "it does already");
     }
 }

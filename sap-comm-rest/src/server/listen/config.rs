@@ -19,8 +19,9 @@ pub struct ServerConfig {
     /// Connections at once. For further ones those are ended that have rested longest, for a second at least, without a byte of a
     /// request, be it in the TLS handshake; where none rests, they wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
-    /// From the first byte of a request on HTTP/1, or the answer to the one that it came behind, to the end of its headers, and for the
-    /// first byte of a connection. Default 10 s; then a request that has begun is answered with 408. On HTTP/2 how long a ping of ours may stay unanswered.
+    /// From the first byte of a request on HTTP/1, or the answer to the one that it came behind, to the end of its headers, and for
+    /// the first byte of a connection. Default 10 s; then a request that has begun is answered with 408. On HTTP/2 how long a ping of
+    /// ours may stay unanswered.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s.
@@ -47,8 +48,7 @@ pub struct ServerConfig {
     /// takes can be refused by a service.
     pub max_linger_bytes: u64,
     /// How long open requests may still take at shutdown; half of it those whose head still arrives, and peers on HTTP/2 that do not
-    /// answer. Default 4 s, so that a process
-    /// can end within five.
+    /// answer our goodbye. Default 4 s, so that a process can end within five.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// Certificates, to serve over TLS. Default none: in clear text.

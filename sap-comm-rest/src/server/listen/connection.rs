@@ -85,7 +85,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
                 }
                 Err(refusal) => refusal.map(Either::<H::Body, AxumBody>::Right),
             };
-            if !is_http2 && activity.drains() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if !is_http2 && activity.drains() && !response.headers().contains_key(header::UPGRADE) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             if let Some(hsts) = hsts {
@@ -227,10 +227,13 @@ where
             }
             let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
             let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
-            let deadline = match arrives_by {
-                Some(arrives_by) if phase != Phase::Busy => limit.min(arrives_by),
-                _ => limit,
+            let latest = match phase {
+                Phase::Reading => arrives_by,
+                // On HTTP/2 the last part of an answer may wait for its turn yet.
+                Phase::Idle => arrives_by.zip(activity.rests_since()).map(|(by, since)| by.max(since + arrival)),
+                _ => None,
             };
+            let deadline = latest.map_or(limit, |latest| limit.min(latest));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
                 timer_waits = false;

@@ -77,12 +77,7 @@ impl Crowd {
     /// may take another call to find one.
     pub(super) fn make_room(&self) {
         let now = Instant::now();
-        let leaving: Vec<_> = {
-            let mut members = self.members.lock();
-            let enough = (members.activities.len() / SHARE).clamp(1, LEAVE);
-            let looks = (0..LOOKS).map_while(|_| members.look_at_first(now));
-            looks.flatten().take(enough).collect()
-        };
+        let leaving = self.members.lock().leaving(now);
         tracing::debug!(count = leaving.len(), "connections that rest make room for others");
         for activity in leaving {
             activity.wake();
@@ -91,17 +86,29 @@ impl Crowd {
 }
 
 impl Members {
-    /// Looks at the connection that may have rested longest: it, if it has, and so leaves; `None` where it could only be too young.
-    fn look_at_first(&mut self, now: Instant) -> Option<Option<Arc<Activity>>> {
-        let first = *self.order.first().filter(|(time, _)| now.saturating_duration_since(*time) >= YOUNG)?;
-        self.order.remove(&first);
-        let (time, number) = first;
-        let Some((its, activity)) = self.activities.get_mut(&number) else { return Some(None) };
-        let left = activity.leave_if_since(time);
-        // Who does not rest now can at the earliest from now on.
-        *its = left.err().flatten().unwrap_or(now);
-        self.order.insert((*its, number));
-        Some(left.is_ok().then(|| Arc::clone(activity)))
+    /// Those that have rested longest, and leave from now on.
+    fn leaving(&mut self, now: Instant) -> Vec<Arc<Activity>> {
+        let enough = (self.activities.len() / SHARE).clamp(1, LEAVE);
+        let mut leaving = Vec::new();
+        for _ in 0..LOOKS {
+            let first = self.order.first().copied();
+            let Some((time, number)) = first.filter(|(time, _)| now.saturating_duration_since(*time) >= YOUNG) else {
+                break;
+            };
+            self.order.pop_first();
+            let Some((its, activity)) = self.activities.get_mut(&number) else { continue };
+            let left = activity.leave_if_since(time);
+            // Who does not rest now can at the earliest from now on.
+            *its = left.err().flatten().unwrap_or(now);
+            self.order.insert((*its, number));
+            if left.is_ok() {
+                leaving.push(Arc::clone(activity));
+            }
+            if leaving.len() == enough {
+                break;
+            }
+        }
+        leaving
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{stall::Stall, tls::Transport};
 pub(super) struct Stream {
     inner: Transport,
     stall: Stall,
-    /// Whether the peer has not taken yet all that was written.
+    /// Whether the peer has not taken yet all that was written, as the activity was told.
     unsent: bool,
     rejected: Option<Rejected>,
     linger: Option<Linger>,
@@ -79,7 +79,6 @@ impl Stream {
             }
             return progress;
         }
-        self.holds_unsent(true);
         ready!(self.stall.poll_over(self.watch.config.write_timeout, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")))
     }
@@ -116,6 +115,9 @@ impl Stream {
     fn written(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(progress, Poll::Ready(Ok(1..))) {
             self.reads_on(cx);
+        }
+        if progress.is_pending() {
+            self.holds_unsent(true);
         }
         self.bound(cx, progress)
     }
@@ -226,9 +228,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.inner).poll_flush(cx);
-        if progress.is_ready() {
-            self.holds_unsent(false);
-        }
+        self.holds_unsent(progress.is_pending());
         self.bound(cx, progress)
     }
 

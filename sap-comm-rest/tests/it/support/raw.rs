@@ -77,7 +77,8 @@ impl Connection {
             Some(length) => while self.read.len() < length && self.more().await {},
             None => while self.more().await {},
         }
-        let body = self.read.drain(..length.unwrap_or(self.read.len()).min(self.read.len())).collect();
+        let rest = self.read.split_off(length.unwrap_or(self.read.len()).min(self.read.len()));
+        let body = std::mem::replace(&mut self.read, rest);
         Answer { status, headers, body: String::from_utf8(body).unwrap() }
     }
 

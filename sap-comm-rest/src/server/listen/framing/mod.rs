@@ -100,7 +100,12 @@ impl Framing {
 
     /// Whether a part of an HTTP/1 head has arrived.
     pub(super) fn is_within_head(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.has_begun())
+        match &self.state {
+            State::Head(head) => head.has_begun(),
+            // With this letter more methods begin than the preface.
+            State::Opening(seen) => *seen == 1,
+            _ => false,
+        }
     }
 
     /// How long the first line of the request that arrives is, so far.
