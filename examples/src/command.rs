@@ -226,6 +226,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
         ),
         tls: options.tls.server()?,
         client_tls: options.tls.client()?,
+        drain_timeout: BOUND * 7 / 8,
     };
     let broker = deps.broker.clone();
     let running = tokio::select! {
@@ -234,7 +235,7 @@ async fn run_service(service: ServiceName, options: Options) -> Result<(), Start
     };
     stop.cancelled().await;
     let end = Instant::now() + BOUND;
-    let drained = running.drain_by(end - BOUND / 8).await;
+    let drained = running.drain().await;
     close(&broker, end).await;
     Ok(drained?)
 }

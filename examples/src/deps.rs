@@ -56,6 +56,8 @@ pub struct Deps {
     pub tls: Option<ServerTls>,
     /// Whom it trusts where others serve with certificates, and what it shows them.
     pub client_tls: ClientTls,
+    /// How long it has to drain.
+    pub drain_timeout: Duration,
 }
 
 impl Deps {
@@ -83,8 +85,9 @@ impl Deps {
         self.listen.ip().is_loopback()
     }
 
-    /// With this process's certificates, and the announcement that it makes, where services announce themselves.
-    pub fn registered(&self, mut service: ServiceBuilder) -> ServiceBuilder {
+    /// With this process's certificates and its time to drain, and the announcement that it makes, where services announce themselves.
+    pub fn registered(&self, service: ServiceBuilder) -> ServiceBuilder {
+        let mut service = service.drain_timeout(self.drain_timeout);
         if let Some(endpoint) = &self.advertise {
             service = service.advertise(endpoint.clone());
         }

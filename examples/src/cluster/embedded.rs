@@ -7,8 +7,13 @@ use sap_comm::{
 };
 use tokio::time::Instant;
 
-use super::{ClusterConfig, Keys, ServiceName, Started, close};
+use super::{BOUND, ClusterConfig, Keys, ServiceName, Started, close};
 use crate::deps::{Deps, StartError};
+
+/// How long the gateway has to drain, before the others do.
+const EDGE: Duration = Duration::from_millis(1_600);
+/// What is left for the broker when all have drained.
+const REST: Duration = Duration::from_millis(500);
 
 /// All services in this process.
 #[derive(Debug)]
@@ -84,6 +89,7 @@ impl Embedded {
             // What is outside reaches the gateway only.
             tls: self.config.tls.clone().filter(|_| service == ServiceName::ApiGateway),
             client_tls: ClientTls::default(),
+            drain_timeout: if service == ServiceName::ApiGateway { EDGE } else { BOUND - EDGE - REST },
         };
         let mut edge = self.config.edge.clone();
         // At its old address, should the gateway start again.
@@ -105,15 +111,14 @@ impl Embedded {
         Ok(())
     }
 
-    /// Drains all services within `bound`: the gateway first, whose requests need the others.
-    pub(super) async fn shutdown(mut self, bound: Duration) -> Result<(), StartError> {
-        let now = Instant::now();
-        let (edge, others, end) = (now + bound * 3 / 8, now + bound * 7 / 8, now + bound);
+    /// Drains all services within [`BOUND`]: the gateway first, whose requests need the others.
+    pub(super) async fn shutdown(mut self) -> Result<(), StartError> {
+        let end = Instant::now() + BOUND;
         let mut results = Vec::new();
         if let Some(gateway) = self.running.remove(&ServiceName::ApiGateway) {
-            results.push(gateway.drain_by(edge).await);
+            results.push(gateway.drain().await);
         }
-        results.extend(join_all(self.running.into_values().map(|service| service.drain_by(others))).await);
+        results.extend(join_all(self.running.into_values().map(RunningService::drain)).await);
         close(&self.broker, end).await;
         let reasons: Vec<_> = results.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }

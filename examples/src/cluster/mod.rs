@@ -152,7 +152,7 @@ impl Cluster {
     /// Everything that did not drain.
     pub async fn shutdown(self) -> Result<(), StartError> {
         match self {
-            Self::Embedded(cluster) => cluster.shutdown(BOUND).await,
+            Self::Embedded(cluster) => cluster.shutdown().await,
             Self::Processes(cluster) => cluster.shutdown(BOUND).await,
         }
     }

@@ -43,6 +43,7 @@ async fn deps(database: &DatabaseUrl, trusted: impl IntoIterator<Item = ApiKeyRe
         trusted_keys: TrustedKeys::new(trusted),
         tls: None,
         client_tls: ClientTls::default(),
+        drain_timeout: Duration::from_secs(4),
     }
 }
 

@@ -142,6 +142,30 @@ async fn a_large_answer_that_is_taken_slowly_arrives_whole() {
 }
 
 #[tokio::test]
+async fn one_that_has_stopped_sending_may_take_its_answer_slowly() {
+    let server = serve(|config| config.linger = SHORT).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    connection.finish().await;
+    connection.readable().await;
+    tokio::time::sleep(SHORT * 4).await;
+    assert_eq!(connection.answer().await.body.len(), LARGE);
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_little_at_a_time_is_not_cut_off() {
+    let server = serve(|config| config.write_timeout = SHORT * 4).await;
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Some of the megabytes that a system would keep for it.
+    for _ in 0..200 {
+        assert!(connection.more().await);
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    assert_eq!(connection.answer().await.body.len(), LARGE);
+}
+
+#[tokio::test]
 async fn one_that_takes_an_answer_does_not_make_room() {
     let server = serve(|config| (config.max_connections, config.linger) = (1, SHORT)).await;
     let mut slow = Connection::open(server.addr).await;

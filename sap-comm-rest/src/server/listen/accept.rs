@@ -106,7 +106,7 @@ where
     if timeout(config.drain_timeout, all_ended).await.is_ok() {
         return 0;
     }
-    // Those that only read on have answered, and may go.
+    // Those that only read on, or wait for their peers, have answered, and may go.
     let cut = connections.len().saturating_sub(lingering.connections());
     connections.shutdown().await;
     tracing::debug!(%address, cut, "the drain ran out of time");

@@ -5,6 +5,20 @@ use std::{
 
 use tokio::net::{TcpListener, TcpSocket};
 
+/// How much of a response the kernel keeps beside what the peer's window takes, bytes. By itself it keeps megabytes of them: what it has
+/// counts as taken, so that a peer that takes it slowly seems to take nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1_024;
+
+/// Has the connections of a listener, which inherit this, keep little that the peer does not take.
+pub(super) fn keeps_little_unsent(listener: &TcpListener) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT)?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = listener;
+    Ok(())
+}
+
 /// Connections that the kernel holds ready for one listener.
 const BACKLOG: u32 = 1_024;
 
@@ -34,6 +48,7 @@ async fn shared_at(mut address: SocketAddr, count: usize) -> io::Result<(Vec<Std
         socket.set_reuseport(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
+        keeps_little_unsent(&listener)?;
         // The first finds a free port for all.
         address = listener.local_addr()?;
         listeners.push(listener.into_std()?);

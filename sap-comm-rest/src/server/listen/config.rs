@@ -47,8 +47,8 @@ pub struct ServerConfig {
     /// Bytes that are read meanwhile. Default 64 MiB, the largest body that a gateway takes by default: whatever it
     /// takes can be refused by a service.
     pub max_linger_bytes: u64,
-    /// How long open requests may still take at shutdown; half of it those whose head still arrives, and peers on HTTP/2 that do not
-    /// answer our goodbye. Default 4 s, so that a process can end within five.
+    /// How long open requests may still take at shutdown, and half of it those whose head still arrives. Default 4 s, so that a process
+    /// can end within five.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// Certificates, to serve over TLS. Default none: in clear text.

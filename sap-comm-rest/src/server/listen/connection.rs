@@ -31,6 +31,7 @@ use super::{
     cookies::join_cookies,
     framing::Framing,
     handler::ConnectionHandler,
+    linger::Lingering,
     link::Link,
     stream::{Stream, Watch},
     whole::Whole,
@@ -54,7 +55,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         config: Arc::clone(&config),
         activity: Arc::clone(&activity),
         framing,
-        lingering,
+        lingering: lingering.clone(),
         refusals: Arc::clone(&refusals),
     };
     let io = TokioIo::new(Stream::new(transport, watch, permit));
@@ -109,7 +110,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
         }
     });
     let connection = builder.serve_connection_with_upgrades(io, answer);
-    if let Err(error) = drive(connection, &activity, limits).await {
+    if let Err(error) = drive(connection, &activity, &lingering, limits).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
     }
 }
@@ -188,7 +189,7 @@ struct Limits {
 }
 
 /// Drives a connection; ends it when its phase is over, and drains it at shutdown.
-async fn drive<C>(connection: C, activity: &Activity, limits: Limits) -> Result<(), BoxError>
+async fn drive<C>(connection: C, activity: &Activity, lingering: &Lingering, limits: Limits) -> Result<(), BoxError>
 where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
@@ -203,6 +204,8 @@ where
     let mut is_told = false;
     // Who is to be woken, as all know by now.
     let mut waker: Option<Waker> = None;
+    // Counted among those that have been answered, while the server stops.
+    let mut answered = None;
     // Until when a peer may answer the goodbye that it was said.
     let mut gone_by = None;
     poll_fn(|cx| {
@@ -225,15 +228,17 @@ where
                     continue;
                 }
             }
-            let Some((phase, limit)) = activity.deadline() else { return Poll::Pending };
-            let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
-            let latest = match phase {
-                Phase::Reading => arrives_by,
-                // On HTTP/2 the last part of an answer may wait for its turn yet.
-                Phase::Idle => arrives_by.zip(activity.rests_since()).map(|(by, since)| by.max(since + arrival)),
-                _ => None,
+            let Some((phase, limit)) = activity.deadline() else {
+                answered = None;
+                return Poll::Pending;
             };
-            let deadline = latest.map_or(limit, |latest| limit.min(latest));
+            // A peer of HTTP/2 has its answers, as far as they were written, and goes once it has read our goodbye behind them.
+            answered = (drains && phase == Phase::Idle).then(|| answered.take().unwrap_or_else(|| lingering.count()));
+            let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
+            let deadline = match arrives_by {
+                Some(arrives_by) if phase == Phase::Reading => limit.min(arrives_by),
+                _ => limit,
+            };
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
                 timer_waits = false;
@@ -248,7 +253,7 @@ where
             let time = match phase {
                 // Set for what is over: there is more time now.
                 _ if Instant::now() < deadline => continue,
-                Phase::Idle if gone_by.is_some() || arrives_by.is_some() => return Poll::Ready(Ok(())),
+                Phase::Idle if gone_by.is_some() => return Poll::Ready(Ok(())),
                 Phase::Idle => goodbye,
                 // The stream, once it is asked for more of the request, says so to the peer.
                 Phase::Reading if activity.give_up() => continue,

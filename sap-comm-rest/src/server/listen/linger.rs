@@ -30,12 +30,12 @@ pub(super) struct Linger {
     _counted: Counted,
 }
 
-/// How many connections have sent their last response, and only read on.
+/// How many connections have sent their last response, and only read on, or wait for the peer to go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lingering(Arc<AtomicUsize>);
 
 #[derive(Debug)]
-struct Counted(Lingering);
+pub(super) struct Counted(Lingering);
 
 impl Linger {
     /// Begins after the write side was shut down.
@@ -72,7 +72,7 @@ impl Linger {
 }
 
 impl Lingering {
-    fn count(&self) -> Counted {
+    pub(super) fn count(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
     }

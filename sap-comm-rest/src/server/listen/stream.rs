@@ -138,8 +138,13 @@ impl Stream {
         if !(framing.is_between_requests() && answers) {
             return Poll::Ready(());
         }
-        // One that leaves is not to hold up a server that stops.
-        let limit = if activity.drains() { config.linger.min(config.drain_timeout / 2) } else { config.linger };
+        let limit = match activity.drains() {
+            // One that has left answers with a reset to what it is sent.
+            _ if self.unsent => config.write_timeout,
+            // One that leaves is not to hold up a server that stops.
+            true => config.linger.min(config.drain_timeout / 2),
+            false => config.linger,
+        };
         self.ended.poll_over(limit, cx)
     }
 

@@ -92,7 +92,8 @@ impl Connection {
         String::from_utf8_lossy(&self.read).into_owned()
     }
 
-    async fn more(&mut self) -> bool {
+    /// Takes what has come, 16 KiB at most; whether there was anything before the end.
+    pub(crate) async fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("nothing arrives");
         // A reset ends a connection as well as a close.
