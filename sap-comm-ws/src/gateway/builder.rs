@@ -120,6 +120,7 @@ impl RealtimeGatewayBuilder {
             counters: Counters::default(),
             work: TaskTracker::new(),
             draining: CancellationToken::new(),
+            ended: CancellationToken::new(),
         });
         let (router, io) = serve(&hub, &origins);
         Ok(RealtimeGateway { hub, io, router })
@@ -157,7 +158,7 @@ fn serve(hub: &Arc<Hub>, origins: &Origins) -> (Router, SocketIo) {
         origins: origins.clone(),
         capacity: Arc::new(Semaphore::new(options.max_connections)),
     };
-    let upgrade = Upgrade::new(service.clone(), options.write_timeout);
+    let upgrade = Upgrade::new(service.clone(), options.write_timeout, hub.ended.clone());
     // Read from the last to the first: the last layer sees a request first.
     let router = Router::new()
         .route_service(&options.path, service.clone())

@@ -35,6 +35,7 @@ impl RealtimeGateway {
         tracing::info!(sockets = self.stats().sockets, calls = self.hub.work.len(), "draining");
         let calls_ended = timeout_at(start + limit / 2, self.hub.work.wait()).await.is_ok();
         let closed = timeout_at(start + limit, self.io.close()).await.is_ok();
+        self.hub.ended.cancel();
         if calls_ended && closed {
             return Ok(());
         }

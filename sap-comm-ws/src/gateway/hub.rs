@@ -16,4 +16,6 @@ pub(crate) struct Hub {
     pub(crate) work: TaskTracker,
     /// Set once the gateway takes no more sockets.
     pub(crate) draining: CancellationToken,
+    /// Set once sockets have been closed: connections without one end, too.
+    pub(crate) ended: CancellationToken,
 }

@@ -9,10 +9,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::Frames;
 
-/// A connection whose writes are rewritten, and given up when the peer does not read for `limit`.
+/// A connection whose writes are rewritten, and given up when the peer does not read for `limit`; it ends with all others.
 pub(crate) struct Guarded<T> {
     inner: T,
     limit: Duration,
@@ -24,10 +25,12 @@ pub(crate) struct Guarded<T> {
     given_up: bool,
     /// The reader is told when the writer gives up: only a failed read ends the connection.
     reader: Option<Waker>,
+    /// The end of all connections, which this one reads as its own.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
+    pub(super) fn new(inner: T, limit: Duration, ended: CancellationToken) -> Self {
         Self {
             inner,
             limit,
@@ -37,6 +40,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
             stalled: None,
             given_up: false,
             reader: None,
+            ended: Box::pin(ended.cancelled_owned()),
         }
     }
 
@@ -85,6 +89,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         if self.given_up {
             return Poll::Ready(Err(unread()));
         }
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         if !self.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
             self.reader = Some(cx.waker().clone());
         }
@@ -130,7 +137,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_given_up_by_writer_and_reader() {
         let (near, _far) = duplex(64);
-        let (mut reader, mut writer) = split(Guarded::new(near, Duration::from_secs(30)));
+        let (mut reader, mut writer) = split(Guarded::new(near, Duration::from_secs(30), CancellationToken::new()));
         let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
         let frame = [&[0x82, 126, 1, 0][..], &[0; 256]].concat();
         let error = async {
@@ -146,7 +153,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_is_not_given_up() {
         let (near, mut far) = duplex(64);
-        let mut near = Guarded::new(near, Duration::from_secs(30));
+        let mut near = Guarded::new(near, Duration::from_secs(30), CancellationToken::new());
         let frame = [&[0x81, 126, 1, 0][..], &[b'x'; 256]].concat();
         let sent = frame.clone();
         let writing = tokio::spawn(async move {

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{guarded::Guarded, polling};
@@ -23,11 +24,13 @@ type Connection = (Guarded<TokioIo<Upgraded>>, http::Request<()>);
 pub(crate) struct Upgrade<S> {
     service: S,
     write_timeout: Duration,
+    ended: CancellationToken,
 }
 
 impl<S> Upgrade<S> {
-    pub(crate) fn new(service: S, write_timeout: Duration) -> Self {
-        Self { service, write_timeout }
+    /// Connections end with `ended`, at the latest.
+    pub(crate) fn new(service: S, write_timeout: Duration, ended: CancellationToken) -> Self {
+        Self { service, write_timeout, ended }
     }
 }
 
@@ -76,7 +79,7 @@ where
     tokio::spawn(async move {
         match connection.await {
             Ok(upgraded) => {
-                let guarded = Guarded::new(TokioIo::new(upgraded), upgrade.write_timeout);
+                let guarded = Guarded::new(TokioIo::new(upgraded), upgrade.write_timeout, upgrade.ended);
                 if upgrade.service.call((guarded, head)).await.is_err() {
                     tracing::debug!("the service refused the connection");
                 }
