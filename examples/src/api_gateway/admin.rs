@@ -32,7 +32,10 @@ pub(super) async fn serve(
         )
         .into());
     }
-    let server = Server::bind(address, ServerConfig::default()).await?;
+    let mut config = ServerConfig::default();
+    // It ends in the last quarter of the time.
+    config.drain_timeout = deps.drain_timeout / 5;
+    let server = Server::bind(address, config).await?;
     let server = match &deps.tls {
         Some(tls) => server.with_tls(tls.clone()),
         None => server,

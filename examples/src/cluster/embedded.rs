@@ -113,12 +113,13 @@ impl Embedded {
 
     /// Drains all services within [`BOUND`]: the gateway first, whose requests need the others.
     pub(super) async fn shutdown(mut self) -> Result<(), StartError> {
-        let end = Instant::now() + BOUND;
+        let now = Instant::now();
+        let (edge, end) = (now + EDGE, now + BOUND);
         let mut results = Vec::new();
         if let Some(gateway) = self.running.remove(&ServiceName::ApiGateway) {
-            results.push(gateway.drain().await);
+            results.push(gateway.drain_by(edge).await);
         }
-        results.extend(join_all(self.running.into_values().map(RunningService::drain)).await);
+        results.extend(join_all(self.running.into_values().map(|service| service.drain_by(end - REST))).await);
         close(&self.broker, end).await;
         let reasons: Vec<_> = results.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ").into()) }

@@ -234,6 +234,29 @@ async fn a_large_answer_that_is_taken_slowly_arrives_whole() {
 }
 
 #[tokio::test]
+async fn large_answers_that_wait_for_the_peer_to_read_arrive_whole() {
+    // What is kept of a stream that has a window for it; of this many together no system keeps all.
+    const SIZE: usize = 390_000;
+    const STREAMS: u32 = 12;
+    let server = serve(Router::new().route("/", get(async || vec![b'x'; SIZE])), |config| {
+        (config.keep_alive_idle, config.linger) = (SHORT, SHORT);
+    })
+    .await;
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 1 << 20)]).await;
+    assert!(sender.frame(kind::WINDOW_UPDATE, 0, 0, &(1_u32 << 24).to_be_bytes()).await);
+    for stream in 0..STREAMS {
+        assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 2 * stream + 1, GET).await);
+    }
+    // Longer than a connection on which nothing is in flight may rest and linger.
+    tokio::time::sleep(SHORT * 6).await;
+    let mut taken = 0;
+    while taken < SIZE * STREAMS as usize {
+        let frame = receiver.next().await.expect("it goes on");
+        taken += if frame.kind == kind::DATA { frame.payload.len() } else { 0 };
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_up_leaves_the_others_time() {
     let endless = async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));

@@ -85,9 +85,7 @@ async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
 
 #[tokio::test]
 async fn a_request_that_does_not_arrive_is_not_waited_for_to_the_end() {
-    let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_millis(400);
-    let (server, gate) = gated(config).await;
+    let (server, gate) = gated(within_seconds(2)).await;
     gate.open.add_permits(1);
     let mut new = Connection::open(server.addr).await;
     // It could be the beginning of HTTP/2's preface, too.

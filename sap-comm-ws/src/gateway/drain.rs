@@ -29,13 +29,13 @@ impl RealtimeGateway {
     /// When something was still there at the limit.
     pub async fn drain(&self, limit: Duration) -> Result<(), DrainError> {
         let start = Instant::now();
+        let _ends = self.hub.ended.clone().drop_guard();
         let limit = limit.min(MAX_DRAIN);
         self.hub.draining.cancel();
         self.hub.work.close();
         tracing::info!(sockets = self.stats().sockets, calls = self.hub.work.len(), "draining");
         let calls_ended = timeout_at(start + limit / 2, self.hub.work.wait()).await.is_ok();
         let closed = timeout_at(start + limit, self.io.close()).await.is_ok();
-        self.hub.ended.cancel();
         if calls_ended && closed {
             return Ok(());
         }

@@ -30,7 +30,7 @@ pub(crate) struct Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
-    pub(super) fn new(inner: T, limit: Duration, ended: CancellationToken) -> Self {
+    pub(super) fn new(inner: T, limit: Duration, ended: &CancellationToken) -> Self {
         Self {
             inner,
             limit,
@@ -40,7 +40,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
             stalled: None,
             given_up: false,
             reader: None,
-            ended: Box::pin(ended.cancelled_owned()),
+            // A child, so that connections share no lock at each of their reads.
+            ended: Box::pin(ended.child_token().cancelled_owned()),
         }
     }
 
@@ -137,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_given_up_by_writer_and_reader() {
         let (near, _far) = duplex(64);
-        let (mut reader, mut writer) = split(Guarded::new(near, Duration::from_secs(30), CancellationToken::new()));
+        let (mut reader, mut writer) = split(Guarded::new(near, Duration::from_secs(30), &CancellationToken::new()));
         let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err().kind() });
         let frame = [&[0x82, 126, 1, 0][..], &[0; 256]].concat();
         let error = async {
@@ -153,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_is_not_given_up() {
         let (near, mut far) = duplex(64);
-        let mut near = Guarded::new(near, Duration::from_secs(30), CancellationToken::new());
+        let mut near = Guarded::new(near, Duration::from_secs(30), &CancellationToken::new());
         let frame = [&[0x81, 126, 1, 0][..], &[b'x'; 256]].concat();
         let sent = frame.clone();
         let writing = tokio::spawn(async move {

@@ -1,10 +1,13 @@
 use axum::{
     body::{Body, to_bytes},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
 
 use super::connect_error;
+
+/// Engine.IO's packet that closes a session.
+const CLOSE: &str = "1";
 
 /// Separates packets in one response of polling.
 const SEPARATOR: u8 = 0x1e;
@@ -22,6 +25,11 @@ pub(super) async fn rewrite(response: Response) -> Response {
     let Some(rewritten) = rewrite_packets(&bytes) else { return Response::from_parts(parts, Body::from(bytes)) };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(rewritten.len()));
     Response::from_parts(parts, Body::from(rewritten))
+}
+
+/// The last response of a session.
+pub(super) fn close() -> Response {
+    CLOSE.into_response()
 }
 
 /// `None` when nothing is to be rewritten.

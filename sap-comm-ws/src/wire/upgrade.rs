@@ -45,7 +45,11 @@ where
             Some(refusal) => refusal,
             None => accept(upgrade, &key, request),
         },
-        None if *request.method() == Method::GET => polling::rewrite(next.run(request).await).await,
+        None if *request.method() == Method::GET => tokio::select! {
+            biased;
+            response = next.run(request) => polling::rewrite(response).await,
+            () = upgrade.ended.cancelled() => polling::close(),
+        },
         None => next.run(request).await,
     }
 }
@@ -79,7 +83,7 @@ where
     tokio::spawn(async move {
         match connection.await {
             Ok(upgraded) => {
-                let guarded = Guarded::new(TokioIo::new(upgraded), upgrade.write_timeout, upgrade.ended);
+                let guarded = Guarded::new(TokioIo::new(upgraded), upgrade.write_timeout, &upgrade.ended);
                 if upgrade.service.call((guarded, head)).await.is_err() {
                     tracing::debug!("the service refused the connection");
                 }

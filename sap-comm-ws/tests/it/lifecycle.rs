@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     harness::{Server, code, token, token_for},
-    raw::RawClient,
+    raw::{RawClient, request},
 };
 
 #[tokio::test]
@@ -35,6 +35,17 @@ async fn a_drain_closes_connections_and_takes_no_more() {
         (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SERVICE_UNAVAILABLE)
     );
     assert_eq!(server.gateway.notify("usr_1", &sap_comm_ws::Notification::new("test", "late")).await.sockets, 0);
+}
+
+#[tokio::test]
+async fn a_drain_ends_polling_of_a_session_without_sockets() {
+    let server = Server::start().await;
+    let open = request(&server, "GET /socket.io/?EIO=4&transport=polling HTTP/1.1", "", "").await;
+    let sid = open.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let line = format!("GET /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1");
+    let (polled, drained) = tokio::join!(request(&server, &line, "", ""), server.gateway.drain(Duration::from_secs(5)));
+    drained.unwrap();
+    assert!(polled.ends_with("\r\n\r\n1"), "{polled}");
 }
 
 #[tokio::test]

@@ -126,14 +126,10 @@ impl Activity {
         }
     }
 
-    /// The peer does not take all that was written, or has taken all now: until then it does not rest. On HTTP/1 what it does then begins
-    /// only now; on HTTP/2 it may do that beside, and would have no limit.
+    /// The peer does not take all that was written, or has taken all now: until then nothing that rests or arrives is timed.
     pub(super) fn holds_unsent(&self, unsent: bool) {
         let mut state = self.state.lock();
-        state.unsent = unsent;
-        if !state.http2 {
-            state.since = None;
-        }
+        (state.unsent, state.since) = (unsent, None);
     }
 
     /// Whether the head of a request is on its way, with nothing written before it that the peer has not taken.
@@ -209,11 +205,11 @@ impl Activity {
         true
     }
 
-    /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it. So is one of
-    /// HTTP/1 where the peer has not taken the last response yet.
+    /// The phase, and when it is over; a busy connection is bounded by what it serves, and by what the peer takes of it. So is one whose
+    /// peer has not taken yet what was written.
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
         let mut state = self.state.lock();
-        if state.unsent && !state.http2 {
+        if state.unsent && state.phase != Phase::Busy {
             return None;
         }
         if state.phase == Phase::Busy {

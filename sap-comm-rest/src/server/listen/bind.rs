@@ -3,6 +3,11 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
 };
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsFd;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 /// How much of a response the kernel keeps beside what the peer's window takes, bytes. By itself it keeps megabytes of them: what it has
@@ -11,13 +16,15 @@ use tokio::net::{TcpListener, TcpSocket};
 const UNSENT: u32 = 128 * 1_024;
 
 /// Has the connections of a listener, which inherit this, keep little that the peer does not take.
-pub(super) fn keeps_little_unsent(listener: &TcpListener) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT)?;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = listener;
-    Ok(())
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn keeps_little_unsent(listener: &impl AsFd) {
+    if let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "the system keeps as much unsent as it likes");
+    }
 }
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn keeps_little_unsent<T>(_listener: &T) {}
 
 /// Connections that the kernel holds ready for one listener.
 const BACKLOG: u32 = 1_024;
@@ -47,8 +54,8 @@ async fn shared_at(mut address: SocketAddr, count: usize) -> io::Result<(Vec<Std
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(true)?;
         socket.bind(address)?;
+        keeps_little_unsent(&socket);
         let listener = socket.listen(BACKLOG)?;
-        keeps_little_unsent(&listener)?;
         // The first finds a free port for all.
         address = listener.local_addr()?;
         listeners.push(listener.into_std()?);

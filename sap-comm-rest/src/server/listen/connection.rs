@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
@@ -86,8 +86,8 @@ pub(super) async fn serve<H: ConnectionHandler>(
                 }
                 Err(refusal) => refusal.map(Either::<H::Body, AxumBody>::Right),
             };
-            if !is_http2 && activity.drains() && !response.headers().contains_key(header::UPGRADE) {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            if !is_http2 && activity.drains() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                tell_last(response.headers_mut());
             }
             if let Some(hsts) = hsts {
                 response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(hsts);
@@ -112,6 +112,13 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let connection = builder.serve_connection_with_upgrades(io, answer);
     if let Err(error) = drive(connection, &activity, &lingering, limits).await {
         tracing::debug!(%peer, error = &*error, "connection ended");
+    }
+}
+
+/// Says that no answer comes behind this one.
+fn tell_last(headers: &mut HeaderMap) {
+    if headers.get_all(header::CONNECTION).iter().all(|connection| connection != "close") {
+        headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
@@ -232,7 +239,7 @@ where
                 answered = None;
                 return Poll::Pending;
             };
-            // A peer of HTTP/2 has its answers, as far as they were written, and goes once it has read our goodbye behind them.
+            // A peer of HTTP/2 has its answers, but for what it has no window for, and goes once it has read our goodbye.
             answered = (drains && phase == Phase::Idle).then(|| answered.take().unwrap_or_else(|| lingering.count()));
             let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
             let deadline = match arrives_by {

@@ -102,7 +102,7 @@ impl Server {
             return Ok(Self { sockets: Sockets::Workers(listeners), address, config, tls });
         }
         let listener = TcpListener::bind(address).await.map_err(fail)?;
-        bind::keeps_little_unsent(&listener).map_err(fail)?;
+        bind::keeps_little_unsent(&listener);
         let address = listener.local_addr().map_err(fail)?;
         Ok(Self { sockets: Sockets::Here(listener), address, config, tls })
     }

@@ -116,8 +116,9 @@ impl Stream {
         if matches!(progress, Poll::Ready(Ok(1..))) {
             self.reads_on(cx);
         }
-        if progress.is_pending() {
+        if progress.is_pending() && !self.unsent {
             self.holds_unsent(true);
+            self.reads_on(cx);
         }
         self.bound(cx, progress)
     }
