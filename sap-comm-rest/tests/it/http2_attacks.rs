@@ -16,13 +16,12 @@ use tokio::time::timeout;
 
 use crate::support::{
     PATIENCE, Running,
-    frames::{END_HEADERS, END_STREAM, GET, frame, kind, open},
+    frames::{END_HEADERS, END_STREAM, GET, INITIAL_WINDOW_SIZE, frame, kind, open},
     serve_with,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
 const ENHANCE_YOUR_CALM: u32 = 11;
-const INITIAL_WINDOW_SIZE: u16 = 4;
 
 async fn serve(router: Router, change: impl FnOnce(&mut ServerConfig)) -> Running {
     let mut config = ServerConfig::default();

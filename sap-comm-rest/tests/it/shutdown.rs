@@ -6,20 +6,18 @@ use tokio::sync::Semaphore;
 
 use crate::support::{
     Connection, Running,
-    frames::{END_HEADERS, END_STREAM, GET, kind, open},
+    frames::{END_HEADERS, END_STREAM, GET, INITIAL_WINDOW_SIZE, kind, open},
     serve_with,
 };
-
-const INITIAL_WINDOW_SIZE: u16 = 4;
 
 struct Gate {
     arrived: Arc<Semaphore>,
     open: Arc<Semaphore>,
 }
 
-fn within_seconds(seconds: u64) -> ServerConfig {
+fn draining_within(millis: u64) -> ServerConfig {
     let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_secs(seconds);
+    config.drain_timeout = Duration::from_millis(millis);
     config
 }
 
@@ -72,9 +70,7 @@ async fn one_that_has_stopped_sending_is_answered_in_the_drain() {
 
 #[tokio::test]
 async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
-    let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_millis(100);
-    let (server, gate) = gated(config).await;
+    let (server, gate) = gated(draining_within(100)).await;
     gate.open.add_permits(1);
     let mut peer = Connection::open(server.addr).await;
     peer.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nfirst").await;
@@ -85,7 +81,7 @@ async fn a_peer_that_was_answered_and_does_not_go_is_not_cut() {
 
 #[tokio::test]
 async fn a_request_that_does_not_arrive_is_not_waited_for_to_the_end() {
-    let (server, gate) = gated(within_seconds(2)).await;
+    let (server, gate) = gated(draining_within(2_000)).await;
     gate.open.add_permits(1);
     let mut new = Connection::open(server.addr).await;
     // It could be the beginning of HTTP/2's preface, too.
@@ -125,7 +121,7 @@ async fn a_request_that_arrives_meanwhile_is_answered() {
 async fn an_answer_that_is_taken_meanwhile_arrives_whole() {
     // More bytes than the system keeps for a connection.
     const LARGE: usize = 32 << 20;
-    let (server, gate) = gated_with(vec![b'x'; LARGE], within_seconds(6)).await;
+    let (server, gate) = gated_with(vec![b'x'; LARGE], draining_within(6_000)).await;
     let mut connection = Connection::open(server.addr).await;
     connection.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT").await;
     gate.arrived.acquire().await.unwrap().forget();
@@ -141,7 +137,7 @@ async fn an_answer_that_is_taken_meanwhile_arrives_whole() {
 #[tokio::test]
 async fn the_last_part_of_an_answer_on_http2_has_time_to_be_taken() {
     const WINDOW: u32 = 16 * 1_024 + 1;
-    let (server, gate) = gated_with(vec![b'x'; WINDOW as usize + 99], within_seconds(4)).await;
+    let (server, gate) = gated_with(vec![b'x'; WINDOW as usize + 99], draining_within(4_000)).await;
     let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, WINDOW)]).await;
     assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
     gate.arrived.acquire().await.unwrap().forget();
@@ -163,9 +159,7 @@ async fn the_last_part_of_an_answer_on_http2_has_time_to_be_taken() {
 
 #[tokio::test]
 async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
-    let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_millis(400);
-    let (server, gate) = gated(config).await;
+    let (server, gate) = gated(draining_within(400)).await;
     gate.open.add_permits(1);
     let (mut sender, mut receiver) = open(server.addr, &[]).await;
     assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
@@ -177,9 +171,7 @@ async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
 
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut() {
-    let mut config = ServerConfig::default();
-    config.drain_timeout = Duration::from_millis(100);
-    let (server, gate) = gated(config).await;
+    let (server, gate) = gated(draining_within(100)).await;
     let mut busy = Connection::open(server.addr).await;
     busy.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     gate.arrived.acquire().await.unwrap().forget();

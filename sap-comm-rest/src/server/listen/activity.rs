@@ -209,11 +209,11 @@ impl Activity {
     /// peer has not taken yet what was written.
     pub(super) fn deadline(&self) -> Option<(Phase, Instant)> {
         let mut state = self.state.lock();
-        if state.unsent && state.phase != Phase::Busy {
-            return None;
-        }
         if state.phase == Phase::Busy {
             return state.sending.iter().map(|(_, until)| *until).min().map(|until| (Phase::Busy, until));
+        }
+        if state.unsent {
+            return None;
         }
         let leaves = state.leaves;
         let limit = match state.phase {

@@ -139,12 +139,14 @@ impl Stream {
         if !(framing.is_between_requests() && answers) {
             return Poll::Ready(());
         }
-        let limit = match activity.drains() {
+        let limit = if self.unsent {
             // One that has left answers with a reset to what it is sent.
-            _ if self.unsent => config.write_timeout,
+            config.write_timeout
+        } else if activity.drains() {
             // One that leaves is not to hold up a server that stops.
-            true => config.linger.min(config.drain_timeout / 2),
-            false => config.linger,
+            config.linger.min(config.drain_timeout / 2)
+        } else {
+            config.linger
         };
         self.ended.poll_over(limit, cx)
     }

@@ -45,6 +45,9 @@ pub(crate) struct Sender(OwnedWriteHalf);
 /// The half that reads frames.
 pub(crate) struct Receiver(BufReader<OwnedReadHalf>);
 
+/// The setting of how much a stream's peer takes before it says more, bytes.
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
+
 /// Opens a connection with these settings, as pairs of an identifier and a value.
 pub(crate) async fn open(addr: SocketAddr, settings: &[(u16, u32)]) -> (Sender, Receiver) {
     let (read, write) = TcpStream::connect(addr).await.unwrap().into_split();
