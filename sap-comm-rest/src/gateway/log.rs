@@ -26,7 +26,7 @@ use crate::options::check;
 #[non_exhaustive]
 pub struct RequestLog {
     /// The share of requests that leave a line, 0 to 1, of those that were asked wrongly or too often (4xx) too. Nothing that a client
-    /// sends decides which. Default 1. Requests that fail (5xx, also by a breaker, and those given up by their client) always do.
+    /// sends decides which. Default 1. Requests that fail (5xx, also by a breaker, and those whose connection ended before the answer) always do.
     pub sample: f64,
     /// Lines that may wait to be written, of each worker (above 16 workers, some share); further ones are dropped and counted. Default
     /// 8,192.

@@ -132,7 +132,7 @@ impl Entry {
         let written = known.client_text.as_ref().and_then(|text| text.to_str().ok()).map(Cow::Borrowed);
         let client = written.or_else(|| known.client.map(|address| address.to_string().into()));
         tracing::info!(
-            message = if status.is_some() { "request" } else { "request given up by its client" },
+            message = if status.is_some() { "request" } else { "request given up unanswered" },
             { telemetry::SERVICE_NAME } = gateway,
             { telemetry::HTTP_REQUEST_METHOD } = method.as_str(),
             { telemetry::URL_PATH } = path.as_str(),

@@ -145,6 +145,31 @@ async fn too_many_or_too_large_headers_are_refused() {
 }
 
 #[tokio::test]
+async fn a_head_over_the_limit_is_refused_behind_others_too() {
+    let server = serve(router()).await;
+    let limit = ServerConfig::default().max_header_bytes;
+    let head = |size: usize| {
+        let start = "GET /peer HTTP/1.1\r\nhost: a\r\nx: ";
+        format!("{start}{}\r\n\r\n", "y".repeat(size - start.len() - 4))
+    };
+    for (size, status) in [(limit - 1, 200), (limit + 1, 431), (limit * 3 / 2, 431)] {
+        let mut connection = Connection::open(server.addr).await;
+        // Reads grow with what comes.
+        for _ in 0..8 {
+            connection.send(head(limit / 2).as_bytes()).await;
+            assert_eq!(connection.answer().await.status, 200);
+        }
+        connection.send(head(size).as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, status, "{size}");
+        if status == 431 {
+            assert_eq!(answer.code(), "HEADERS_TOO_LARGE");
+            assert_eq!(connection.closed().await, "");
+        }
+    }
+}
+
+#[tokio::test]
 async fn handlers_see_the_address_of_their_peer() {
     let server = serve(router()).await;
     let answer = ask(server.addr, "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n").await;

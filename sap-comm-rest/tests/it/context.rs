@@ -124,6 +124,6 @@ async fn a_request_that_its_client_gives_up_leaves_a_line_too() {
     tracing::dispatcher::with_default(&dispatch, || drop(asked));
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!(line["fields"]["message"], "request given up by its client");
+    assert_eq!(line["fields"]["message"], "request given up unanswered");
     assert_eq!(line["span"]["request_id"], "req_a");
 }

@@ -256,6 +256,26 @@ async fn large_answers_that_wait_for_the_peer_to_read_arrive_whole() {
 }
 
 #[tokio::test]
+async fn a_reader_that_is_far_behind_is_not_given_up() {
+    const SIZE: usize = 4 << 20;
+    let server = serve(Router::new().route("/", get(async || vec![b'x'; SIZE])), |config| {
+        (config.keep_alive_idle, config.header_timeout) = (SHORT, SHORT);
+    })
+    .await;
+    // The system keeps what has a window, and a ping would wait behind it.
+    let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 2 * SIZE as u32)]).await;
+    assert!(sender.frame(kind::WINDOW_UPDATE, 0, 0, &(2 * SIZE as u32).to_be_bytes()).await);
+    assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);
+    let mut taken = 0;
+    let mut pace = tokio::time::interval(SHORT / 64);
+    while taken < SIZE {
+        let frame = receiver.next().await.expect("it goes on");
+        taken += if frame.kind == kind::DATA { frame.payload.len() } else { 0 };
+        pace.tick().await;
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_up_leaves_the_others_time() {
     let endless = async || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1_024])));
     let go_on = Arc::new(tokio::sync::Semaphore::new(0));

@@ -119,6 +119,8 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     let mut next = Connection::open(server.addr).await;
     next.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(next.answer().await.status, 200);
+    // What there is for it is not kept, and does not end as a whole answer would.
+    assert!(stuck.is_reset().await);
 }
 
 #[tokio::test]

@@ -1,4 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, routing::get};
 use sap_comm_rest::server::{ServerConfig, ServerError};
@@ -167,6 +172,37 @@ async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
     // It answers no ping.
     server.shutdown.cancel();
     server.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn those_that_nobody_has_accepted_yet_are_answered() {
+    for max_connections in [10_000, 2] {
+        let mut config = ServerConfig::default();
+        config.max_connections = max_connections;
+        let (server, gate) = gated(config).await;
+        gate.open.add_permits(100);
+        // The server has no turn meanwhile.
+        let asked: Vec<_> = (0..20)
+            .map(|number| {
+                let mut stream = TcpStream::connect(server.addr).unwrap();
+                if number != 0 {
+                    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                }
+                stream
+            })
+            .collect();
+        server.shutdown.cancel();
+        server.ended().await.unwrap();
+        for (number, mut stream) in asked.into_iter().enumerate() {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert_eq!(
+                (number != 0, number != 0),
+                (answer.starts_with("HTTP/1.1 200"), answer.ends_with("done")),
+                "{answer}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         if !self.written {
             let _entered = self.span.enter();
-            tracing::info!(duration_ms = self.duration_ms(), "request given up by its client");
+            tracing::info!(duration_ms = self.duration_ms(), "request given up unanswered");
         }
     }
 }

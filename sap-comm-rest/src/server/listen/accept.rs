@@ -10,26 +10,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Server, ServerConfig, ServerError, Sockets, crowd::Crowd, handler::ConnectionHandler, linger::Lingering,
-    link::Link, refusals::Refusals, workers,
+    Server, ServerError, Sockets,
+    crowd::Crowd,
+    handler::ConnectionHandler,
+    linger::Lingering,
+    link::{Link, Listening},
+    workers,
 };
-use crate::tls::ServerTls;
 
 /// The pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How long those that make room may take before others do, too.
 const FULL_PAUSE: Duration = Duration::from_millis(250);
-
-/// What all listeners of a server share.
-#[derive(Debug, Clone)]
-pub(super) struct Listening {
-    pub(super) config: Arc<ServerConfig>,
-    pub(super) permits: Arc<Semaphore>,
-    crowd: Arc<Crowd>,
-    refusals: Arc<Refusals>,
-    tls: Option<ServerTls>,
-    address: SocketAddr,
-}
 
 pub(super) async fn run<M, H>(server: Server, make: M, shutdown: CancellationToken) -> Result<(), ServerError>
 where
@@ -40,7 +32,7 @@ where
     tracing::info!(%address, tls = tls.is_some(), workers = config.workers, "listening");
     let permits = Arc::new(Semaphore::new(config.max_connections));
     let (config, crowd, refusals) = (Arc::new(config), Arc::default(), Arc::default());
-    let listening = Listening { config, permits, crowd, refusals, tls, address };
+    let listening = Listening { config, permits, crowd, refusals, tls };
     let cut = match sockets {
         Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await,
         Sockets::Workers(listeners) => workers::run(listeners, &listening, make, &shutdown).await?,
@@ -63,7 +55,7 @@ where
     M: Fn(SocketAddr) -> H,
     H: ConnectionHandler,
 {
-    let Listening { config, permits, crowd, refusals, tls, address } = listening;
+    let Listening { config, permits, crowd, .. } = listening;
     let lingering = Lingering::default();
     let mut connections = JoinSet::new();
     let mut waiting: Option<Waiting> = None;
@@ -89,19 +81,21 @@ where
                 (stream, peer, permit)
             }
         };
-        let link = Link {
-            peer,
-            permit,
-            crowd: Arc::clone(crowd),
-            tls: tls.clone(),
-            config: Arc::clone(config),
-            lingering: lingering.clone(),
-            refusals: Arc::clone(refusals),
-        };
+        let link = Link { peer, permit, listening: listening.clone(), lingering: lingering.clone() };
         connections.spawn(link.serve(stream, make(peer)));
     }
-    drop(listener);
     crowd.drain();
+    // Those the system has accepted already could have asked.
+    let waiting = waiting.map(|Waiting { stream, peer, .. }| (stream, peer));
+    for (stream, peer) in waiting.into_iter().chain(backlog(listener)) {
+        let (listening, lingering, handler) = (listening.clone(), lingering.clone(), make(peer));
+        connections.spawn(async move {
+            // Others make room as they drain.
+            if let Ok(permit) = Arc::clone(&listening.permits).acquire_owned().await {
+                Link { peer, permit, listening, lingering }.serve(stream, handler).await;
+            }
+        });
+    }
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(config.drain_timeout, all_ended).await.is_ok() {
         return 0;
@@ -109,7 +103,7 @@ where
     // Those that only read on, or wait for their peers, have answered, and may go.
     let cut = connections.len().saturating_sub(lingering.connections());
     connections.shutdown().await;
-    tracing::debug!(%address, cut, "the drain ran out of time");
+    tracing::debug!(cut, "the drain ran out of time");
     cut
 }
 
@@ -137,6 +131,22 @@ async fn room(permits: Arc<Semaphore>, crowd: Arc<Crowd>) -> Option<OwnedSemapho
             return permit.ok();
         }
     }
+}
+
+/// The connections that the system has ready, at the end of the listener.
+fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let taken = listener.into_std().and_then(|listener| {
+        let mut taken = Vec::new();
+        while let Ok((stream, peer)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            taken.push((TcpStream::from_std(stream)?, peer));
+        }
+        Ok(taken)
+    });
+    taken.unwrap_or_else(|error| {
+        tracing::debug!(%error, "connections that were not accepted yet are reset");
+        Vec::new()
+    })
 }
 
 async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, SocketAddr)> {

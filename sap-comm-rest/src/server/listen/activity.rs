@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::ServerConfig;
 
@@ -26,6 +26,8 @@ pub(super) struct Activity {
     header_timeout: Duration,
     keep_alive_idle: Duration,
     write_timeout: Duration,
+    /// How long a request may still arrive, once the server stops.
+    arrival: Duration,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,9 @@ pub(super) struct InFlight {
 /// goes on when a good part of the system's buffer is free, which is more than that already.
 const LEAST_PER_SECOND: u64 = 240;
 
+/// How long one that has come shortly before the server stops may take to say something.
+const OPENING: Duration = Duration::from_millis(200);
+
 impl Activity {
     pub(super) fn new(config: &ServerConfig) -> Self {
         Self {
@@ -108,6 +113,7 @@ impl Activity {
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
             write_timeout: config.write_timeout,
+            arrival: config.drain_timeout / 2,
         }
     }
 
@@ -132,10 +138,10 @@ impl Activity {
         (state.unsent, state.since) = (unsent, None);
     }
 
-    /// Whether the head of a request is on its way, with nothing written before it that the peer has not taken.
+    /// Whether the first request, or the head of another, is on its way, with nothing written before it that the peer has not taken.
     pub(super) fn awaits_request(&self) -> bool {
         let state = self.state.lock();
-        state.phase == Phase::Reading && state.within_head && !state.unsent
+        state.phase == Phase::Opening || (state.phase == Phase::Reading && state.within_head && !state.unsent)
     }
 
     /// What has come in is the preface of HTTP/2: from here on the connection rests until it is asked something.
@@ -225,6 +231,15 @@ impl Activity {
         Some((state.phase, *state.since.get_or_insert_with(Instant::now) + limit))
     }
 
+    /// How long a phase may last from when the server began to stop, where it has a limit of its own then.
+    pub(super) fn limit_in_drain(&self, phase: Phase) -> Option<Duration> {
+        match phase {
+            Phase::Opening => Some(self.arrival.min(OPENING)),
+            Phase::Reading => Some(self.arrival),
+            _ => None,
+        }
+    }
+
     /// Whether there are requests besides those whose responses the peer has not taken in time.
     pub(super) fn serves_others(&self) -> bool {
         let state = self.state.lock();
@@ -262,10 +277,14 @@ impl Activity {
         self.wake();
     }
 
-    /// Ready once it is to [leave](Self::leaves) or to [drain](Self::drain), for whoever has no deadline to look at.
+    /// Ready once it is to [leave](Self::leaves), or has [drained](Self::drain) without having asked, for whoever has no deadline to look
+    /// at.
     pub(super) async fn left(&self) {
         poll_fn(|cx| if self.attend(cx.waker(), false) || self.leaves() { Poll::Ready(()) } else { Poll::Pending })
             .await;
+        if let Some(limit) = self.limit_in_drain(Phase::Opening).filter(|_| !self.leaves()) {
+            sleep(limit).await;
+        }
     }
 
     /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on

@@ -2,7 +2,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use sap_comm_core::{ApiError, Context, ErrorCode, header as names};
 
-use super::{ServerConfig, framing::Verdict, refusals::Refusals};
+use super::{
+    ServerConfig,
+    framing::{Doubt, Verdict},
+    refusals::Refusals,
+};
 
 /// A request that no service should see.
 #[derive(Debug)]
@@ -18,21 +22,24 @@ pub(crate) const SERVED_METHODS: HeaderValue = HeaderValue::from_static("GET, HE
 
 /// Refuses what is over a limit or can be understood in two ways.
 pub(super) fn admit<B>(request: &Request<B>, config: &ServerConfig, framing: &Verdict) -> Result<(), Refusal> {
-    if request.version() < Version::HTTP_2 && framing.refuses_next() {
+    let doubt = if request.version() < Version::HTTP_2 { framing.next() } else { None };
+    if doubt == Some(Doubt::Ambiguous) {
         return Err(ambiguous("The request can be read in two ways"));
     }
-    let uri = request.uri();
+    let (uri, close) = (request.uri(), doubt.is_some());
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > config.max_uri {
         let error = ApiError::new(ErrorCode::URI_TOO_LONG, "The URI is too long").detail("limit", config.max_uri);
-        return Err(Refusal { error: Some(error), close: false, allow: None });
+        return Err(Refusal { error: Some(error), close, allow: None });
     }
-    // On HTTP/1 hyper counts and trims them.
+    if doubt == Some(Doubt::TooLong)
+        || (request.version() == Version::HTTP_2 && is_over(request.headers(), length, config))
+    {
+        let error = ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long");
+        return Err(Refusal { error: Some(error), close, allow: None });
+    }
+    // On HTTP/1 hyper trims them.
     if request.version() == Version::HTTP_2 {
-        if is_over(request.headers(), length, config) {
-            let error = ApiError::new(ErrorCode::HEADERS_TOO_LARGE, "The headers are too many or too long");
-            return Err(Refusal { error: Some(error), close: false, allow: None });
-        }
         // RFC 9113, section 8.2.1: HTTP/1 would read another value.
         if let Some((name, _)) = request.headers().iter().find(|(_, value)| is_padded(value.as_bytes())) {
             let message = format!("The header {name} begins or ends with white space");

@@ -20,11 +20,12 @@ pub struct ServerConfig {
     /// request, be it in the TLS handshake; where none rests, they wait in the kernel's backlog. Default 10,000.
     pub max_connections: usize,
     /// From the first byte of a request on HTTP/1, or the answer to the one that it came behind, to the end of its headers, and for
-    /// the first byte of a connection. Default 10 s; then a request that has begun is answered with 408. On HTTP/2 how long a ping of
-    /// ours may stay unanswered.
+    /// the first byte of a connection. Default 10 s; then a request that has begun is answered with 408.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s.
+    /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s. After as long (on Linux; a
+    /// second at least) the system asks the peer's, by TCP's keep-alive, whether a peer that is silent in a request is still there, and
+    /// ends its connection where it gets no answer within 30 s.
     #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
     /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends, on HTTP/2 with

@@ -32,7 +32,7 @@ use super::{
     framing::Framing,
     handler::ConnectionHandler,
     linger::Lingering,
-    link::Link,
+    link::{Link, Listening},
     stream::{Stream, Watch},
     whole::Whole,
 };
@@ -45,11 +45,12 @@ pub(super) async fn serve<H: ConnectionHandler>(
     handler: H,
     link: Link,
 ) {
-    let Link { peer, permit, crowd, config, lingering, refusals, tls: server_tls } = link;
+    let Link { peer, permit, listening, lingering } = link;
+    let Listening { config, crowd, refusals, tls: server_tls, .. } = listening;
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
     let _place = crowd.join(&activity);
-    let framing = Framing::new();
+    let framing = Framing::new(config.max_header_bytes);
     let verdict = framing.verdict();
     let watch = Watch {
         config: Arc::clone(&config),
@@ -61,7 +62,7 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let io = TokioIo::new(Stream::new(transport, watch, permit));
     let builder = builder(&config);
     let watched = Arc::clone(&activity);
-    let limits = Limits { goodbye: config.linger, rest: config.write_timeout, arrival: config.drain_timeout / 2 };
+    let limits = Limits { goodbye: config.linger, rest: config.write_timeout };
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let version = request.version();
         let is_http2 = version == Version::HTTP_2;
@@ -176,8 +177,6 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(config.keep_alive_idle)
-        .keep_alive_timeout(config.header_timeout)
         .max_concurrent_streams(config.max_streams)
         .max_header_list_size(list_size)
         .max_pending_accept_reset_streams(20)
@@ -191,8 +190,6 @@ struct Limits {
     goodbye: Duration,
     /// Other responses, where one of several is not taken.
     rest: Duration,
-    /// A request that arrives while the server stops.
-    arrival: Duration,
 }
 
 /// Drives a connection; ends it when its phase is over, and drains it at shutdown.
@@ -201,12 +198,12 @@ where
     C: GracefulConnection,
     C::Error: Into<BoxError>,
 {
-    let Limits { goodbye, rest, arrival } = limits;
+    let Limits { goodbye, rest } = limits;
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut timer_waits = false;
-    // Until when a request may still arrive, once the server stops.
-    let mut arrives_by: Option<Instant> = None;
+    // Since when the server stops.
+    let mut drains_since: Option<Instant> = None;
     // Whether the connection was told that it ends.
     let mut is_told = false;
     // Who is to be woken, as all know by now.
@@ -227,7 +224,7 @@ where
                 return Poll::Ready(result.map_err(Into::into));
             }
             if drains {
-                arrives_by.get_or_insert_with(|| Instant::now() + arrival);
+                drains_since.get_or_insert_with(Instant::now);
                 // Told of its end, hyper would wait for no request but the first. The answer to one that arrives says that it is the last.
                 if !is_told && !activity.awaits_request() {
                     is_told = true;
@@ -242,10 +239,8 @@ where
             // A peer of HTTP/2 has its answers, but for what it has no window for, and goes once it has read our goodbye.
             answered = (drains && phase == Phase::Idle).then(|| answered.take().unwrap_or_else(|| lingering.count()));
             let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
-            let deadline = match arrives_by {
-                Some(arrives_by) if phase == Phase::Reading => limit.min(arrives_by),
-                _ => limit,
-            };
+            let in_drain = drains_since.zip(activity.limit_in_drain(phase)).map(|(since, limit)| since + limit);
+            let deadline = in_drain.map_or(limit, |in_drain| limit.min(in_drain));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
                 timer_waits = false;

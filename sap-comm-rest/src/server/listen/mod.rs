@@ -98,11 +98,11 @@ impl Server {
         let fail = |error| ServerError::bind(name.clone(), error);
         if config.workers > 0 {
             let addresses: Vec<_> = lookup_host(address).await.map_err(fail)?.collect();
-            let (listeners, address) = bind::shared(&addresses, config.workers).await.map_err(fail)?;
+            let (listeners, address) = bind::shared(&addresses, &config).await.map_err(fail)?;
             return Ok(Self { sockets: Sockets::Workers(listeners), address, config, tls });
         }
         let listener = TcpListener::bind(address).await.map_err(fail)?;
-        bind::keeps_little_unsent(&listener);
+        bind::prepare(&listener, &config);
         let address = listener.local_addr().map_err(fail)?;
         Ok(Self { sockets: Sockets::Here(listener), address, config, tls })
     }

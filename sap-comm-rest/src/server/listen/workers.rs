@@ -11,11 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::{net::TcpListener, sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ServerError,
-    accept::{Listening, accept_all},
-    handler::ConnectionHandler,
-};
+use super::{ServerError, accept::accept_all, handler::ConnectionHandler, link::Listening};
 
 /// Serves each listener on a thread until all have drained; says how many connections were cut. Dropped, it ends them.
 pub(super) async fn run<M, H>(

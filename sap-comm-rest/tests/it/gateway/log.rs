@@ -148,7 +148,7 @@ async fn a_client_that_goes_away_leaves_a_line() {
     client.write("GET /users HTTP/1.1\r\nhost: a\r\n\r\n").await;
     told.recv().await.unwrap();
     drop(client);
-    let gone = "message=\"request given up by its client\" ";
+    let gone = "message=\"request given up unanswered\" ";
     let is_its_own = |line: &String| line.starts_with(gone) && line.contains("url.path=\"/users\"");
     until(|| lines.0.lock().unwrap().iter().any(is_its_own)).await;
 }

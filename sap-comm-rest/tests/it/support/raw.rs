@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{io::ErrorKind, net::SocketAddr};
 
 use serde_json::Value;
 use tokio::{
@@ -86,6 +86,12 @@ impl Connection {
     pub(crate) async fn closed(&mut self) -> String {
         while self.more().await {}
         self.text()
+    }
+
+    /// Takes what comes until the server ends the connection; whether it does so without a goodbye.
+    pub(crate) async fn is_reset(&mut self) -> bool {
+        let all = timeout(PATIENCE, self.stream.read_to_end(&mut self.read)).await.expect("it goes on");
+        all.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
     }
 
     fn text(&self) -> String {

@@ -7,7 +7,7 @@ mod head;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use head::Head;
@@ -22,6 +22,9 @@ pub(super) struct Framing {
     heads: u64,
     /// Whether the last of them was HEAD's.
     for_head: bool,
+    /// How long the head that arrives is so far, and may be, bytes.
+    size: usize,
+    max_size: usize,
     verdict: Verdict,
 }
 
@@ -33,7 +36,18 @@ pub(super) struct Verdict(Arc<Requests>);
 struct Requests {
     /// The number, from 0, of the first that must not be served.
     first_doubtful: AtomicU64,
+    /// Whether that one's head is only too long.
+    is_too_long: AtomicBool,
     served: AtomicU64,
+}
+
+/// Why a request must not be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Two readers could see its end, or that of one before it, in two places.
+    Ambiguous,
+    /// Its head is over the limit. Hyper's own is for what it has to keep: a longer one that comes at once, it takes.
+    TooLong,
 }
 
 #[derive(Debug)]
@@ -67,8 +81,9 @@ enum Step {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Framing {
-    pub(super) fn new() -> Self {
-        Self { state: State::Opening(0), heads: 0, for_head: false, verdict: Verdict::new() }
+    /// For heads of so many bytes at most.
+    pub(super) fn new(max_size: usize) -> Self {
+        Self { state: State::Opening(0), heads: 0, for_head: false, size: 0, max_size, verdict: Verdict::new() }
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -146,6 +161,7 @@ impl Framing {
                         // The beginning of a preface that is none belongs to the head.
                         let start = &PREFACE[..*seen];
                         let ended = head.read(start);
+                        self.size = start.len();
                         self.state = State::Head(head);
                         if let Step::Done(_, length) = ended {
                             self.head_ended(length);
@@ -154,8 +170,12 @@ impl Framing {
                     common
                 }
                 State::Head(head) => match head.read(bytes) {
-                    Step::More => bytes.len(),
+                    Step::More => {
+                        self.size = self.size.saturating_add(bytes.len());
+                        bytes.len()
+                    }
                     Step::Done(taken, length) => {
+                        self.size = self.size.saturating_add(taken);
                         self.head_ended(length);
                         taken
                     }
@@ -190,7 +210,12 @@ impl Framing {
     fn head_ended(&mut self, length: Length) {
         self.heads += 1;
         self.for_head = matches!(&self.state, State::Head(head) if head.is_for_head());
+        let size = std::mem::take(&mut self.size);
         self.state = match length {
+            Length::Known(_) | Length::Chunked if size > self.max_size => {
+                self.verdict.0.is_too_long.store(true, Ordering::Relaxed);
+                return self.doubt(self.heads - 1);
+            }
             Length::Known(0) => State::Head(Head::new()),
             Length::Known(length) => State::Body(length),
             Length::Chunked => State::Chunks(Chunks::new()),
@@ -206,16 +231,22 @@ impl Framing {
 
 impl Verdict {
     fn new() -> Self {
-        Self(Arc::new(Requests { first_doubtful: AtomicU64::new(u64::MAX), served: AtomicU64::new(0) }))
+        Self(Arc::new(Requests {
+            first_doubtful: AtomicU64::new(u64::MAX),
+            is_too_long: AtomicBool::new(false),
+            served: AtomicU64::new(0),
+        }))
     }
 
     fn served(&self) -> u64 {
         self.0.served.load(Ordering::Relaxed)
     }
 
-    /// Whether the next request must not be served. Ask once for each.
-    pub(super) fn refuses_next(&self) -> bool {
-        self.0.served.fetch_add(1, Ordering::Relaxed) >= self.0.first_doubtful.load(Ordering::Acquire)
+    /// Why the next request must not be served, if so. Ask once for each.
+    pub(super) fn next(&self) -> Option<Doubt> {
+        let doubts = self.0.served.fetch_add(1, Ordering::Relaxed) >= self.0.first_doubtful.load(Ordering::Acquire);
+        let why = || if self.0.is_too_long.load(Ordering::Relaxed) { Doubt::TooLong } else { Doubt::Ambiguous };
+        doubts.then(why)
     }
 }
 
@@ -224,10 +255,10 @@ mod tests {
     use super::*;
 
     fn first_refused(wire: &[u8], piece: usize) -> Option<u64> {
-        let mut framing = Framing::new();
+        let mut framing = Framing::new(64 * 1024);
         wire.chunks(piece).for_each(|bytes| framing.read(bytes));
         let verdict = framing.verdict();
-        (0..9).find(|_| verdict.refuses_next())
+        (0..9).find(|_| verdict.next().is_some())
     }
 
     #[test]
@@ -289,6 +320,28 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_measured_however_the_bytes_come() {
+        const MAX: usize = 300;
+        let head = |size: usize| {
+            let (start, end) = ("GET / HTTP/1.1\r\nhost: a\r\nx: ", "\r\n\r\n");
+            format!("{start}{}{end}", "x".repeat(size - start.len() - end.len()))
+        };
+        for piece in [1, 7, 4_096] {
+            let doubts = |last: &str| {
+                let mut framing = Framing::new(MAX);
+                let wire = format!("{}{}{last}{}", head(MAX), head(MAX), head(40));
+                wire.as_bytes().chunks(piece).for_each(|bytes| framing.read(bytes));
+                let verdict = framing.verdict();
+                [verdict.next(), verdict.next(), verdict.next()]
+            };
+            assert_eq!(doubts(&head(MAX)), [None; 3], "{piece}");
+            assert_eq!(doubts(&head(MAX + 1)), [None, None, Some(Doubt::TooLong)], "{piece}");
+            let both = head(MAX + 1).replace("host: a", "content-length: 1, 1");
+            assert_eq!(doubts(&both), [None, None, Some(Doubt::Ambiguous)], "{piece}");
+        }
+    }
+
+    #[test]
     fn http2_is_left_alone() {
         let mut wire = PREFACE.to_vec();
         wire.extend(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -299,10 +352,10 @@ mod tests {
     #[test]
     fn a_connection_rests_between_requests_only() {
         let at_rest = |wire: &str, served: usize| {
-            let mut framing = Framing::new();
+            let mut framing = Framing::new(64 * 1024);
             framing.read(wire.as_bytes());
             let verdict = framing.verdict();
-            let _ = (0..served).filter(|_| verdict.refuses_next()).count();
+            let _ = (0..served).filter(|_| verdict.next().is_some()).count();
             framing.is_at_rest()
         };
         let get = "GET / HTTP/1.1\r\n\r\n";
@@ -322,7 +375,7 @@ mod tests {
         let target = "x".repeat(1_000);
         for piece in [1, 7, 4_096] {
             let lengths = |wire: &str| {
-                let mut framing = Framing::new();
+                let mut framing = Framing::new(64 * 1024);
                 wire.as_bytes().chunks(piece).for_each(|bytes| framing.read(bytes));
                 framing.request_line()
             };
@@ -338,10 +391,10 @@ mod tests {
         let long = "x".repeat(1_000);
         for piece in [1, 7, 4_096] {
             let is_for_head = |wire: &str, served: usize| {
-                let mut framing = Framing::new();
+                let mut framing = Framing::new(64 * 1024);
                 wire.as_bytes().chunks(piece).for_each(|bytes| framing.read(bytes));
                 let verdict = framing.verdict();
-                let _ = (0..served).filter(|_| verdict.refuses_next()).count();
+                let _ = (0..served).filter(|_| verdict.next().is_some()).count();
                 framing.is_for_head()
             };
             let (head, get) = (format!("HEAD /{long} HTTP/1.1\r\n\r\n"), "GET / HTTP/1.1\r\n\r\n");
@@ -355,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_long_line_costs_no_memory() {
-        let mut framing = Framing::new();
+        let mut framing = Framing::new(64 * 1024);
         for _ in 0..10_000 {
             framing.read(&[b'x'; 1_000]);
         }
