@@ -217,11 +217,15 @@ impl ServerTls {
         self.0.hsts.as_ref()
     }
 
-    /// Makes TLS of a connection, within its time and its place among the handshakes.
-    pub(crate) async fn handshake(&self, stream: TcpStream) -> Result<Handshaken, HandshakeFailed> {
+    /// Makes TLS of a connection, within its time and its place among the handshakes; says once the peer has `begun`.
+    pub(crate) async fn handshake(
+        &self,
+        stream: TcpStream,
+        begun: impl FnOnce(),
+    ) -> Result<Handshaken, HandshakeFailed> {
         let (_place, superseded) = self.0.handshakes.begin();
         tokio::select! {
-            shaken = timeout(self.0.handshake_timeout, self.shake(stream)) => match shaken {
+            shaken = timeout(self.0.handshake_timeout, self.shake(stream, begun)) => match shaken {
                 Ok(shaken) => shaken,
                 Err(_) => Err(HandshakeFailed::Broken("the handshake took too long".to_owned())),
             },
@@ -229,13 +233,14 @@ impl ServerTls {
         }
     }
 
-    async fn shake(&self, stream: TcpStream) -> Result<Handshaken, HandshakeFailed> {
+    async fn shake(&self, stream: TcpStream, begun: impl FnOnce()) -> Result<Handshaken, HandshakeFailed> {
         let broken = |error: io::Error| HandshakeFailed::Broken(error.to_string());
         let mut first = [0];
         // All of HTTP begins with an upper case letter, and no TLS does.
         if stream.peek(&mut first).await.map_err(broken)? == 1 && first[0].is_ascii_uppercase() {
             return Err(HandshakeFailed::PlainHttp(stream));
         }
+        begun();
         for live in self.0.further.iter() {
             live.look().await;
         }

@@ -168,6 +168,12 @@ async fn a_head_over_the_limit_is_refused_however_it_comes() {
         assert_eq!((answer.status, answer.code().as_str()), (431, "HEADERS_TOO_LARGE"), "{size} behind {before:?}");
         assert_eq!(connection.closed().await, "");
     }
+    let mut connection = Connection::open(server.addr).await;
+    connection.send(head(40).as_bytes()).await;
+    assert_eq!(connection.answer().await.status, 200);
+    let many_and_long = head(limit + 8_000).replace("yyyyyyyy", "y\r\nx: yyy");
+    connection.send(many_and_long.as_bytes()).await;
+    assert_eq!(connection.answer().await.code(), "HEADERS_TOO_LARGE");
 }
 
 #[tokio::test]

@@ -262,7 +262,7 @@ async fn a_reader_that_is_far_behind_is_not_given_up() {
         (config.keep_alive_idle, config.header_timeout) = (SHORT, SHORT);
     })
     .await;
-    // The system keeps what has a window, and a ping would wait behind it.
+    // It answers no ping: where the system keeps what has a window, one comes behind all of that.
     let (mut sender, mut receiver) = open(server.addr, &[(INITIAL_WINDOW_SIZE, 2 * SIZE as u32)]).await;
     assert!(sender.frame(kind::WINDOW_UPDATE, 0, 0, &(2 * SIZE as u32).to_be_bytes()).await);
     assert!(sender.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, GET).await);

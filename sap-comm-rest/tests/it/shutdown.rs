@@ -1,9 +1,4 @@
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write, net::TcpStream, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use sap_comm_rest::server::{ServerConfig, ServerError};
@@ -14,6 +9,8 @@ use crate::support::{
     frames::{END_HEADERS, END_STREAM, GET, INITIAL_WINDOW_SIZE, kind, open},
     serve_with,
 };
+
+const GET_HTTP1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 struct Gate {
     arrived: Arc<Semaphore>,
@@ -40,7 +37,8 @@ async fn gated_with(answer: Vec<u8>, config: ServerConfig) -> (Running, Gate) {
             open.acquire().await.map(|_| answer).unwrap_or_default()
         }
     };
-    (serve_with(Router::new().route("/", get(handler)), "127.0.0.1:0", config).await, gate)
+    let router = Router::new().route("/", get(handler)).route("/at-once", get(async || "at once"));
+    (serve_with(router, "127.0.0.1:0", config).await, gate)
 }
 
 #[tokio::test]
@@ -48,7 +46,7 @@ async fn an_open_request_ends_before_the_server_does() {
     let (server, gate) = gated(ServerConfig::default()).await;
     let mut idle = Connection::open(server.addr).await;
     let mut busy = Connection::open(server.addr).await;
-    busy.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    busy.send(GET_HTTP1).await;
     gate.arrived.acquire().await.unwrap().forget();
     server.shutdown.cancel();
     idle.closed().await;
@@ -63,7 +61,7 @@ async fn an_open_request_ends_before_the_server_does() {
 async fn one_that_has_stopped_sending_is_answered_in_the_drain() {
     let (server, gate) = gated(ServerConfig::default()).await;
     let mut client = Connection::open(server.addr).await;
-    client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.send(GET_HTTP1).await;
     gate.arrived.acquire().await.unwrap().forget();
     client.finish().await;
     server.shutdown.cancel();
@@ -176,40 +174,60 @@ async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
 
 #[tokio::test]
 async fn those_that_nobody_has_accepted_yet_are_answered() {
-    for max_connections in [10_000, 2] {
-        let mut config = ServerConfig::default();
-        config.max_connections = max_connections;
+    for workers in [0, 2] {
+        let mut config = draining_within(8_000);
+        config.workers = workers;
         let (server, gate) = gated(config).await;
-        gate.open.add_permits(100);
-        // The server has no turn meanwhile.
-        let asked: Vec<_> = (0..20)
+        let mut busy = Connection::open(server.addr).await;
+        busy.send(GET_HTTP1).await;
+        gate.arrived.acquire().await.unwrap().forget();
+        // Without workers the server has no turn meanwhile.
+        let asked: Vec<_> = (0..40)
             .map(|number| {
                 let mut stream = TcpStream::connect(server.addr).unwrap();
                 if number != 0 {
-                    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                    stream.write_all(b"GET /at-once HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
                 }
-                stream
+                stream.set_nonblocking(true).unwrap();
+                tokio::net::TcpStream::from_std(stream).unwrap()
             })
             .collect();
         server.shutdown.cancel();
-        server.ended().await.unwrap();
-        for (number, mut stream) in asked.into_iter().enumerate() {
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            assert_eq!(
-                (number != 0, number != 0),
-                (answer.starts_with("HTTP/1.1 200"), answer.ends_with("done")),
-                "{answer}"
-            );
+        for (number, stream) in asked.into_iter().enumerate() {
+            let mut peer = Connection::from(stream);
+            if number != 0 {
+                let answer = peer.answer().await;
+                assert_eq!(answer.body, "at once", "{number} with {workers} workers");
+                assert!(workers > 0 || answer.header("connection") == Some("close"), "{answer:?}");
+            }
+            assert_eq!(peer.closed().await, "");
         }
+        gate.open.add_permits(1);
+        assert_eq!(busy.answer().await.body, "done");
+        server.ended().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn one_that_has_just_come_may_ask_while_the_server_stops() {
+    let (server, gate) = gated(ServerConfig::default()).await;
+    gate.open.add_permits(2);
+    let mut new = Connection::open(server.addr).await;
+    let mut known = Connection::open(server.addr).await;
+    known.send(GET_HTTP1).await;
+    assert_eq!(known.answer().await.body, "done");
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    new.send(GET_HTTP1).await;
+    assert_eq!(new.answer().await.header("connection"), Some("close"));
+    server.ended().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut() {
     let (server, gate) = gated(draining_within(100)).await;
     let mut busy = Connection::open(server.addr).await;
-    busy.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    busy.send(GET_HTTP1).await;
     gate.arrived.acquire().await.unwrap().forget();
     server.shutdown.cancel();
     busy.closed().await;

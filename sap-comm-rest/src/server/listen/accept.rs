@@ -5,12 +5,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Server, ServerError, Sockets,
+    bind::BACKLOG,
     crowd::Crowd,
     handler::ConnectionHandler,
     linger::Lingering,
@@ -34,7 +35,7 @@ where
     let (config, crowd, refusals) = (Arc::new(config), Arc::default(), Arc::default());
     let listening = Listening { config, permits, crowd, refusals, tls };
     let cut = match sockets {
-        Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await,
+        Sockets::Here(listener) => accept_all(listener, &listening, make, &shutdown).await.cut,
         Sockets::Workers(listeners) => workers::run(listeners, &listening, make, &shutdown).await?,
     };
     if cut > 0 {
@@ -44,13 +45,22 @@ where
     Ok(())
 }
 
-/// Serves the connections of one listener until they have drained; says how many had to be cut.
+/// How the drain of one listener went.
+#[derive(Debug)]
+pub(super) struct Drained {
+    /// How many connections had to be cut.
+    pub(super) cut: usize,
+    /// Until when it could last.
+    pub(super) deadline: Instant,
+}
+
+/// Serves the connections of one listener until they have drained.
 pub(super) async fn accept_all<M, H>(
     listener: TcpListener,
     listening: &Listening,
     make: M,
     shutdown: &CancellationToken,
-) -> usize
+) -> Drained
 where
     M: Fn(SocketAddr) -> H,
     H: ConnectionHandler,
@@ -84,27 +94,22 @@ where
         let link = Link { peer, permit, listening: listening.clone(), lingering: lingering.clone() };
         connections.spawn(link.serve(stream, make(peer)));
     }
-    crowd.drain();
-    // Those the system has accepted already could have asked.
-    let waiting = waiting.map(|Waiting { stream, peer, .. }| (stream, peer));
-    for (stream, peer) in waiting.into_iter().chain(backlog(listener)) {
-        let (listening, lingering, handler) = (listening.clone(), lingering.clone(), make(peer));
-        connections.spawn(async move {
-            // Others make room as they drain.
-            if let Ok(permit) = Arc::clone(&listening.permits).acquire_owned().await {
-                Link { peer, permit, listening, lingering }.serve(stream, handler).await;
-            }
-        });
+    let deadline = crowd.drain() + config.drain_timeout;
+    drop(waiting);
+    // Those whom the system has accepted could have asked already.
+    for (stream, peer, permit) in backlog(listener, permits) {
+        let link = Link { peer, permit, listening: listening.clone(), lingering: lingering.clone() };
+        connections.spawn(link.serve(stream, make(peer)));
     }
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(config.drain_timeout, all_ended).await.is_ok() {
-        return 0;
+    if timeout_at(deadline, all_ended).await.is_ok() {
+        return Drained { cut: 0, deadline };
     }
     // Those that only read on, or wait for their peers, have answered, and may go.
     let cut = connections.len().saturating_sub(lingering.connections());
     connections.shutdown().await;
     tracing::debug!(cut, "the drain ran out of time");
-    cut
+    Drained { cut, deadline }
 }
 
 /// One that was accepted before there was room for it.
@@ -133,34 +138,35 @@ async fn room(permits: Arc<Semaphore>, crowd: Arc<Crowd>) -> Option<OwnedSemapho
     }
 }
 
-/// The connections that the system has ready, at the end of the listener.
-fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    let taken = listener.into_std().and_then(|listener| {
-        let mut taken = Vec::new();
-        while let Ok((stream, peer)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            taken.push((TcpStream::from_std(stream)?, peer));
+/// The connections that the system has ready, at the end of the listener: no more than it held when the server stopped, and none without
+/// a permit.
+fn backlog(listener: TcpListener, permits: &Arc<Semaphore>) -> Vec<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let mut taken = Vec::new();
+    let ended = listener.into_std().and_then(|listener| {
+        for _ in 0..BACKLOG {
+            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { break };
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    taken.push((TcpStream::from_std(stream)?, peer, permit));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if peer_gave_up(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(taken)
+        Ok(())
     });
-    taken.unwrap_or_else(|error| {
-        tracing::debug!(%error, "connections that were not accepted yet are reset");
-        Vec::new()
-    })
+    if let Err(error) = ended {
+        tracing::warn!(%error, "connections could not be accepted before the end");
+    }
+    taken
 }
 
 async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok(accepted) => Some(accepted),
-        // The peer gave up between its handshake and our accept.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-            ) =>
-        {
-            None
-        }
+        Err(error) if peer_gave_up(&error) => None,
         Err(error) => {
             tracing::error!(%error, "a connection could not be accepted");
             crowd.make_room();
@@ -168,4 +174,10 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, Soc
             None
         }
     }
+}
+
+/// Whether it did between its handshake and our accept.
+fn peer_gave_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

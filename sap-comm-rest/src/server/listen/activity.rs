@@ -1,7 +1,7 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Waker},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::ServerConfig;
 
@@ -19,8 +19,8 @@ pub(super) struct Activity {
     state: Mutex<State>,
     /// Wakes whoever drives the connection. It stays when that was done: it is not told again for each request.
     connection: Mutex<Option<Waker>>,
-    /// Whether the server stops.
-    drains: AtomicBool,
+    /// Since when the server stops.
+    drains_since: OnceLock<Instant>,
     /// Whether the request that arrives is not waited for any more.
     late: AtomicBool,
     header_timeout: Duration,
@@ -41,7 +41,7 @@ struct State {
     /// On HTTP/2, the responses that wait for the peer to take what they have, each with the end of its patience.
     sending: Vec<(u64, Instant)>,
     http2: bool,
-    /// Whether what has come in ends within the head of a request, on HTTP/1.
+    /// Whether what has come in ends within the head of a request, on HTTP/1, or within a TLS handshake.
     within_head: bool,
     /// Whether the peer has not taken yet all that was written.
     unsent: bool,
@@ -88,7 +88,7 @@ pub(super) struct InFlight {
 /// goes on when a good part of the system's buffer is free, which is more than that already.
 const LEAST_PER_SECOND: u64 = 240;
 
-/// How long one that has come shortly before the server stops may take to say something.
+/// How long one that has come shortly before the server stops may take to say something, from when it came.
 const OPENING: Duration = Duration::from_millis(200);
 
 impl Activity {
@@ -108,7 +108,7 @@ impl Activity {
                 leaves: false,
             }),
             connection: Mutex::new(None),
-            drains: AtomicBool::new(false),
+            drains_since: OnceLock::new(),
             late: AtomicBool::new(false),
             header_timeout: config.header_timeout,
             keep_alive_idle: config.keep_alive_idle,
@@ -130,6 +130,11 @@ impl Activity {
             Phase::Idle if state.within_head => (state.phase, state.since) = (Phase::Reading, None),
             _ => {}
         }
+    }
+
+    /// A TLS handshake has begun. Until it is over the connection rests, and has not asked.
+    pub(super) fn shakes_hands(&self) {
+        self.state.lock().within_head = true;
     }
 
     /// The peer does not take all that was written, or has taken all now: until then nothing that rests or arrives is timed.
@@ -193,7 +198,7 @@ impl Activity {
 
     /// Whether the server stops.
     pub(super) fn drains(&self) -> bool {
-        self.drains.load(Ordering::Acquire)
+        self.drains_since.get().is_some()
     }
 
     /// The connection goes on in another protocol.
@@ -221,23 +226,22 @@ impl Activity {
         if state.unsent {
             return None;
         }
-        let leaves = state.leaves;
         let limit = match state.phase {
-            Phase::Opening | Phase::Idle if leaves => Duration::ZERO,
+            Phase::Opening | Phase::Idle if state.leaves => Duration::ZERO,
             Phase::Opening | Phase::Reading => self.header_timeout,
             Phase::Idle => self.keep_alive_idle,
             Phase::Busy | Phase::Closing | Phase::Switched => return None,
         };
-        Some((state.phase, *state.since.get_or_insert_with(Instant::now) + limit))
-    }
-
-    /// How long a phase may last from when the server began to stop, where it has a limit of its own then.
-    pub(super) fn limit_in_drain(&self, phase: Phase) -> Option<Duration> {
-        match phase {
-            Phase::Opening => Some(self.arrival.min(OPENING)),
-            Phase::Reading => Some(self.arrival),
+        let since = *state.since.get_or_insert_with(Instant::now);
+        let arrives_by = self.drains_since.get().map(|drains_since| *drains_since + self.arrival);
+        let in_drain = arrives_by.and_then(|by| match state.phase {
+            // Who has come long ago without a word does not ask now.
+            Phase::Opening if !state.within_head => Some(by.min(since + OPENING)),
+            Phase::Opening | Phase::Reading => Some(by),
             _ => None,
-        }
+        });
+        let until = since + limit;
+        Some((state.phase, in_drain.map_or(until, |in_drain| until.min(in_drain))))
     }
 
     /// Whether there are requests besides those whose responses the peer has not taken in time.
@@ -271,19 +275,21 @@ impl Activity {
         self.state.lock().leaves
     }
 
-    /// Ends the connection once what was asked is answered: the server stops.
-    pub(super) fn drain(&self) {
-        self.drains.store(true, Ordering::Release);
+    /// Ends the connection once what was asked is answered: the server stops, since then.
+    pub(super) fn drain(&self, since: Instant) {
+        let _ = self.drains_since.set(since);
         self.wake();
     }
 
-    /// Ready once it is to [leave](Self::leaves), or has [drained](Self::drain) without having asked, for whoever has no deadline to look
-    /// at.
+    /// Ready once it is to [leave](Self::leaves), or has not come far enough by its deadline in a [drain](Self::drain), for whoever has no
+    /// other.
     pub(super) async fn left(&self) {
         poll_fn(|cx| if self.attend(cx.waker(), false) || self.leaves() { Poll::Ready(()) } else { Poll::Pending })
             .await;
-        if let Some(limit) = self.limit_in_drain(Phase::Opening).filter(|_| !self.leaves()) {
-            sleep(limit).await;
+        while let Some((_, until)) = self.deadline()
+            && Instant::now() < until
+        {
+            sleep_until(until).await;
         }
     }
 
@@ -391,7 +397,7 @@ mod tests {
             assert_eq!(woken.0.load(Ordering::Relaxed), times);
             assert!(!activity.attend(&waker, true));
         }
-        activity.drain();
+        activity.drain(Instant::now());
         assert!(activity.attend(&waker, true) && woken.0.load(Ordering::Relaxed) == 4);
     }
 
@@ -412,6 +418,34 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         activity.received(|| true);
         assert_eq!(activity.deadline(), read_by);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_while_the_server_stops_has_less_time() {
+        let config = ServerConfig::default();
+        let began = |says: fn(&Activity)| {
+            let activity = Activity::new(&config);
+            says(&activity);
+            activity
+        };
+        let silent = began(|_| ());
+        tokio::time::advance(OPENING / 2).await;
+        let (new, shakes, asks) = (began(|_| ()), began(Activity::shakes_hands), began(|new| new.received(|| true)));
+        tokio::time::advance(OPENING / 2).await;
+        let now = Instant::now();
+        for (activity, phase, left) in [
+            (&silent, Phase::Opening, Duration::ZERO),
+            (&new, Phase::Opening, OPENING / 2),
+            (&shakes, Phase::Opening, config.drain_timeout / 2),
+            (&asks, Phase::Reading, config.drain_timeout / 2),
+        ] {
+            activity.drain(now);
+            assert_eq!(activity.deadline(), Some((phase, now + left)));
+        }
+        // Long since over for one that is silent; who shakes hands goes on.
+        silent.left().await;
+        let handshake = tokio::time::timeout(config.drain_timeout / 4, shakes.left());
+        assert!(handshake.await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

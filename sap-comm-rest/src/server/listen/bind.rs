@@ -34,8 +34,10 @@ pub(super) fn prepare(listener: &impl AsFd, config: &ServerConfig) {
     // In whole seconds, as many as the system takes.
     let rest = config.keep_alive_idle.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
     let (retries, interval) = PROBES;
+    // What is on its way is no silence: of that the system is told apart.
+    let unanswered = config.write_timeout.max(rest + interval * retries);
     let probes = TcpKeepalive::new().with_time(rest).with_interval(interval).with_retries(retries);
-    if let Err(error) = socket.set_tcp_keepalive(&probes) {
+    if let Err(error) = socket.set_tcp_keepalive(&probes).and_then(|()| socket.set_tcp_user_timeout(Some(unanswered))) {
         tracing::debug!(%error, "the system does not find out whose peer is gone");
     }
 }
@@ -43,8 +45,8 @@ pub(super) fn prepare(listener: &impl AsFd, config: &ServerConfig) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn prepare<T>(_listener: &T, _config: &ServerConfig) {}
 
-/// Connections that the kernel holds ready for one listener.
-const BACKLOG: u32 = 1_024;
+/// Connections that the kernel holds ready for one listener, as it does for one of tokio's.
+pub(super) const BACKLOG: u32 = 1_024;
 
 /// Listens on `address` with a socket for each worker, among which the kernel spreads connections.
 ///
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), config.keep_alive_idle);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(37)));
         assert_eq!((socket.tcp_keepalive_retries().unwrap(), socket.tcp_keepalive_interval().unwrap()), PROBES);
     }
 }

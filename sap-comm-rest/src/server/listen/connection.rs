@@ -176,7 +176,6 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
     let list_size = u32::try_from(config.max_header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
     builder
         .http2()
-        .timer(TokioTimer::new())
         .max_concurrent_streams(config.max_streams)
         .max_header_list_size(list_size)
         .max_pending_accept_reset_streams(20)
@@ -202,8 +201,6 @@ where
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut timer_waits = false;
-    // Since when the server stops.
-    let mut drains_since: Option<Instant> = None;
     // Whether the connection was told that it ends.
     let mut is_told = false;
     // Who is to be woken, as all know by now.
@@ -224,8 +221,7 @@ where
                 return Poll::Ready(result.map_err(Into::into));
             }
             if drains {
-                drains_since.get_or_insert_with(Instant::now);
-                // Told of its end, hyper would wait for no request but the first. The answer to one that arrives says that it is the last.
+                // Told of its end, hyper-util would not even look at what the first request is spoken in, nor hyper wait for another. The answer to one that arrives says that it is the last.
                 if !is_told && !activity.awaits_request() {
                     is_told = true;
                     connection.as_mut().graceful_shutdown();
@@ -238,9 +234,7 @@ where
             };
             // A peer of HTTP/2 has its answers, but for what it has no window for, and goes once it has read our goodbye.
             answered = (drains && phase == Phase::Idle).then(|| answered.take().unwrap_or_else(|| lingering.count()));
-            let limit = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
-            let in_drain = drains_since.zip(activity.limit_in_drain(phase)).map(|(since, limit)| since + limit);
-            let deadline = in_drain.map_or(limit, |in_drain| limit.min(in_drain));
+            let deadline = gone_by.map_or(limit, |gone_by| limit.max(gone_by));
             if timer.is_elapsed() || timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
                 timer_waits = false;

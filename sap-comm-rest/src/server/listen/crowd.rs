@@ -27,8 +27,8 @@ struct Members {
     activities: HashMap<u64, (Instant, Arc<Activity>)>,
     /// None of them rests since before its time. Nobody is told when one begins to rest: it gets its new time when it is looked at.
     order: BTreeSet<(Instant, u64)>,
-    /// Whether those who come later are to drain, too.
-    drain: bool,
+    /// Since when all are to drain, those who come later too.
+    drains_since: Option<Instant>,
 }
 
 /// A connection's place among the others, until it is dropped.
@@ -54,23 +54,25 @@ impl Crowd {
         let mut members = self.members.lock();
         members.activities.insert(number, (since, Arc::clone(activity)));
         members.order.insert((since, number));
-        if members.drain {
-            activity.drain();
+        if let Some(since) = members.drains_since {
+            activity.drain(since);
         }
         drop(members);
         Place { crowd: Arc::clone(self), number }
     }
 
-    /// Has every connection [drain](Activity::drain). Told by one place, none of them listens for the end of the server itself.
-    pub(super) fn drain(&self) {
-        let all: Vec<_> = {
+    /// Has every connection [drain](Activity::drain); says since when. Told by one place, none of them listens for the end of the server
+    /// itself.
+    pub(super) fn drain(&self) -> Instant {
+        let (since, all): (_, Vec<_>) = {
             let mut members = self.members.lock();
-            members.drain = true;
-            members.activities.values().map(|(_, activity)| Arc::clone(activity)).collect()
+            let since = *members.drains_since.get_or_insert_with(Instant::now);
+            (since, members.activities.values().map(|(_, activity)| Arc::clone(activity)).collect())
         };
         for activity in all {
-            activity.drain();
+            activity.drain(since);
         }
+        since
     }
 
     /// Ends the connections that have rested longest, which are not too young. Where many that were looked at long ago are busy now, it

@@ -55,7 +55,7 @@ impl Link {
         let shaking = Arc::new(Activity::new(&self.listening.config));
         let place = self.listening.crowd.join(&shaking);
         let shaken = tokio::select! {
-            shaken = tls.handshake(stream) => shaken,
+            shaken = tls.handshake(stream, || shaking.shakes_hands()) => shaken,
             // Who has not asked yet may ask elsewhere.
             () = shaking.left() => return tracing::debug!(%peer, "a handshake ended for another connection, or with the server"),
         };

@@ -141,7 +141,8 @@ impl Server {
         let _ = files;
     }
 
-    /// Serves until `shutdown`, then stops accepting, lets open requests end, and cuts what the drain timeout leaves.
+    /// Serves until `shutdown`, then stops accepting but for what the system has accepted already, lets open requests end, and cuts what the
+    /// drain timeout leaves.
     ///
     /// With [`workers`](ServerConfig::workers) the service is cloned into each thread, and what it spawns there ends when
     /// the thread has drained. Handlers find the peer's address as `axum::extract::ConnectInfo<SocketAddr>`. Dropping the future cuts every

@@ -64,7 +64,7 @@ impl Bare<'_> {
         let longest = config.max_uri.saturating_add(METHOD_AND_VERSION).min(config.max_header_bytes.saturating_sub(1));
         self.status = match self.status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if framing.request_line() > longest => StatusCode::URI_TOO_LONG,
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if framing.is_in_doubt() => StatusCode::BAD_REQUEST,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if framing.is_ambiguous() => StatusCode::BAD_REQUEST,
             other => other,
         };
     }

@@ -81,7 +81,7 @@ impl Stream {
         }
         ready!(self.stall.poll_over(self.watch.config.write_timeout, cx));
         // What the system still has for such a peer goes with the connection, and it does not look like the end of the answer.
-        self.inner.tcp().set_zero_linger()?;
+        let _ = self.inner.tcp().set_zero_linger();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")))
     }
 

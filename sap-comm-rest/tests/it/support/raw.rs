@@ -30,9 +30,15 @@ pub(crate) async fn ask(addr: SocketAddr, request: &str) -> Answer {
     connection.answer().await
 }
 
+impl From<TcpStream> for Connection {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+}
+
 impl Connection {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(addr).await.unwrap(), read: Vec::new() }
+        TcpStream::connect(addr).await.unwrap().into()
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

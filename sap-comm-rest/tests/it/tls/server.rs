@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router, routing::get};
 use http::Request;
@@ -147,7 +147,30 @@ async fn a_large_answer_and_a_large_body_pass() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_handshakes() {
+async fn who_is_shaking_hands_may_ask_while_the_server_stops() {
+    let (files, ca) = (Files::new(), Arc::new(TestCa::new().unwrap()));
+    for turns in 0..6 {
+        let (server, _tls) = serve_tls(router(), server_options(&files, &ca)).await;
+        let (addr, ca) = (server.addr, Arc::clone(&ca));
+        let asked = tokio::spawn(async move {
+            let mut stream = handshake(addr, &ca, &["http/1.1"], None).await?;
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.map(|_| answer)
+        });
+        // Its connection is made at once, and waits to be accepted; or it is a step or two further.
+        for _ in 0..=turns {
+            tokio::task::yield_now().await;
+        }
+        server.shutdown.cancel();
+        let answer = asked.await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("over TLS"), "{turns}: {answer}");
+        server.ended().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_silent_handshakes() {
     let (files, ca) = (Files::new(), TestCa::new().unwrap());
     let (server, _tls) = serve_tls(router(), server_options(&files, &ca)).await;
     let mut silent = Connection::open(server.addr).await;

@@ -141,9 +141,9 @@ impl Framing {
         }
     }
 
-    /// Whether nothing more is read, since a request is in doubt.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        matches!(self.state, State::Over)
+    /// Whether nothing more is read, since a request can be read in two ways.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        matches!(self.state, State::Over) && !self.verdict.0.is_too_long.load(Ordering::Relaxed)
     }
 
     /// Reads what came in.
