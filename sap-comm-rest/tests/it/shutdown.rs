@@ -10,6 +10,7 @@ use crate::support::{
     serve_with,
 };
 
+const AT_ONCE: &[u8] = b"GET /at-once HTTP/1.1\r\nhost: a\r\n\r\n";
 const GET_HTTP1: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 struct Gate {
@@ -174,19 +175,28 @@ async fn a_peer_of_http2_that_says_nothing_is_not_cut() {
 
 #[tokio::test]
 async fn those_that_nobody_has_accepted_yet_are_answered() {
-    for workers in [0, 2] {
-        let mut config = draining_within(8_000);
-        config.workers = workers;
+    for (workers, max_connections) in [(0, 10_000), (2, 10_000), (0, 1)] {
+        // Half of it is longer than anything is waited for.
+        let mut config = draining_within(60_000);
+        (config.workers, config.max_connections) = (workers, max_connections);
         let (server, gate) = gated(config).await;
-        let mut busy = Connection::open(server.addr).await;
-        busy.send(GET_HTTP1).await;
-        gate.arrived.acquire().await.unwrap().forget();
+        let mut first = Connection::open(server.addr).await;
+        if max_connections > 1 {
+            first.send(GET_HTTP1).await;
+            gate.arrived.acquire().await.unwrap().forget();
+        } else {
+            // It rests, and another one waits for its place.
+            first.send(AT_ONCE).await;
+            assert_eq!(first.answer().await.body, "at once");
+        }
+        // One says nothing, where that takes no place from the others.
+        let silent = if max_connections > 1 { 0 } else { usize::MAX };
         // Without workers the server has no turn meanwhile.
-        let asked: Vec<_> = (0..40)
+        let asked: Vec<_> = (0..if max_connections > 1 { 40 } else { 3 })
             .map(|number| {
                 let mut stream = TcpStream::connect(server.addr).unwrap();
-                if number != 0 {
-                    stream.write_all(b"GET /at-once HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                if number != silent {
+                    stream.write_all(AT_ONCE).unwrap();
                 }
                 stream.set_nonblocking(true).unwrap();
                 tokio::net::TcpStream::from_std(stream).unwrap()
@@ -195,7 +205,7 @@ async fn those_that_nobody_has_accepted_yet_are_answered() {
         server.shutdown.cancel();
         for (number, stream) in asked.into_iter().enumerate() {
             let mut peer = Connection::from(stream);
-            if number != 0 {
+            if number != silent {
                 let answer = peer.answer().await;
                 assert_eq!(answer.body, "at once", "{number} with {workers} workers");
                 assert!(workers > 0 || answer.header("connection") == Some("close"), "{answer:?}");
@@ -203,7 +213,10 @@ async fn those_that_nobody_has_accepted_yet_are_answered() {
             assert_eq!(peer.closed().await, "");
         }
         gate.open.add_permits(1);
-        assert_eq!(busy.answer().await.body, "done");
+        if max_connections > 1 {
+            assert_eq!(first.answer().await.body, "done");
+        }
+        assert_eq!(first.closed().await, "");
         server.ended().await.unwrap();
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Server, ServerError, Sockets,
+    activity::OPENING,
     bind::BACKLOG,
     crowd::Crowd,
     handler::ConnectionHandler,
@@ -94,12 +95,19 @@ where
         let link = Link { peer, permit, listening: listening.clone(), lingering: lingering.clone() };
         connections.spawn(link.serve(stream, make(peer)));
     }
-    let deadline = crowd.drain() + config.drain_timeout;
-    drop(waiting);
-    // Those whom the system has accepted could have asked already.
-    for (stream, peer, permit) in backlog(listener, permits) {
-        let link = Link { peer, permit, listening: listening.clone(), lingering: lingering.clone() };
-        connections.spawn(link.serve(stream, make(peer)));
+    let since = crowd.drain();
+    let deadline = since + config.drain_timeout;
+    // Those whom the system has accepted could have asked already. Those that rest make room for them as they drain.
+    let has_room_by = since + OPENING.min(config.drain_timeout / 2);
+    let waiting = waiting.map(|Waiting { stream, peer, .. }| (stream, peer));
+    for (stream, peer) in waiting.into_iter().chain(backlog(listener)) {
+        let (listening, lingering, handler) = (listening.clone(), lingering.clone(), make(peer));
+        connections.spawn(async move {
+            let permit = timeout_at(has_room_by, Arc::clone(&listening.permits).acquire_owned());
+            if let Ok(Ok(permit)) = permit.await {
+                Link { peer, permit, listening, lingering }.serve(stream, handler).await;
+            }
+        });
     }
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout_at(deadline, all_ended).await.is_ok() {
@@ -138,26 +146,27 @@ async fn room(permits: Arc<Semaphore>, crowd: Arc<Crowd>) -> Option<OwnedSemapho
     }
 }
 
-/// The connections that the system has ready, at the end of the listener: no more than it held when the server stopped, and none without
-/// a permit.
-fn backlog(listener: TcpListener, permits: &Arc<Semaphore>) -> Vec<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let mut taken = Vec::new();
-    let ended = listener.into_std().and_then(|listener| {
-        for _ in 0..BACKLOG {
-            let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { break };
-            match listener.accept() {
-                Ok((stream, peer)) => {
+/// The connections that the system has ready, at the end of the listener: no more than it can hold.
+fn backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let (mut taken, mut failure) = (Vec::new(), None);
+    match listener.into_std() {
+        Ok(listener) => {
+            for _ in 0..BACKLOG {
+                let accepted = listener.accept().and_then(|(stream, peer)| {
                     stream.set_nonblocking(true)?;
-                    taken.push((TcpStream::from_std(stream)?, peer, permit));
+                    Ok((TcpStream::from_std(stream)?, peer))
+                });
+                match accepted {
+                    Ok(accepted) => taken.push(accepted),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // Of most errors others behind know nothing.
+                    Err(error) => failure = failure.or(Some(error)),
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if peer_gave_up(&error) => {}
-                Err(error) => return Err(error),
             }
         }
-        Ok(())
-    });
-    if let Err(error) = ended {
+        Err(error) => failure = Some(error),
+    }
+    if let Some(error) = failure {
         tracing::warn!(%error, "connections could not be accepted before the end");
     }
     taken
@@ -166,7 +175,15 @@ fn backlog(listener: TcpListener, permits: &Arc<Semaphore>) -> Vec<(TcpStream, S
 async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok(accepted) => Some(accepted),
-        Err(error) if peer_gave_up(&error) => None,
+        // The peer gave up between its handshake and our accept.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+            ) =>
+        {
+            None
+        }
         Err(error) => {
             tracing::error!(%error, "a connection could not be accepted");
             crowd.make_room();
@@ -174,10 +191,4 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> Option<(TcpStream, Soc
             None
         }
     }
-}
-
-/// Whether it did between its handshake and our accept.
-fn peer_gave_up(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

@@ -1,5 +1,6 @@
 use std::{
     future::poll_fn,
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -89,7 +90,7 @@ pub(super) struct InFlight {
 const LEAST_PER_SECOND: u64 = 240;
 
 /// How long one that has come shortly before the server stops may take to say something, from when it came.
-const OPENING: Duration = Duration::from_millis(200);
+pub(super) const OPENING: Duration = Duration::from_millis(500);
 
 impl Activity {
     pub(super) fn new(config: &ServerConfig) -> Self {
@@ -132,7 +133,7 @@ impl Activity {
         }
     }
 
-    /// A TLS handshake has begun. Until it is over the connection rests, and has not asked.
+    /// A TLS handshake has begun, or has just ended: the connection rests, and has not asked, but may be about to.
     pub(super) fn shakes_hands(&self) {
         self.state.lock().within_head = true;
     }
@@ -233,15 +234,18 @@ impl Activity {
             Phase::Busy | Phase::Closing | Phase::Switched => return None,
         };
         let since = *state.since.get_or_insert_with(Instant::now);
-        let arrives_by = self.drains_since.get().map(|drains_since| *drains_since + self.arrival);
-        let in_drain = arrives_by.and_then(|by| match state.phase {
-            // Who has come long ago without a word does not ask now.
-            Phase::Opening if !state.within_head => Some(by.min(since + OPENING)),
-            Phase::Opening | Phase::Reading => Some(by),
-            _ => None,
-        });
         let until = since + limit;
-        Some((state.phase, in_drain.map_or(until, |in_drain| until.min(in_drain))))
+        let Some(drains_since) = self.drains_since.get() else { return Some((state.phase, until)) };
+        let arrives_by = *drains_since + self.arrival;
+        let until = match state.phase {
+            // A handshake has a limit of its own.
+            Phase::Opening if state.within_head && !state.leaves => arrives_by,
+            // Who has come long ago without a word does not ask now.
+            Phase::Opening => until.min(arrives_by).min(since + OPENING),
+            Phase::Reading => until.min(arrives_by),
+            _ => until,
+        };
+        Some((state.phase, until))
     }
 
     /// Whether there are requests besides those whose responses the peer has not taken in time.
@@ -284,13 +288,18 @@ impl Activity {
     /// Ready once it is to [leave](Self::leaves), or has not come far enough by its deadline in a [drain](Self::drain), for whoever has no
     /// other.
     pub(super) async fn left(&self) {
-        poll_fn(|cx| if self.attend(cx.waker(), false) || self.leaves() { Poll::Ready(()) } else { Poll::Pending })
-            .await;
-        while let Some((_, until)) = self.deadline()
-            && Instant::now() < until
-        {
-            sleep_until(until).await;
-        }
+        let mut timer = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            if !self.attend(cx.waker(), false) && !self.leaves() {
+                return Poll::Pending;
+            }
+            let Some((_, until)) = self.deadline().filter(|(_, until)| Instant::now() < *until) else {
+                return Poll::Ready(());
+            };
+            timer.as_mut().reset(until);
+            timer.as_mut().poll(cx)
+        })
+        .await;
     }
 
     /// Whether it is to [drain](Self::drain). Wakes `waker` when it is later, and when the last request of HTTP/2 ends, which happens on
@@ -444,8 +453,9 @@ mod tests {
         }
         // Long since over for one that is silent; who shakes hands goes on.
         silent.left().await;
-        let handshake = tokio::time::timeout(config.drain_timeout / 4, shakes.left());
-        assert!(handshake.await.is_err());
+        assert_eq!(Instant::now(), now);
+        shakes.left().await;
+        assert!(Instant::now() >= now + config.drain_timeout / 2);
     }
 
     #[tokio::test(start_paused = true)]

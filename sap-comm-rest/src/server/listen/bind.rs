@@ -19,9 +19,14 @@ use super::ServerConfig;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1_024;
 
-/// How often a silent peer's system is asked whether it is still there before the connection is over, and how long it has to answer.
+/// How long a connection is silent before the peer's system is asked whether it is still there, and how often it is asked from then on.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const PROBES: (u32, Duration) = (3, Duration::from_secs(10));
+const PROBES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
+
+/// How long the peer's system may give no answer, or have no room for what was sent, and how long at most by what is configured: less and
+/// more than how often the system itself would send it again.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNANSWERED: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(900));
 
 /// Has the connections of a listener, which inherit this, keep little that the peer does not take, and find out when its system is gone.
 /// A ping of HTTP/2 would wait for a slow reader behind all that it has not read yet.
@@ -31,13 +36,11 @@ pub(super) fn prepare(listener: &impl AsFd, config: &ServerConfig) {
     if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
         tracing::debug!(%error, "the system keeps as much unsent as it likes");
     }
-    // In whole seconds, as many as the system takes.
-    let rest = config.keep_alive_idle.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
-    let (retries, interval) = PROBES;
-    // What is on its way is no silence: of that the system is told apart.
-    let unanswered = config.write_timeout.max(rest + interval * retries);
-    let probes = TcpKeepalive::new().with_time(rest).with_interval(interval).with_retries(retries);
-    if let Err(error) = socket.set_tcp_keepalive(&probes).and_then(|()| socket.set_tcp_user_timeout(Some(unanswered))) {
+    let (silent, every) = PROBES;
+    let probes = TcpKeepalive::new().with_time(silent).with_interval(every);
+    let unanswered = config.write_timeout.clamp(UNANSWERED.0, UNANSWERED.1);
+    let set = socket.set_tcp_keepalive(&probes).and_then(|()| socket.set_tcp_user_timeout(Some(unanswered)));
+    if let Err(error) = set {
         tracing::debug!(%error, "the system does not find out whose peer is gone");
     }
 }
@@ -45,7 +48,7 @@ pub(super) fn prepare(listener: &impl AsFd, config: &ServerConfig) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn prepare<T>(_listener: &T, _config: &ServerConfig) {}
 
-/// Connections that the kernel holds ready for one listener, as it does for one of tokio's.
+/// Connections that the kernel holds ready for the listener of a worker.
 pub(super) const BACKLOG: u32 = 1_024;
 
 /// Listens on `address` with a socket for each worker, among which the kernel spreads connections.
@@ -91,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_inherit_what_their_listener_was_told() {
-        let config = ServerConfig { workers: 1, keep_alive_idle: Duration::from_secs(7), ..ServerConfig::default() };
+        let config = ServerConfig { workers: 1, write_timeout: Duration::from_secs(200), ..ServerConfig::default() };
         let (listeners, address) = shared(&["127.0.0.1:0".parse().unwrap()], &config).await.unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let listener = TcpListener::from_std(listeners.into_iter().next().unwrap()).unwrap();
@@ -99,8 +102,7 @@ mod tests {
         let socket = SockRef::from(&accepted);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), config.keep_alive_idle);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(37)));
-        assert_eq!((socket.tcp_keepalive_retries().unwrap(), socket.tcp_keepalive_interval().unwrap()), PROBES);
+        assert_eq!((socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap()), PROBES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(config.write_timeout));
     }
 }

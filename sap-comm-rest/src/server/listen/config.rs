@@ -23,14 +23,13 @@ pub struct ServerConfig {
     /// the first byte of a connection. Default 10 s; then a request that has begun is answered with 408.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s. After as long in silence, a
-    /// second at least, Linux asks the peer's system by TCP's keep-alive whether it is still there, and ends the connection where it gets
-    /// no answer within 30 s. What was sent has as long in all to be acknowledged, or `write_timeout` if that is longer.
+    /// How long a connection may rest between two requests, on HTTP/2 before the first, too. Default 60 s.
     #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
     /// How long a peer may take no byte of a response, on HTTP/2 of each of them. Default 30 s; then the connection ends, on HTTP/2 with
     /// as long again for the other responses. There it is also the time for all of a response beyond what 240 bytes a second take,
-    /// regained by taking more, and while the response itself has nothing to send.
+    /// regained by taking more, and while the response itself has nothing to send. What the system has for a peer ends with it after as long,
+    /// two minutes at least and fifteen at most: on Linux, which asks it by TCP's keep-alive once it has been silent for a minute.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
     /// Headers a request. Default 100.
@@ -49,7 +48,7 @@ pub struct ServerConfig {
     /// takes can be refused by a service.
     pub max_linger_bytes: u64,
     /// How long open requests may still take at shutdown, and half of it those whose head or TLS handshake still arrives; a connection that
-    /// came less than 200 ms before has the rest of those to begin. Default 4 s, so that a process can end within five.
+    /// came less than 500 ms before has the rest of those to begin. Default 4 s, so that a process can end within five.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// Certificates, to serve over TLS. Default none: in clear text.

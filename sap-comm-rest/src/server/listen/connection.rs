@@ -50,6 +50,10 @@ pub(super) async fn serve<H: ConnectionHandler>(
     let hsts = server_tls.as_ref().and_then(ServerTls::hsts).cloned();
     let activity = Arc::new(Activity::new(&config));
     let _place = crowd.join(&activity);
+    if tls.is_some() && activity.drains() {
+        // The first request of some clients is half a round trip behind the end of the handshake.
+        activity.shakes_hands();
+    }
     let framing = Framing::new(config.max_header_bytes);
     let verdict = framing.verdict();
     let watch = Watch {

@@ -195,7 +195,7 @@ impl AsyncRead for Stream {
             let opens = framing.is_opening();
             activity.received(|| {
                 framing.read(received);
-                framing.is_within_head()
+                framing.is_within_head() || framing.is_opening()
             });
             if opens && framing.is_http2() {
                 activity.speaks_http2();

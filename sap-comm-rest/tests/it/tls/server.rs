@@ -10,10 +10,13 @@ use sap_comm_rest::{
     tls::{ClientTlsConfig, ServerTls, TlsConnection},
 };
 use sap_comm_testkit::tls::TestCa;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::support::{client, get as fetch, handshake, https, serve_tls, server_options};
-use crate::support::{Connection, Files, ask, serve_server};
+use crate::support::{Connection, Files, PATIENCE, ask, serve_server};
 
 fn router() -> Router {
     let name = async |Extension(tls): Extension<TlsConnection>| tls.server_name.unwrap_or_default().to_string();
@@ -172,12 +175,15 @@ async fn who_is_shaking_hands_may_ask_while_the_server_stops() {
 #[tokio::test]
 async fn a_stop_does_not_wait_for_silent_handshakes() {
     let (files, ca) = (Files::new(), TestCa::new().unwrap());
-    let (server, _tls) = serve_tls(router(), server_options(&files, &ca)).await;
+    let mut config = ServerConfig::default();
+    config.drain_timeout = PATIENCE * 4;
+    let tls = ServerTls::load(server_options(&files, &ca)).unwrap();
+    let server = serve_server(Server::bind("127.0.0.1:0", config).await.unwrap().with_tls(tls), router());
     let mut silent = Connection::open(server.addr).await;
     // Accepted for certain, since what came after it was served.
     let options = ClientTlsConfig::default().ca(files.write("ca.pem", ca.pem()));
     fetch(&client(https(&server), options), "/").await.unwrap();
     server.shutdown.cancel();
-    server.ended().await.unwrap();
+    timeout(PATIENCE, server.ended()).await.expect("it waits").unwrap();
     silent.closed().await;
 }
