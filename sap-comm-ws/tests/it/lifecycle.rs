@@ -43,6 +43,8 @@ async fn a_drain_ends_polling_of_a_session_without_sockets() {
     let open = request(&server, "GET /socket.io/?EIO=4&transport=polling HTTP/1.1", "", "").await;
     let sid = open.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let line = format!("GET /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1");
+    let polled = request(&server, &line, "", "").await;
+    assert!(polled.ends_with("\r\n\r\n2"), "the first ping comes at once: {polled}");
     let (polled, drained) = tokio::join!(request(&server, &line, "", ""), server.gateway.drain(Duration::from_secs(5)));
     drained.unwrap();
     assert!(polled.ends_with("\r\n\r\n1"), "{polled}");
